@@ -1,0 +1,43 @@
+"""Strata: which layers does a fine-tuned Transformer encoder still need?"""
+
+from pathlib import Path
+
+from snakemake.utils import min_version
+
+min_version("9.27")
+
+
+configfile: Path(workflow.basedir) / "config.yaml"
+
+
+include: "rules/common.smk"
+
+
+pathvars:
+    results=config["outdir"],
+    logs=config["outdir"] + "/logs",
+    benchmarks=config["outdir"] + "/benchmarks",
+
+
+include: "rules/fetch.smk"
+include: "rules/finetune.smk"
+include: "rules/activations.smk"
+include: "rules/cka.smk"
+include: "rules/truncation.smk"
+include: "rules/skipping.smk"
+include: "rules/summary.smk"
+include: "rules/export.smk"
+include: "rules/figures.smk"
+
+
+report: "report/workflow.rst"
+
+
+rule all:
+    default_target: True
+    input:
+        study_targets(),
+
+
+onsuccess:
+    print_summary()

@@ -1,0 +1,142 @@
+"""The checked config, what wildcards may be, and how files of a study are named."""
+
+import os
+import sys
+
+sys.path.insert(0, str(Path(workflow.basedir) / "workflow_scripts"))
+
+from snakemake.exceptions import WorkflowError
+
+from strata.config import (
+    check_config,
+    head_settings,
+    sampling,
+    source_description,
+    titles,
+    training_settings,
+)
+from strata.jobs import StrataError
+from strata.provenance import code_version, config_hash
+from strata.variants import Variant
+
+try:
+    config.update(check_config(config))
+except StrataError as error:
+    raise WorkflowError(str(error))
+
+MODELS = config["study"]["models"]
+TASKS = config["study"]["tasks"]
+SEEDS = config["study"]["seeds"]
+ANALYSES = config["study"]["analyses"]
+TITLES = titles(config)
+RUN = "<results>/runs/{model}_{task}/{variant}/seed{seed}"
+ACTIVATIONS = "<results>/activations/{model}_{task}"
+STATE = f"pretrained|(?:{Variant.PATTERN})-seed[0-9]+"
+
+
+wildcard_constraints:
+    model="[a-z0-9-]+",
+    task="[a-z0-9-]+",
+    seed="[0-9]+",
+    variant=Variant.PATTERN,
+    state=STATE,
+    depth="[0-9]+|-auto",
+
+
+def run_state(seed):
+    """The state of a fully fine-tuned run."""
+    return f"full-seed{seed}"
+
+
+def runs(pattern, seeds=SEEDS):
+    """A file of every fully fine-tuned run of the study's pair in the wildcards."""
+    return expand(pattern, variant="full", seed=seeds, allow_missing=True)
+
+
+def checkpoint_of_state(wildcards):
+    """The model folder whose weights make a state's representations."""
+    if wildcards.state == "pretrained":
+        return "data/models/{model}"
+    variant, _, seed = wildcards.state.rpartition("-seed")
+    run = RUN.format(model=wildcards.model, task=wildcards.task, variant=variant, seed=seed)
+    return f"{run}/checkpoint"
+
+
+def metrics_of_state(wildcards, model=None):
+    """metrics.json of a run's state."""
+    variant, _, seed = wildcards.state.rpartition("-seed")
+    model = model or wildcards.model
+    run = RUN.format(model=model, task=wildcards.task, variant=variant, seed=seed)
+    return f"{run}/metrics.json"
+
+
+def registered(kind, name):
+    """The entry of a model or task that a target names."""
+    if name not in config[kind]:
+        raise WorkflowError(
+            f"'{name}' is not registered under '{kind}'; registered are {', '.join(config[kind])}."
+        )
+    return config[kind][name]
+
+
+def model_source(wildcards):
+    return source_description(registered("models", wildcards.model))
+
+
+def task_source(wildcards):
+    return source_description(registered("tasks", wildcards.task))
+
+
+def training_of(wildcards):
+    registered("models", wildcards.model)
+    registered("tasks", wildcards.task)
+    return training_settings(config, wildcards.model, wildcards.task)
+
+
+def max_length_of(wildcards):
+    return training_of(wildcards)["max_length"]
+
+
+def heads_of(wildcards):
+    return head_settings(config, wildcards.task)
+
+
+def heads_without_converged(wildcards):
+    settings = heads_of(wildcards)
+    return {key: settings[key] for key in settings if key != "converged"}
+
+
+def pairs(pattern, models=MODELS):
+    """A file of every model and task of the study."""
+    return expand(pattern, model=models, task=TASKS)
+
+
+def study_targets():
+    """What `all` makes: the study's analyses, and the figures whose inputs it has."""
+    figures = []
+    targets = []
+    if "cka" in ANALYSES:
+        targets += pairs("<results>/cka/{model}_{task}.png")
+        figures += [1, 2, 5]
+        figures += [6] if len(SEEDS) > 1 else []
+        figures += [7] if len(MODELS) > 1 else []
+    if "truncation" in ANALYSES:
+        targets += pairs("<results>/truncation/{model}_{task}.png")
+        targets += ["<results>/summary.csv"]
+        figures += [3]
+    if "skipping" in ANALYSES and config["study"]["skipping"]:
+        targets += pairs("<results>/skipping/{model}_{task}.png", config["study"]["skipping"])
+        figures += [4]
+    if "export" in ANALYSES:
+        targets += pairs("<results>/export/{model}_{task}/depth-auto")
+    return targets + expand("<results>/figures/figure{number}.png", number=sorted(figures))
+
+
+def print_summary():
+    """The answer in words, at the end of a run that has one."""
+    table = Path(config["outdir"]) / "summary.csv"
+    if "truncation" in ANALYSES and table.is_file():
+        import pandas as pd
+        from strata.summary import report
+
+        print(f"\n{report(pd.read_csv(table))}\n\n(from {table})")

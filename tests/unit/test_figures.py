@@ -1,0 +1,383 @@
+"""Figures are checked by what they draw: the images, lines and texts of the finished panels."""
+
+import re
+import warnings
+from itertools import combinations, product
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib import colormaps, image, pyplot
+from matplotlib.colors import to_rgba
+from matplotlib.text import Text
+
+from strata import figures
+
+LABELS = {"roberta": "RoBERTa", "albert": "ALBERT", "rte": "RTE", "accuracy": "Accuracy"}
+LAYERS = {"roberta": 3, "albert": 24, "electra": 4}
+GREY = to_rgba("#D9D9D9")
+
+
+@pytest.fixture(autouse=True)
+def quiet():
+    """No plot warns, plotnine's own warnings among them, and none stays open."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        yield
+    pyplot.close("all")
+
+
+def cka_block(y_layers, x_layers, cka, **names):
+    """The rows of one map: `cka` is one number, or an array with depth 1 in the first row."""
+    y, x = np.meshgrid(np.arange(1, y_layers + 1), np.arange(1, x_layers + 1), indexing="ij")
+    values = np.broadcast_to(cka, y.shape).ravel()
+    names = {"pooling": "cls", "estimator": "biased", "failed": False} | names
+    return pd.DataFrame({"y_depth": y.ravel(), "x_depth": x.ravel(), "cka": values, **names})
+
+
+def cka_table(models, tasks, seeds=(1,), cka=0.5, **names):
+    states = ["pretrained", *(f"full-seed{seed}" for seed in seeds)]
+    blocks = [
+        cka_block(
+            LAYERS[model],
+            LAYERS[model],
+            cka(y_state, x_state) if callable(cka) else cka,
+            **{"model": model, "task": task, "y_state": y_state, "x_state": x_state, **names},
+        )
+        for model, task, y_state, x_state in product(models, tasks, states, states)
+    ]
+    return pd.concat(blocks, ignore_index=True)
+
+
+def truncation_table(model, task, by_seed, failed=(), metric="accuracy", baseline=0.5):
+    """Every configuration of a seed, the full model too, scores `by_seed[seed]` at each depth."""
+    base = {"model": model, "task": task, "metric": metric}
+    layers = LAYERS[model]
+    rows = [base | {"configuration": "baseline", "value": baseline}]
+    for seed, value in by_seed.items():
+        run = base | {"seed": seed, "value": value, "failed": seed in failed}
+        rows.append(run | {"configuration": "full", "depth": layers})
+        for name in ("untuned", "tuned", "tuned-orig"):
+            rows += [run | {"configuration": name, "depth": k} for k in range(1, layers + 1)]
+    return pd.DataFrame(rows)
+
+
+def skip_table(value, full=0.9, baseline=0.5, layers=3, failed=False, seed=1):
+    rows = [
+        {"first": first, "last": last, "value": value(first, last)}
+        for first in range(1, layers + 1)
+        for last in range(first, layers + 1)
+    ]
+    run = {"model": "roberta", "task": "rte", "seed": seed, "metric": "accuracy"}
+    return pd.DataFrame(rows).assign(full=full, baseline=baseline, failed=failed, **run)
+
+
+def panel_titles(figure):
+    return [text.get_text() for text in figure.findobj(Text) if "\n" in text.get_text()]
+
+
+def tiles(axes):
+    """The colours of a map, as [depth on Y - 1, depth on X - 1]."""
+    (drawn,) = axes.get_images()
+    left, right, bottom, top = drawn.get_extent()
+    assert (left, bottom) == (axes.get_xlim()[0], axes.get_ylim()[0]) == (0.5, 0.5)
+    assert (right, top) == (axes.get_xlim()[1], axes.get_ylim()[1])
+    assert drawn.origin == "upper"
+    return np.asarray(drawn.get_array())[::-1]
+
+
+def notes(figure):
+    return [[text.get_text() for text in axes.texts] for axes in figure.axes]
+
+
+def tick_labels(axis):
+    return [text.get_text() for text in axis.get_ticklabels()]
+
+
+def mean_lines(axes):
+    return [line for line in axes.lines if to_rgba(line.get_color())[3] == 1]
+
+
+def seed_lines(axes):
+    return [line for line in axes.lines if to_rgba(line.get_color())[3] < 1]
+
+
+def viridis(value):
+    # The scale interpolates its palette more finely than matplotlib's 256 steps.
+    return pytest.approx(colormaps["viridis"](value), abs=0.02)
+
+
+def test_pair_maps_show_each_pair_of_states_with_the_first_named_on_y():
+    values = {
+        ("pretrained", "pretrained"): 0.1,
+        ("full-seed1", "pretrained"): 0.3,
+        ("full-seed1", "full-seed1"): 0.5,
+        ("full-seed1", "full-seed2"): 0.7,
+    }
+    cka = cka_table(["albert"], ["rte"], (1, 2), lambda y, x: values.get((y, x), 1.0))
+    figure = figures.pair_maps(cka, [1, 2], "biased", LABELS).draw()
+    titles = [title.split("\n") for title in panel_titles(figure)]
+    assert titles == [
+        ["ORIG–ORIG", "Y pretrained, X pretrained"],
+        ["FT–ORIG", "Y fine-tuned, X pretrained"],
+        ["FT–FT", "Y fine-tuned, X fine-tuned"],
+        ["FT[1]–FT[2]", "Y seed 1, X seed 2"],
+    ]
+    for axes, value in zip(figure.axes, values.values(), strict=True):
+        assert tiles(axes)[0, 0] == viridis(value)
+    assert figure.findobj(lambda a: isinstance(a, Text) and a.get_text() == "RTE, ALBERT")
+
+
+def test_pair_maps_of_one_seed_have_three_panels():
+    figure = figures.pair_maps(cka_table(["albert"], ["rte"]), [1], "biased", LABELS).draw()
+    assert [title.split("\n")[0] for title in panel_titles(figure)] == [
+        "ORIG–ORIG",
+        "FT–ORIG",
+        "FT–FT",
+    ]
+    assert len(figure.axes) == 3
+
+
+def test_only_the_estimator_and_pooling_asked_for_are_drawn():
+    wanted = cka_table(["roberta"], ["rte"], cka=0.25, estimator="debiased", pooling="mean")
+    others = [
+        cka_table(["roberta"], ["rte"], cka=0.9, estimator="biased", pooling="mean"),
+        cka_table(["roberta"], ["rte"], cka=0.9, estimator="debiased", pooling="cls"),
+    ]
+    table = pd.concat([*others, wanted, *others])
+    plot = figures.map_grid(
+        table, "ft-ft", [1], "debiased", LABELS, ["roberta"], ["rte"], pooling="mean"
+    )
+    assert tiles(plot.draw().axes[0])[2, 1] == viridis(0.25)
+
+
+def test_negative_cka_is_drawn_as_zero_and_only_undefined_cka_is_grey():
+    cka = np.full((3, 3), 0.5)
+    cka[0, 0], cka[0, 1], cka[0, 2], cka[1, 0] = -0.2, 0, np.nan, 1
+    table = cka_table(["roberta"], ["rte"], cka=cka)
+    figure = figures.map_grid(table, "ft-ft", [1], "biased", LABELS, ["roberta"], ["rte"]).draw()
+    drawn = tiles(figure.axes[0])
+    assert (drawn[0, 0] == drawn[0, 1]).all()
+    assert drawn[0, 1] == viridis(0.0)
+    assert drawn[1, 0] == viridis(1.0)
+    assert drawn[0, 2] == pytest.approx(GREY)
+    assert np.isclose(drawn, GREY).all(axis=2).sum() == 1
+
+
+def test_colours_do_not_depend_on_the_range_of_the_values():
+    table = cka_table(["roberta"], ["rte"], cka=np.linspace(0.4, 0.6, 9).reshape(3, 3))
+    figure = figures.map_grid(table, "ft-ft", [1], "biased", LABELS, ["roberta"], ["rte"]).draw()
+    assert tiles(figure.axes[0])[0, 0] == viridis(0.4)
+    assert tiles(figure.axes[0])[2, 2] == viridis(0.6)
+
+
+def test_the_tile_of_depth_one_is_at_the_bottom_left_of_the_picture(tmp_path):
+    cka = np.full((3, 3), 0.5)
+    cka[0, 0] = np.nan
+    table = cka_table(["roberta"], ["rte"], cka=cka)
+    plot = figures.map_grid(table, "ft-ft", [1], "biased", LABELS, ["roberta"], ["rte"])
+    figures.save(plot, tmp_path / "map.png", tmp_path / "map.pdf")
+    picture = image.imread(tmp_path / "map.png")
+    grey = np.isclose(picture, GREY, atol=0.01).all(axis=2)
+    green = np.isclose(picture, tiles(plot.draw().axes[0])[1, 1], atol=0.01).all(axis=2)
+    (grey_y, grey_x), (green_y, green_x) = (np.nonzero(mask) for mask in (grey, green))
+    tile = (green_x.max() - green_x.min()) / 3
+    assert grey.sum() == pytest.approx(tile**2, rel=0.05)
+    assert np.median(grey_x) - green_x.min() < tile
+    assert green_y.max() - np.median(grey_y) < tile
+
+
+def test_a_grid_has_its_panels_in_the_order_asked_for_and_its_own_depths_in_each():
+    models, tasks = ["roberta", "albert", "electra"], ["wic", "rte"]
+    table = cka_table(sorted(models), sorted(tasks))
+    figure = figures.map_grid(table, "ft-orig", [1], "biased", LABELS, models, tasks).draw()
+    assert panel_titles(figure) == [
+        f"{task}\n{model}" for task in ("wic", "RTE") for model in ("RoBERTa", "ALBERT", "electra")
+    ]
+    assert [tiles(axes).shape[:2] for axes in figure.axes] == [(3, 3), (24, 24), (4, 4)] * 2
+    assert [tick_labels(axes.xaxis) for axes in figure.axes[:3]] == [
+        ["1", "2", "3"],
+        ["1", "8", "16", "24"],
+        ["1", "2", "4"],
+    ]
+
+
+def test_a_panel_without_data_says_so_and_leaves_the_others_in_place():
+    table = cka_table(["roberta", "albert"], ["rte", "wic"])
+    table = table[(table["model"] != "roberta") | (table["task"] != "rte")]
+    plot = figures.map_grid(
+        table, "ft-ft", [1], "biased", LABELS, ["roberta", "albert"], ["rte", "wic"]
+    )
+    figure = plot.draw()
+    assert panel_titles(figure)[0] == "RTE\nRoBERTa"
+    assert notes(figure) == [["no data"], [], [], []]
+    assert tick_labels(figure.axes[0].xaxis) == []
+    assert [tiles(axes).shape[0] for axes in figure.axes[1:]] == [24, 3, 24]
+
+
+@pytest.mark.parametrize(
+    ("kind", "marked"), [("ft-ft", False), ("ft-orig", False), ("ft1-ft2", True)]
+)
+def test_a_map_of_a_failed_run_is_marked(kind, marked):
+    table = cka_table(["roberta", "albert"], ["rte"], (1, 2))
+    states = table[["y_state", "x_state"]]
+    table["failed"] = (states == "full-seed2").any(axis=1) & (table["model"] == "albert")
+    plot = figures.map_grid(table, kind, [1, 2], "biased", LABELS, ["roberta", "albert"], ["rte"])
+    assert notes(plot.draw()) == [[], ["failed"] if marked else []]
+
+
+@pytest.mark.parametrize(
+    ("kind", "y_title", "x_title"),
+    [
+        ("ft-ft", "Depth (fine-tuned)", "Depth (fine-tuned)"),
+        ("ft-orig", "Depth (fine-tuned)", "Depth (pretrained)"),
+        ("ft1-ft2", "Depth (fine-tuned, seed 3)", "Depth (fine-tuned, seed 5)"),
+    ],
+)
+def test_the_axes_of_a_grid_say_whose_depths_they_are(kind, y_title, x_title):
+    table = cka_table(["roberta"], ["rte"], (3, 5))
+    plot = figures.map_grid(table, kind, [3, 5], "biased", LABELS, ["roberta"], ["rte"])
+    assert notes(plot.draw()) == [[]]
+    assert (plot.labels.y, plot.labels.x) == (y_title, x_title)
+
+
+def test_two_seeds_are_needed_to_compare_two_seeds():
+    table = cka_table(["roberta"], ["rte"])
+    with pytest.raises(ValueError, match="two seeds"):
+        figures.map_grid(table, "ft1-ft2", [1], "biased", LABELS, ["roberta"], ["rte"])
+
+
+def test_many_tasks_are_folded_to_fit_a_page():
+    models, tasks = ["roberta", "albert", "electra"], [f"task{i}" for i in range(12)]
+    plot = figures.map_grid(cka_table(models, tasks), "ft-ft", [1], "biased", LABELS, models, tasks)
+    width, height = plot.theme.getp("figure_size")
+    assert width == 7 and height < 9
+    grid = plot.draw().axes[0].get_gridspec()
+    assert (grid.nrows, grid.ncols) == (6, 6)
+
+
+def test_of_a_pair_of_models_the_first_is_on_y_whichever_way_the_table_has_it():
+    # The table has the models in alphabetical order, the figure has not.
+    albert_by_roberta = np.full((24, 3), 0.5)
+    albert_by_roberta[23, 0] = 1
+    state = {"task": "rte", "y_state": "full-seed1", "x_state": "full-seed1"}
+    table = pd.concat(
+        cka_block(
+            LAYERS[y],
+            LAYERS[x],
+            albert_by_roberta if (y, x) == ("albert", "roberta") else 0.5,
+            y_model=y,
+            x_model=x,
+            **state,
+        )
+        for y, x in combinations(sorted(LAYERS), 2)
+    )
+    models = ["roberta", "albert", "electra"]
+    figure = figures.model_pair_grid(table, [1], "biased", LABELS, models, ["rte"]).draw()
+    assert panel_titles(figure) == [
+        "RTE\nRoBERTa – ALBERT",
+        "RTE\nRoBERTa – electra",
+        "RTE\nALBERT – electra",
+    ]
+    assert [tiles(axes).shape[:2] for axes in figure.axes] == [(3, 24), (3, 4), (24, 4)]
+    assert tiles(figure.axes[0])[0, 23] == viridis(1.0)
+    assert tiles(figure.axes[0])[2, 0] == viridis(0.5)
+
+
+def test_curves_average_the_seeds_that_did_not_fail_and_show_them_all():
+    table = truncation_table("roberta", "rte", {1: 0.7, 2: 0.8, 3: 0.5}, failed=[3])
+    plot = figures.truncation_curves(table, LABELS, ["roberta"], ["rte"])
+    axes = plot.draw().axes[0]
+    assert len(mean_lines(axes)) == 3
+    for line in mean_lines(axes):
+        assert line.get_xydata() == pytest.approx(np.array([[1, 0.75], [2, 0.75], [3, 0.75]]))
+    assert sorted(line.get_xydata()[0, 1] for line in seed_lines(axes)) == pytest.approx(
+        [0.5] * 3 + [0.7] * 3 + [0.8] * 3
+    )
+    baseline, full = axes.collections
+    assert full.get_offsets().tolist() == [[3, pytest.approx(0.75)]]
+    assert baseline.get_segments()[0][:, 1] == pytest.approx([0.5, 0.5])
+    assert [text.get_text() for text in axes.texts] == ["failed: seed 3"]
+    assert plot.labels.y == "Accuracy"
+
+
+def test_curves_of_runs_that_all_failed_have_no_means_and_are_marked():
+    table = pd.concat(
+        [
+            truncation_table("roberta", "rte", {1: 0.5, 2: 0.5}, failed=[1, 2]),
+            truncation_table("albert", "rte", {1: 0.7, 2: 0.8}),
+        ]
+    )
+    figure = figures.truncation_curves(table, LABELS, ["roberta", "albert"], ["rte"]).draw()
+    failed, well = figure.axes
+    assert notes(figure) == [["failed"], []]
+    assert mean_lines(failed) == [] and len(seed_lines(failed)) == 6
+    assert len(mean_lines(well)) == 3
+
+
+def test_models_share_the_y_axis_of_a_task_but_tasks_do_not():
+    table = pd.concat(
+        [
+            truncation_table("roberta", "rte", {1: 0.6}),
+            truncation_table("albert", "rte", {1: 0.9}),
+            truncation_table("roberta", "cola", {1: 0.3}, metric="mcc", baseline=0),
+        ]
+    )
+    plot = figures.truncation_curves(table, LABELS, ["roberta", "albert"], ["rte", "cola"])
+    figure = plot.draw()
+    rte, also_rte, cola, missing = figure.axes
+    assert rte.get_ylim() == also_rte.get_ylim()
+    assert rte.get_ylim()[1] > 0.9 > 0.35 > cola.get_ylim()[1]
+    assert notes(figure)[3] == ["no data"] and missing.lines[:] == []
+    assert plot.labels.y == "Task performance"
+    assert tick_labels(also_rte.xaxis) == ["1", "8", "16", "24"]
+
+
+def test_configurations_keep_their_colours_where_some_are_absent():
+    table = truncation_table("roberta", "rte", {1: 0.7})
+    table = table[table["configuration"] != "untuned"]
+    axes = figures.truncation_curves(table, LABELS, ["roberta"], ["rte"]).draw().axes[0]
+    assert {line.get_color()[:7] for line in mean_lines(axes)} == {"#0072B2", "#E69F00"}
+
+
+def test_triangles_show_the_share_of_the_gain_kept_clipped():
+    scores = {(1, 1): 0.4, (1, 2): 0.5, (1, 3): 0.7, (2, 2): 0.9, (2, 3): 0.95, (3, 3): np.nan}
+    table = skip_table(lambda first, last: scores[first, last])
+    other_seed = skip_table(lambda first, last: 0.6, seed=2)
+    plot = figures.skip_triangles(
+        pd.concat([table, other_seed]), [1, 2], LABELS, ["roberta"], ["rte"]
+    )
+    drawn = tiles(plot.draw().axes[0])
+    cividis = [pytest.approx(colormaps["cividis"](v), abs=0.02) for v in (0.0, 0.5, 1.0)]
+    assert drawn[0, 0] == cividis[0] and drawn[0, 1] == cividis[0]
+    assert drawn[0, 2] == cividis[1]
+    assert drawn[1, 1] == cividis[2] and drawn[1, 2] == cividis[2]
+    assert drawn[2, 2] == pytest.approx(GREY)
+    # Nothing is drawn where the last skipped layer would come before the first.
+    assert [drawn[y, x, 3] for y, x in ((1, 0), (2, 0), (2, 1))] == [0, 0, 0]
+    assert (plot.labels.y, plot.labels.x) == ("First skipped layer", "Last skipped layer")
+
+
+def test_a_triangle_of_a_model_below_the_baseline_is_grey_and_a_failed_one_is_marked():
+    table = skip_table(lambda first, last: 0.5, full=0.45, failed=True)
+    figure = figures.skip_triangles(table, [1], LABELS, ["roberta"], ["rte"]).draw()
+    drawn = tiles(figure.axes[0])
+    assert drawn[np.tril_indices(3)[::-1]] == pytest.approx(np.tile(GREY, (6, 1)))
+    assert notes(figure) == [["failed"]]
+
+
+def test_save_writes_both_files_at_their_printed_size_and_again_the_same(tmp_path):
+    table = cka_table(["albert"], ["rte"], (1, 2))
+    plot = figures.pair_maps(table, [1, 2], "biased", LABELS)
+    for name in ("one", "two"):
+        figures.save(plot, tmp_path / f"{name}.png", tmp_path / f"{name}.pdf")
+    height, width, _ = image.imread(tmp_path / "one.png").shape
+    assert width == pytest.approx(3.3 * 300, abs=15)
+    assert 3.8 * 300 < height < 4.3 * 300
+    pdf = (tmp_path / "one.pdf").read_bytes()
+    box = [float(v) for v in re.search(rb"/MediaBox \[ *([^]]+)\]", pdf)[1].split()]
+    assert np.array(box[2:]) / 72 == pytest.approx([width / 300, height / 300], abs=0.03)
+    assert b"/FontFile2" in pdf and b"/Type3" not in pdf
+    assert b"CreationDate" not in pdf
+    assert pdf == (tmp_path / "two.pdf").read_bytes()
+    assert (tmp_path / "one.png").read_bytes() == (tmp_path / "two.png").read_bytes()

@@ -1,0 +1,9 @@
+"""The CKA table of a model and task: all its pairs of states, failed runs flagged."""
+
+from strata.jobs import job
+from strata.tables import flag_failed_states, read_metrics, read_tables
+
+with job(snakemake.log[0]):
+    runs = read_metrics(snakemake.input.metrics, snakemake.params.seeds)
+    table = flag_failed_states(read_tables(snakemake.input.tables), runs)
+    table.to_csv(snakemake.output.table, index=False)

@@ -1,0 +1,24 @@
+"""CKA of every depth of one model with every depth of another, fine-tuned with the same seed."""
+
+from strata.activations import Activations
+from strata.jobs import job
+from strata.tables import cka_table, read_metrics, seed_of
+
+given, wildcards = snakemake.params, snakemake.wildcards
+with (
+    job(snakemake.log[0], snakemake.threads),
+    Activations.open(snakemake.input.y) as y,
+    Activations.open(snakemake.input.x) as x,
+):
+    identity = {
+        "task": wildcards.task,
+        "seed": seed_of(wildcards.state),
+        "y_model": wildcards.y_model,
+        "x_model": wildcards.x_model,
+        "y_state": wildcards.state,
+        "x_state": wildcards.state,
+    }
+    table = cka_table(y, x, identity, given.memory_mb, given.choice)
+    runs = read_metrics([snakemake.input.y_metrics, snakemake.input.x_metrics], ["y", "x"])
+    table["failed"] = any(run["failed"] for run in runs.values())
+    table.to_csv(snakemake.output.table, index=False)

@@ -1,0 +1,15 @@
+"""CKA of every depth of one state with every depth of another."""
+
+from strata.activations import Activations
+from strata.jobs import job
+from strata.tables import cka_table
+
+given, wildcards = snakemake.params, snakemake.wildcards
+with (
+    job(snakemake.log[0], snakemake.threads),
+    Activations.open(snakemake.input.y) as y,
+    Activations.open(snakemake.input.x) as x,
+):
+    identity = {name: wildcards[name] for name in ("model", "task", "y_state", "x_state")}
+    table = cka_table(y, x, identity, given.memory_mb, given.choice)
+    table.to_csv(snakemake.output.table, index=False)

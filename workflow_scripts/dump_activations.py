@@ -1,0 +1,48 @@
+"""Write the representations of every depth of one state, for one split."""
+
+import json
+from pathlib import Path
+
+from strata.devices import gpu_job
+
+given, wildcards = snakemake.params, snakemake.wildcards
+with gpu_job(
+    snakemake.log[0],
+    snakemake.threads,
+    snakemake.resources.get("gpu", 0),
+    snakemake.resources.jobs_per_device,
+):
+    from strata.activations import dump
+    from strata.batches import tokenize
+    from strata.devices import device
+    from strata.models import Encoder, check_length, load_model, load_tokenizer
+    from strata.tables import seed_of
+    from strata.tasks import Task, read_examples
+
+    task = Task.read(snakemake.input.task)
+    examples = read_examples(snakemake.input.examples, given.limit, given.evaluation["seed"])
+    # The head's weights play no part here: the pretrained encoder gets one drawn by seed 0.
+    model = load_model(snakemake.input.checkpoint, task, seed=0).to(device())
+    check_length(model, given.max_length)
+    tokenizer = load_tokenizer(snakemake.input.model)
+    source = json.loads((Path(snakemake.input.model) / "source.json").read_text())
+    dump(
+        snakemake.output.activations,
+        Encoder(model),
+        tokenizer,
+        examples,
+        tokenize(tokenizer, examples, given.max_length),
+        attributes={
+            "model": wildcards.model,
+            "source": source["source"],
+            "revision": source.get("commit", source.get("sha256")),
+            "task": task.name,
+            "split": given.split,
+            "state": wildcards.state,
+            "seed": seed_of(wildcards.state),
+        },
+        poolings=given.evaluation["poolings"] if given.split == "eval" else ["cls"],
+        dtype=given.dtype,
+        batch_size=given.evaluation["batch_size"],
+        precision=given.evaluation["precision"],
+    )

@@ -1,0 +1,50 @@
+"""Cut a fine-tuned model to a depth, with the head tuned there, and say what that costs."""
+
+from pathlib import Path
+
+from strata.devices import gpu_job
+
+given, params, depth = snakemake.input, snakemake.params, snakemake.wildcards.depth
+with gpu_job(
+    snakemake.log[0],
+    snakemake.threads,
+    snakemake.resources.get("gpu", 0),
+    snakemake.resources.jobs_per_device,
+):
+    import pandas as pd
+
+    from strata import export
+    from strata.jobs import StrataError
+    from strata.models import load_model, load_tokenizer
+    from strata.tables import read_metrics
+    from strata.tasks import Task, read_examples
+
+    task, evaluation = Task.read(given.task), params.evaluation
+    seed = export.choose_seed(read_metrics(given.metrics, params.seeds))
+    run = params.seeds.index(seed)
+    summary = pd.read_csv(given.summary)
+    depth = export.choose_depth(summary) if depth == "-auto" else int(depth)
+    layers = int(summary["layers"].iloc[0])
+    if not 1 <= depth <= layers:
+        raise StrataError(f"There is no depth {depth}: the model has depths 1 to {layers}.")
+
+    folder = Path(snakemake.output.folder)
+    small = export.cut_model(given.checkpoints[run], given.heads[run], task, depth)
+    tokenizer = load_tokenizer(given.model)
+    export.export(small, tokenizer, folder)
+    found = export.measure(
+        folder,
+        load_model(given.checkpoints[run], task),
+        tokenizer,
+        read_examples(given.examples, evaluation["max_eval_examples"], evaluation["seed"]),
+        task,
+        params.max_length,
+        evaluation,
+        params.sampling,
+    )
+    title = f"{params.title} on {task.name}"
+    card = export.model_card(
+        title, task, seed, snakemake.threads, found, params.sampling["confidence"]
+    )
+    (folder / "README.md").write_text(card, encoding="utf-8")
+    print(f"depth {depth}: {found}")

@@ -1,0 +1,19 @@
+"""Figures 2, 5 and 6: one kind of CKA map for every task and model."""
+
+from strata.figures import map_grid, save
+from strata.jobs import job
+from strata.tables import read_tables
+
+style = snakemake.params.style
+with job(snakemake.log[0]):
+    plot = map_grid(
+        read_tables(snakemake.input.tables),
+        snakemake.params.kind,
+        style["seeds"],
+        style["estimator"],
+        style["titles"],
+        style["models"],
+        style["tasks"],
+        style["pooling"],
+    )
+    save(plot, snakemake.output.png, snakemake.output.pdf)

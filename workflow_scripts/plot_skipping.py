@@ -1,0 +1,13 @@
+"""Skip triangles, of one model and task or of the study (Figure 4)."""
+
+from strata.figures import save, skip_triangles
+from strata.jobs import job
+from strata.tables import read_tables
+
+style = snakemake.params.style
+with job(snakemake.log[0]):
+    table = read_tables(snakemake.input.tables)
+    plot = skip_triangles(
+        table, style["seeds"], style["titles"], style["models"], style["tasks"]
+    )
+    save(plot, snakemake.output.png, snakemake.output.pdf)

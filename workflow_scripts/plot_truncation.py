@@ -1,0 +1,11 @@
+"""Truncation curves, of one model and task or of the study (Figure 3)."""
+
+from strata.figures import save, truncation_curves
+from strata.jobs import job
+from strata.tables import read_tables
+
+style = snakemake.params.style
+with job(snakemake.log[0]):
+    table = read_tables(snakemake.input.tables)
+    plot = truncation_curves(table, style["titles"], style["models"], style["tasks"])
+    save(plot, snakemake.output.png, snakemake.output.pdf)

@@ -1,0 +1,10 @@
+"""The skipping table of a model and task: every span, beside the full model and the baseline."""
+
+from strata.jobs import job
+from strata.tables import read_metrics, read_tables, skipping_table
+
+with job(snakemake.log[0]):
+    runs = read_metrics(snakemake.input.metrics, snakemake.params.seeds)
+    scores = read_tables(snakemake.input.tables)
+    table = skipping_table(snakemake.wildcards.model, snakemake.wildcards.task, scores, runs)
+    table.to_csv(snakemake.output.table, index=False)

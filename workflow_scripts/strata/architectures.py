@@ -1,0 +1,58 @@
+"""Which encoders are supported, judged from a model's config.json alone (no torch here)."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from strata.jobs import StrataError
+
+# model_type -> (the module that runs the layers, the list in it that holds them),
+# both seen from the base model.
+SUPPORTED = {
+    "albert": ("encoder", "albert_layer_groups"),
+    "bert": ("encoder", "layer"),
+    "deberta-v2": ("encoder", "layer"),
+    "distilbert": ("transformer", "layer"),
+    "electra": ("encoder", "layer"),
+    "mpnet": ("encoder", "layer"),
+    "roberta": ("encoder", "layer"),
+    "xlm-roberta": ("encoder", "layer"),
+}
+
+
+def read_config(folder: str | Path) -> dict[str, Any]:
+    """The config.json of a model folder; StrataError if there is none or it cannot be read."""
+    path = Path(folder) / "config.json"
+    if not path.is_file():
+        raise StrataError(
+            f"{folder} holds no config.json: a model folder in the Hugging Face layout has one "
+            "beside its weights and tokenizer."
+        )
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise StrataError(f"{path} is not JSON: {error}.") from error
+
+
+def check_supported(config: dict[str, Any], name: str) -> None:
+    """Refuse, by name, an encoder whose layers we cannot run one by one."""
+    kind = config.get("model_type")
+    supported = ", ".join(SUPPORTED)
+    if kind not in SUPPORTED:
+        raise StrataError(f"Model '{name}' is of type '{kind}'; supported are {supported}.")
+    shared = max(config.get("num_hidden_groups", 1), config.get("inner_group_num", 1))
+    if kind == "albert" and shared > 1:
+        raise StrataError(
+            f"Model '{name}' is an ALBERT with more than one layer group (num_hidden_groups or "
+            "inner_group_num above 1); supported is ALBERT with one."
+        )
+    if kind == "deberta-v2" and config.get("conv_kernel_size", 0) > 0:
+        raise StrataError(
+            f"Model '{name}' is a DeBERTa with a convolution (conv_kernel_size "
+            f"{config['conv_kernel_size']}); supported is DeBERTa without one."
+        )
+
+
+def shares_layers(model_type: str) -> bool:
+    """Whether all depths use the same weights (ALBERT): cutting layers saves no parameters."""
+    return model_type == "albert"

@@ -1,0 +1,193 @@
+"""The config: checked against its schema and against itself, defaults filled in, merged by run."""
+
+import re
+from collections.abc import Iterator, Mapping
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import ValidationError
+
+from strata.architectures import check_supported, read_config
+from strata.jobs import StrataError
+
+SCHEMA = Path(__file__).parents[2] / "schemas" / "config.schema.yaml"
+# accuracy-f1 is (accuracy + F1 of label 1) / 2, pearson-spearman the mean of the two, mcc the
+# Matthews correlation coefficient; strata.metrics computes them.
+METRICS_OF_TYPE = {
+    "classification": ("accuracy", "f1", "accuracy-f1", "mcc"),
+    "regression": ("pearson", "spearman", "pearson-spearman"),
+    "multiple-choice": ("accuracy",),
+}
+
+
+def check_config(config: dict[str, Any]) -> dict[str, Any]:
+    """The config with defaults filled in.
+
+    Raises
+    ------
+    StrataError : every problem found, one sentence each with key, value and what is allowed.
+    """
+    schema = yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
+    problems = [
+        _sentence(error)
+        for top in Draft202012Validator(schema).iter_errors(config)
+        for error in _innermost(top)
+    ]
+    problems = list(dict.fromkeys(problems))
+    if not problems:
+        config = deepcopy(config)
+        _fill(config, schema, schema)
+        problems = list(_inconsistencies(config))
+    if problems:
+        raise StrataError("the config is not valid:\n" + "\n".join(f"  - {p}" for p in problems))
+    return config
+
+
+def training_settings(config: Mapping[str, Any], model: str, task: str) -> dict[str, Any]:
+    """The recipe of a pair's runs: the study's, then the model's, then the task's own."""
+    return {
+        **config["training"],
+        **config["models"][model].get("training", {}),
+        **config["tasks"][task].get("training", {}),
+    }
+
+
+def head_settings(config: Mapping[str, Any], task: str) -> dict[str, Any]:
+    """How a task's heads are tuned."""
+    return {**config["heads"], **config["tasks"][task].get("heads", {})}
+
+
+def source_description(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a registry entry decides the fetched data: not its title, not its recipes."""
+    return {k: v for k, v in entry.items() if k not in ("title", "training", "heads")}
+
+
+def sampling(config: Mapping[str, Any]) -> dict[str, Any]:
+    """How intervals are made."""
+    return {key: config["summary"][key] for key in ("resamples", "confidence")}
+
+
+def titles(config: Mapping[str, Any]) -> dict[str, str]:
+    """Display names of models and tasks."""
+    entries = {**config["models"], **config["tasks"]}
+    return {name: entry.get("title", name) for name, entry in entries.items()}
+
+
+def _innermost(error: ValidationError) -> Iterator[ValidationError]:
+    """Of a failed alternative, the one that fits best; else the error itself."""
+    if error.context and error.validator in ("oneOf", "anyOf"):
+        yield min(error.context, key=lambda e: -len(e.path))
+    else:
+        yield error
+
+
+def _sentence(error: ValidationError) -> str:
+    key = ".".join(map(str, error.absolute_path)) or "the config"
+    value, limit, rule = error.instance, error.validator_value, error.validator
+    if rule == "additionalProperties":
+        allowed = [*error.schema.get("properties", {})]
+        unknown = [k for k in value if k not in allowed and not _matches(k, error.schema)]
+        names = ", ".join(f"'{k}'" for k in unknown)
+        if "patternProperties" in error.schema:
+            return f"{key}: {names} is not a name: use lower-case letters, digits and '-'."
+        return f"{key}: there is no key {names}; allowed are {', '.join(allowed)}."
+    if rule == "required":
+        missing = [k for k in limit if k not in value]
+        return f"{key}: {', '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing."
+    allowed = {
+        "enum": lambda: f"one of {', '.join(map(str, limit))}",
+        "type": lambda: limit if isinstance(limit, str) else " or ".join(limit),
+        "minimum": lambda: f"at least {limit}",
+        "maximum": lambda: f"at most {limit}",
+        "exclusiveMinimum": lambda: f"above {limit}",
+        "exclusiveMaximum": lambda: f"below {limit}",
+        "pattern": lambda: f"text that matches {limit}",
+        "minItems": lambda: f"{limit} or more entries",
+        "maxItems": lambda: f"{limit} entries at most",
+        "uniqueItems": lambda: "entries that differ",
+        "contains": lambda: f"a list that contains {limit['const']}",
+    }.get(rule, lambda: f"{rule} {limit}")
+    return f"{key}: {value!r} is not allowed; allowed is {allowed()}."
+
+
+def _matches(key: str, schema: Mapping[str, Any]) -> bool:
+    return any(re.search(pattern, key) for pattern in schema.get("patternProperties", {}))
+
+
+def _fill(value: Any, part: Mapping[str, Any], schema: Mapping[str, Any]) -> None:
+    """Fill in the defaults of `part` (of the schema), nested ones too."""
+    if "$ref" in part:
+        name = part["$ref"].rsplit("/", 1)[-1]
+        _fill(value, schema["$defs"][name], schema)
+    if not isinstance(value, dict):
+        return
+    for key, inner in part.get("properties", {}).items():
+        if key not in value and "default" in inner:
+            value[key] = deepcopy(inner["default"])
+        if key in value:
+            _fill(value[key], inner, schema)
+    for inner in part.get("patternProperties", {}).values():
+        for entry in value.values():
+            _fill(entry, inner, schema)
+
+
+def _inconsistencies(config: Mapping[str, Any]) -> Iterator[str]:
+    study = config["study"]
+    for kind in ("models", "tasks"):
+        for name in study[kind]:
+            if name not in config[kind]:
+                yield (
+                    f"study.{kind}: '{name}' is not registered under '{kind}'; registered are "
+                    f"{', '.join(config[kind])}."
+                )
+    for name in study["skipping"]:
+        if name not in study["models"]:
+            yield (
+                f"study.skipping: '{name}' is not among study.models "
+                f"({', '.join(study['models'])})."
+            )
+    shown = study.setdefault("figure1", {"model": study["models"][0], "task": study["tasks"][0]})
+    for kind, name in shown.items():
+        if name not in study[f"{kind}s"]:
+            yield f"study.figure1.{kind}: '{name}' is not among study.{kind}s."
+    if config["cka"]["pooling"] not in config["evaluation"]["poolings"]:
+        yield (
+            f"cka.pooling: '{config['cka']['pooling']}' is not kept; evaluation.poolings has "
+            f"{', '.join(config['evaluation']['poolings'])}."
+        )
+    for name, task in config["tasks"].items():
+        yield from (f"tasks.{name}.{problem}" for problem in _task_problems(task))
+    for name in study["models"]:
+        yield from _model_problems(name, config["models"].get(name, {}))
+
+
+def _task_problems(task: Mapping[str, Any]) -> Iterator[str]:
+    kind, allowed = task["type"], METRICS_OF_TYPE[task["type"]]
+    if task["metric"] not in allowed:
+        yield (
+            f"metric: '{task['metric']}' does not fit type {kind}; allowed is one of "
+            f"{', '.join(allowed)}."
+        )
+    if (kind == "multiple-choice") != ("choices" in task):
+        yield "choices: multiple-choice tasks have it, others do not."
+    if kind == "multiple-choice" and len(task["texts"]) != 1:
+        yield "texts: a multiple-choice task has one, the prompt."
+    classes = ("labels" in task) + ("cuts" in task)
+    if classes != (1 if kind == "classification" else 0):
+        yield "labels: a classification task has either 'labels' or 'cuts', others have neither."
+    if ("eval" in task["splits"]) == ("holdout" in task):
+        yield "splits: give either 'splits.eval' or 'holdout'."
+
+
+def _model_problems(name: str, model: Mapping[str, Any]) -> Iterator[str]:
+    """What a local model's config.json already tells."""
+    kind, _, place = model.get("source", "").partition(":")
+    if kind != "path":
+        return
+    try:
+        check_supported(read_config(place), name)
+    except StrataError as error:
+        yield f"models.{name}: {error}"

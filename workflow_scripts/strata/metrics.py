@@ -1,0 +1,117 @@
+"""Task metrics as fractions, by scikit-learn and SciPy, and their bootstrap intervals."""
+
+import math
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import pearsonr, spearmanr
+from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
+
+CORRELATIONS = {"mcc", "pearson", "spearman", "pearson-spearman"}
+
+
+@dataclass(frozen=True)
+class Score:
+    """A metric's value; `degenerate` if it is a correlation of constant predictions, set to 0."""
+
+    value: float
+    degenerate: bool = False
+
+
+def score(metric: str, labels: np.ndarray, predictions: np.ndarray) -> Score:
+    """Score `predictions` against `labels`, both of shape [examples].
+
+    A correlation is 0 and degenerate where the predictions (or the labels) are constant.
+    """
+    labels, predictions = np.asarray(labels), np.asarray(predictions)
+    if metric in CORRELATIONS and (_constant(predictions) or _constant(labels)):
+        return Score(0.0, degenerate=True)
+    return Score(float(_FUNCTIONS[metric](labels, predictions)))
+
+
+def bootstrap(
+    metric: str,
+    labels: np.ndarray,
+    predictions: dict[str, np.ndarray],
+    statistic: Callable[[dict[str, float]], float],
+    resamples: int,
+    confidence: float,
+    seed: int = 0,
+) -> tuple[float, float]:
+    """Percentile interval, over examples, of a statistic of several predictions' scores.
+
+    The same examples are drawn for every prediction, so that differences are paired.
+
+    Parameters
+    ----------
+    labels : [examples]
+    predictions : name -> [examples]
+    statistic : from {name: score} to one number, for instance a difference.
+    resamples : number of bootstrap samples of the examples.
+    confidence : of the interval, for instance 0.95.
+
+    Returns
+    -------
+    (low, high)
+    """
+    rng = np.random.default_rng(seed)
+    labels = np.asarray(labels)
+    values = np.empty(resamples)
+    for b in range(resamples):
+        rows = rng.integers(len(labels), size=len(labels))
+        values[b] = statistic(
+            {name: score(metric, labels[rows], p[rows]).value for name, p in predictions.items()}
+        )
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(values, [tail, 1 - tail])
+    return float(low), float(high)
+
+
+def baseline_prediction(kind: str, labels: np.ndarray) -> float:
+    """What the baseline predicts for every example: the mean, or the most frequent label.
+
+    Among equally frequent labels the smallest.
+    """
+    labels = np.asarray(labels)
+    if kind == "regression":
+        return float(labels.mean())
+    values, counts = np.unique(labels, return_counts=True)
+    return int(values[counts.argmax()])
+
+
+def _constant(values: np.ndarray) -> bool:
+    return bool(np.all(values == values[0]))
+
+
+def _f1(labels: np.ndarray, predictions: np.ndarray) -> float:
+    return f1_score(labels == 1, predictions == 1, zero_division=0)
+
+
+def _mcc(labels: np.ndarray, predictions: np.ndarray) -> float:
+    return matthews_corrcoef(labels, predictions)
+
+
+def _finite(statistic: Callable[..., tuple[float, float]]) -> Callable[..., float]:
+    def correlation(labels: np.ndarray, predictions: np.ndarray) -> float:
+        with warnings.catch_warnings():
+            # Nearly constant predictions: SciPy warns, and may give NaN.
+            warnings.simplefilter("ignore")
+            value = float(statistic(labels, predictions)[0])
+        return 0.0 if math.isnan(value) else value
+
+    return correlation
+
+
+_pearson = _finite(pearsonr)
+_spearman = _finite(spearmanr)
+_FUNCTIONS = {
+    "accuracy": accuracy_score,
+    "f1": _f1,
+    "accuracy-f1": lambda y, p: (accuracy_score(y, p) + _f1(y, p)) / 2,
+    "mcc": _mcc,
+    "pearson": _pearson,
+    "spearman": _spearman,
+    "pearson-spearman": lambda y, p: (_pearson(y, p) + _spearman(y, p)) / 2,
+}

@@ -1,0 +1,110 @@
+"""From logits to predictions, scores and the tables that keep both."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from strata.batches import Rows, batches, windows
+from strata.devices import device, inference
+from strata.jobs import Progress
+from strata.metrics import Score, score
+from strata.tasks import Task
+
+
+def decode(logits: Tensor, task: Task) -> np.ndarray:
+    """Predictions from logits.
+
+    Parameters
+    ----------
+    logits : [..., rows, outputs]; an example has task.choices rows.
+
+    Returns
+    -------
+    [..., examples]: class index, choice index, or the regression's value.
+    """
+    if task.type == "regression":
+        return logits[..., 0].double().cpu().numpy()
+    if task.type == "multiple-choice":
+        logits = logits[..., 0].unflatten(-1, (-1, task.choices))
+    return logits.argmax(-1).cpu().numpy()
+
+
+def row_logits(model: PreTrainedModel, inputs: dict[str, Tensor], task: Task) -> Tensor:
+    """[rows, outputs] from a task model's own forward; each choice is a row."""
+    if task.type == "multiple-choice":
+        # As examples with one choice each: the model then scores every row by itself.
+        return model(**{name: tensor[:, None] for name, tensor in inputs.items()}).logits
+    return model(**inputs).logits
+
+
+def predict(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    rows: Rows,
+    task: Task,
+    batch_size: int,
+    precision: str = "float32",
+) -> np.ndarray:
+    """The full model's predictions, [examples], in order."""
+    model.eval().to(device())
+    logits = torch.empty(len(rows), task.num_labels)
+    progress = Progress(len(rows), "rows evaluated")
+    with inference(precision):
+        for window in windows(rows):
+            for chosen, inputs, _ in batches(rows, window, batch_size, tokenizer, device()):
+                logits[torch.from_numpy(chosen)] = row_logits(model, inputs, task).float().cpu()
+                progress.advance(len(chosen))
+    return decode(logits, task)
+
+
+def prediction_table(
+    examples: pd.DataFrame, predictions: np.ndarray, depths: Sequence[int], configuration: str
+) -> pd.DataFrame:
+    """Tidy predictions: a row a depth and example.
+
+    Parameters
+    ----------
+    examples : with example_id and label.
+    predictions : [depths, examples]
+
+    Returns
+    -------
+    columns configuration, depth, example_id, label, prediction.
+    """
+    return pd.DataFrame(
+        {
+            "configuration": configuration,
+            "depth": np.repeat(np.asarray(depths), len(examples)),
+            "example_id": np.tile(examples["example_id"].to_numpy(), len(depths)),
+            "label": np.tile(examples["label"].to_numpy(), len(depths)),
+            "prediction": predictions.reshape(-1),
+        }
+    )
+
+
+def score_table(predictions: pd.DataFrame, task: Task) -> pd.DataFrame:
+    """Scores of a prediction table: a row a configuration and depth.
+
+    Returns
+    -------
+    columns configuration, depth, metric, value, degenerate, n (rows the encoder read), n_examples.
+    """
+    records = []
+    for (configuration, depth), group in predictions.groupby(["configuration", "depth"], sort=False):
+        found: Score = score(task.metric, group["label"].to_numpy(), group["prediction"].to_numpy())
+        records.append(
+            {
+                "configuration": configuration,
+                "depth": depth,
+                "metric": task.metric,
+                "value": found.value,
+                "degenerate": found.degenerate,
+                "n": len(group) * task.choices,
+                "n_examples": len(group),
+            }
+        )
+    return pd.DataFrame.from_records(records)

@@ -1,0 +1,106 @@
+"""What a result depends on: the code that made it, the settings, the versions, the commit."""
+
+import ast
+import hashlib
+import json
+import platform
+import subprocess
+from functools import lru_cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+LIBRARY = Path(__file__).parent
+SCRIPTS = LIBRARY.parent
+PACKAGES = ("torch", "transformers", "datasets", "tokenizers", "h5py", "numpy", "pandas")
+
+
+def code_version(script: str) -> str:
+    """Hash of a workflow script and of every strata module it imports, directly or not.
+
+    Taken over the syntax trees with docstrings stripped: a comment, a docstring or a line break
+    changes nothing, a formula does.
+
+    Parameters
+    ----------
+    script : name of a file in workflow_scripts, without ``.py``.
+    """
+    path = SCRIPTS / f"{script}.py"
+    modules = sorted({path, *_modules_behind(path)})
+    return _digest("\n".join(f"{m.name} {_tree(m)}" for m in modules))
+
+
+def config_hash(settings: Any) -> str:
+    """Short, stable hash of nested settings."""
+    return _digest(json.dumps(settings, sort_keys=True, default=str))
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the libraries that touch numbers, without importing them."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def git_commit() -> str | None:
+    """The workflow's commit, with ``+changes`` where the tree differs from it, if it is in git."""
+    try:
+        commit = _git("rev-parse", "HEAD")
+        return commit + ("+changes" if _git("status", "--porcelain", "-uno") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def _git(*arguments: str) -> str:
+    return subprocess.run(
+        ["git", "-C", str(SCRIPTS), *arguments], check=True, capture_output=True, text=True
+    ).stdout.strip()
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@lru_cache(maxsize=None)
+def _modules_behind(path: Path) -> frozenset[Path]:
+    found: set[Path] = set()
+    waiting = [path]
+    while waiting:
+        for module in _imports(waiting.pop()) - found:
+            found.add(module)
+            waiting.append(module)
+    return frozenset(found)
+
+
+@lru_cache(maxsize=None)
+def _imports(path: Path) -> frozenset[Path]:
+    names = set()
+    for node in ast.walk(_parsed(path)):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("strata"):
+            names.add(node.module)
+            names.update(f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Import):
+            names.update(a.name for a in node.names if a.name.startswith("strata"))
+    files = (LIBRARY.joinpath(*name.split(".")[1:]).with_suffix(".py") for name in names)
+    return frozenset(file for file in files if file.is_file())
+
+
+@lru_cache(maxsize=None)
+def _parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+@lru_cache(maxsize=None)
+def _tree(path: Path) -> str:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            first = node.body[0] if node.body else None
+            if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
+                if isinstance(first.value.value, str):
+                    node.body = node.body[1:]
+    return ast.dump(tree)

@@ -1,0 +1,152 @@
+"""Tables of a study: states' tables joined, with what must stand beside every number."""
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+
+def read_metrics(paths: Iterable[str | Path], seeds: Iterable[int]) -> dict[int, dict[str, Any]]:
+    """seed -> a run's metrics.json."""
+    return {
+        seed: json.loads(Path(path).read_text(encoding="utf-8"))
+        for seed, path in zip(seeds, paths, strict=True)
+    }
+
+
+def read_tables(paths: Iterable[str | Path]) -> pd.DataFrame:
+    """CSV tables of the same columns, one below the other."""
+    return pd.concat([pd.read_csv(path) for path in paths], ignore_index=True)
+
+
+def seed_of(state: str) -> int | None:
+    """The seed of a run's state, None for `pretrained`."""
+    return int(state.rpartition("-seed")[2]) if "-seed" in state else None
+
+
+def flag_failed_states(table: pd.DataFrame, runs: Mapping[int, Mapping[str, Any]]) -> pd.DataFrame:
+    """A CKA table with `failed`: one of the two states is a run that failed."""
+    bad = {seed for seed, run in runs.items() if run["failed"]}
+    failed = [
+        seed_of(y) in bad or seed_of(x) in bad
+        for y, x in zip(table["y_state"], table["x_state"], strict=True)
+    ]
+    return table.assign(failed=failed)
+
+
+def truncation_table(
+    model: str, task: str, scores: pd.DataFrame, runs: Mapping[int, Mapping[str, Any]]
+) -> pd.DataFrame:
+    """All configurations of a model and task, with the full model's and the baseline's rows.
+
+    Parameters
+    ----------
+    scores : columns seed, configuration, depth, metric, value, degenerate, n, n_examples.
+    runs : seed -> metrics.json.
+    """
+    top, rows = int(scores["depth"].max()), int(scores["n"].iloc[0])
+    extra = [
+        {
+            "seed": seed,
+            "configuration": "full",
+            "depth": top,
+            "metric": run["metric"],
+            "value": run["score"],
+            "degenerate": run["degenerate"],
+            "n": rows,
+            "n_examples": run["n_examples"],
+        }
+        for seed, run in runs.items()
+    ]
+    any_run = next(iter(runs.values()))
+    extra.append(
+        {
+            "seed": None,
+            "configuration": "baseline",
+            "depth": None,
+            "metric": any_run["metric"],
+            "value": any_run["baseline"],
+            "degenerate": False,
+            "n": rows,
+            "n_examples": any_run["n_examples"],
+        }
+    )
+    table = pd.concat([scores, pd.DataFrame(extra)], ignore_index=True)
+    table["failed"] = [seed in runs and runs[seed]["failed"] for seed in table["seed"]]
+    for column in ("seed", "depth"):
+        table[column] = table[column].astype("Int64")
+    table.insert(0, "model", model)
+    table.insert(1, "task", task)
+    return table
+
+
+def skipping_table(
+    model: str, task: str, scores: pd.DataFrame, runs: Mapping[int, Mapping[str, Any]]
+) -> pd.DataFrame:
+    """Every span's score of a model and task, beside the full model's and the baseline's."""
+    table = scores.copy()
+    table.insert(0, "model", model)
+    table.insert(1, "task", task)
+    after = table.columns.get_loc("value") + 1
+    table.insert(after, "full", [runs[seed]["score"] for seed in table["seed"]])
+    table.insert(after + 1, "baseline", [runs[seed]["baseline"] for seed in table["seed"]])
+    table["failed"] = [runs[seed]["failed"] for seed in table["seed"]]
+    return table
+
+
+def cka_table(
+    y: Any, x: Any, identity: Mapping[str, Any], memory_mb: float, choice: str
+) -> pd.DataFrame:
+    """CKA of all depths of two open activation files, both estimators, every pooling of both.
+
+    Parameters
+    ----------
+    y, x : strata.activations.Activations of the same examples.
+    identity : columns that say which comparison this is.
+    choice : "all" rows of multiple-choice examples, or the "gold" choice's.
+
+    Raises
+    ------
+    StrataError : the files hold different examples, or too few for CKA.
+    """
+    from strata.jobs import StrataError
+    from strata.similarity import alignment
+
+    examples = y.examples()
+    if not examples.equals(x.examples()):
+        raise StrataError(
+            f"{y.path} and {x.path} hold different examples; delete both and run again."
+        )
+    rows = gold_rows(examples["label"], y.choices) if choice == "gold" else slice(None)
+    parts = []
+    for pooling in (p for p in y.poolings if p in x.poolings):
+        vectors_y = y.vectors(pooling)[:, rows]
+        vectors_x = vectors_y if x.path == y.path else x.vectors(pooling)[:, rows]
+        if vectors_y.shape[1] < 4:
+            raise StrataError(
+                f"CKA needs at least 4 representations, {y.path} has {vectors_y.shape[1]}."
+            )
+        both = alignment(vectors_y, vectors_x, memory_mb)
+        for estimator in ("biased", "debiased"):
+            matrix = pd.DataFrame(
+                getattr(both, estimator), index=y.depths(pooling), columns=x.depths(pooling)
+            )
+            long = matrix.rename_axis("y_depth").reset_index().melt("y_depth", None, "x_depth", "cka")
+            parts.append(
+                long.assign(
+                    **identity,
+                    pooling=pooling,
+                    estimator=estimator,
+                    n=vectors_y.shape[1],
+                    n_examples=len(examples),
+                )
+            )
+    columns = [*identity, "y_depth", "x_depth", "pooling", "estimator", "n", "n_examples", "cka"]
+    return pd.concat(parts, ignore_index=True)[columns]
+
+
+def gold_rows(labels: pd.Series, choices: int) -> Any:
+    """Row numbers of each example's gold choice."""
+    return labels.to_numpy() * (choices > 1) + range(0, len(labels) * choices, choices)

@@ -1,0 +1,227 @@
+"""Fine-tuning by the Transformers Trainer, and what is written about a run."""
+
+import csv
+import json
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from transformers import (
+    DataCollatorForMultipleChoice,
+    DataCollatorWithPadding,
+    PrinterCallback,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    Trainer,
+    TrainerCallback,
+    TrainingArguments,
+)
+
+from strata.batches import Rows, tokenize
+from strata.devices import device, refuse_many_gpus, training_precision
+from strata.jobs import Progress
+from strata.metrics import baseline_prediction, bootstrap, score
+from strata.models import check_length
+from strata.predictions import decode
+from strata.tasks import Task
+from strata.variants import Variant
+
+
+def training_examples(examples: pd.DataFrame, variant: Variant, seed: int) -> pd.DataFrame:
+    """The examples a run trains on: all, or the first `variant.size` of a permutation by `seed`."""
+    if variant.size is None or variant.size >= len(examples):
+        return examples
+    rows = np.random.default_rng(seed).permutation(len(examples))[: variant.size]
+    return examples.iloc[rows].reset_index(drop=True)
+
+
+def finetune(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    train: pd.DataFrame,
+    dev: pd.DataFrame,
+    task: Task,
+    settings: Mapping[str, Any],
+    seed: int,
+    history: str | Path,
+    scratch: str | Path,
+) -> dict[str, Any]:
+    """Fine-tune `model` in place.
+
+    AdamW (fused), linear warm-up then linear decay, clipped gradients (Phang et al. 2021,
+    section 2, and the jiant library's defaults).
+
+    Parameters
+    ----------
+    train, dev : examples; `dev` is looked at only where settings["checkpoint"] is "best".
+    settings : the ``training`` section of the config.
+    history : CSV written as training goes: step, loss, learning_rate, examples_per_second.
+    scratch : folder on a disk with room for a checkpoint.
+
+    Returns
+    -------
+    device, precision, steps, wall_seconds.
+    """
+    refuse_many_gpus()
+    check_length(model, settings["max_length"])
+    precision = training_precision(settings["precision"])
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory(dir=scratch) as folder:
+        trainer = Trainer(
+            model=model,
+            args=_arguments(settings, precision, seed, folder),
+            train_dataset=_dataset(tokenize(tokenizer, train, settings["max_length"]), train),
+            eval_dataset=(
+                _dataset(tokenize(tokenizer, dev, settings["max_length"]), dev)
+                if settings["checkpoint"] == "best"
+                else None
+            ),
+            data_collator=(
+                DataCollatorForMultipleChoice(tokenizer)
+                if task.type == "multiple-choice"
+                else DataCollatorWithPadding(tokenizer)
+            ),
+            compute_metrics=_metrics(task),
+            callbacks=[_History(history, settings["batch_size"])],
+        )
+        trainer.remove_callback(PrinterCallback)  # _History prints, with rate and time left
+        trainer.train()
+    return {
+        "device": str(device()),
+        "precision": precision,
+        "steps": trainer.state.global_step,
+        "wall_seconds": round(time.monotonic() - began, 2),
+    }
+
+
+def run_metrics(
+    task: Task, labels: np.ndarray, predictions: np.ndarray, settings: Mapping[str, Any]
+) -> dict[str, Any]:
+    """A run's score, its bootstrap interval, and whether the run failed.
+
+    A run has failed where its score does not beat the baseline, interval considered: the lower
+    bound of the paired bootstrap interval of (score - baseline) is not above 0.
+
+    Parameters
+    ----------
+    labels, predictions : [examples]
+    settings : ``resamples`` and ``confidence``.
+    """
+    found = score(task.metric, labels, predictions)
+    constant = np.full(len(labels), baseline_prediction(task.type, labels))
+    predicted = {"run": predictions, "baseline": constant}
+    low, high = bootstrap(task.metric, labels, predicted, lambda s: s["run"], **settings)
+    above, _ = bootstrap(
+        task.metric, labels, predicted, lambda s: s["run"] - s["baseline"], **settings
+    )
+    return {
+        "metric": task.metric,
+        "score": found.value,
+        "score_low": low,
+        "score_high": high,
+        "baseline": score(task.metric, labels, constant).value,
+        "n_examples": len(labels),
+        "degenerate": found.degenerate,
+        "failed": bool(found.degenerate or above <= 0),
+        "confidence": settings["confidence"],
+        "resamples": settings["resamples"],
+    }
+
+
+def write_json(values: Mapping[str, Any], path: str | Path) -> None:
+    Path(path).write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+
+
+def _arguments(
+    settings: Mapping[str, Any], precision: str, seed: int, folder: str
+) -> TrainingArguments:
+    best = settings["checkpoint"] == "best"
+    return TrainingArguments(
+        output_dir=folder,
+        max_steps=settings["max_steps"],
+        per_device_train_batch_size=settings["batch_size"],
+        per_device_eval_batch_size=64,
+        learning_rate=settings["learning_rate"],
+        warmup_steps=settings["warmup_steps"],
+        lr_scheduler_type="linear",
+        weight_decay=settings["weight_decay"],
+        adam_epsilon=settings["adam_epsilon"],
+        max_grad_norm=settings["max_grad_norm"],
+        optim="adamw_torch_fused",
+        bf16=precision == "bfloat16",
+        use_cpu=device().type == "cpu",
+        seed=seed,
+        full_determinism=True,
+        logging_steps=max(1, settings["max_steps"] // 100),
+        eval_strategy="steps" if best else "no",
+        save_strategy="steps" if best else "no",
+        eval_steps=settings["eval_steps"] if best else None,
+        save_steps=settings["eval_steps"],
+        save_total_limit=1,
+        load_best_model_at_end=best,
+        metric_for_best_model="score" if best else None,
+        greater_is_better=True if best else None,
+        disable_tqdm=True,
+        report_to=[],
+    )
+
+
+def _dataset(rows: Rows, examples: pd.DataFrame) -> list[dict[str, Any]]:
+    labels = examples["label"].tolist()
+    if "choices" not in examples:
+        return [{**features, "label": y} for features, y in zip(rows.features, labels, strict=True)]
+    data = []
+    for i, label in enumerate(labels):
+        choices = rows.features[i * rows.choices : (i + 1) * rows.choices]
+        data.append({**{k: [c[k] for c in choices] for k in choices[0]}, "label": label})
+    return data
+
+
+def _metrics(task: Task) -> Any:
+    def compute(output: Any) -> dict[str, float]:
+        import torch
+
+        logits = torch.as_tensor(output.predictions)
+        if task.type == "multiple-choice":  # [examples, choices] already
+            predictions = logits.argmax(-1).numpy()
+        else:
+            predictions = decode(logits, task)
+        return {"score": score(task.metric, np.asarray(output.label_ids), predictions).value}
+
+    return compute
+
+
+class _History(TrainerCallback):
+    """Writes history.csv and progress lines."""
+
+    def __init__(self, path: str | Path, batch_size: int):
+        self.path, self.batch_size = path, batch_size
+
+    def on_train_begin(self, args, state, control, **kwargs):
+        self.file = open(self.path, "w", newline="", encoding="utf-8")
+        self.writer = csv.writer(self.file)
+        self.writer.writerow(["step", "loss", "learning_rate", "examples_per_second"])
+        self.progress = Progress(state.max_steps, "steps")
+        self.step, self.time = 0, time.monotonic()
+
+    def on_log(self, args, state, control, logs=None, **kwargs):
+        if "loss" not in logs:
+            return
+        now = time.monotonic()
+        rate = (state.global_step - self.step) * self.batch_size / max(now - self.time, 1e-9)
+        self.writer.writerow(
+            [state.global_step, logs["loss"], logs["learning_rate"], round(rate, 2)]
+        )
+        self.file.flush()
+        self.progress.advance(
+            state.global_step - self.step,
+            lambda: f"loss {float(logs['loss']):.4f}, {rate:,.1f} examples/s",
+        )
+        self.step, self.time = state.global_step, now
+
+    def on_train_end(self, args, state, control, **kwargs):
+        self.file.close()

@@ -1,0 +1,11 @@
+"""The truncation table of a model and task: every configuration, full model and baseline."""
+
+from strata.jobs import job
+from strata.tables import read_metrics, read_tables, truncation_table
+
+given, wildcards = snakemake.input, snakemake.wildcards
+with job(snakemake.log[0]):
+    runs = read_metrics(given.metrics, snakemake.params.seeds)
+    scores = read_tables([*given.untuned, *given.tuned, *given.orig])
+    table = truncation_table(wildcards.model, wildcards.task, scores, runs)
+    table.to_csv(snakemake.output.table, index=False)

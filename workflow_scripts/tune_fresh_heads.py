@@ -1,0 +1,32 @@
+"""TUNEDORIG: a fresh head on every depth of the frozen pretrained encoder; and converged."""
+
+import pandas as pd
+
+from strata.activations import Activations
+from strata.devices import gpu_job
+
+with (
+    gpu_job(
+        snakemake.log[0],
+        snakemake.threads,
+        snakemake.resources.get("gpu", 0),
+        snakemake.resources.jobs_per_device,
+    ),
+    Activations.open(snakemake.input.train) as trained,
+    Activations.open(snakemake.input.eval) as evaluated,
+):
+    from strata.models import load_head
+    from strata.predictions import score_table
+    from strata.tasks import Task
+    from strata.truncation import tuned, tuned_orig_converged
+
+    task, seed = Task.read(snakemake.input.task), int(snakemake.wildcards.seed)
+    settings = snakemake.params.heads
+    head = load_head(snakemake.input.model, task, seed)
+    plain, _ = tuned(trained, evaluated, head, task, settings, seed, "tuned-orig")
+    converged = tuned_orig_converged(trained, evaluated, head, task, settings, seed)
+    predictions = pd.concat([plain, converged], ignore_index=True)
+    table = score_table(predictions, task)
+    table.insert(0, "seed", seed)
+    predictions.to_parquet(snakemake.output.predictions, index=False)
+    table.to_csv(snakemake.output.table, index=False)
