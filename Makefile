@@ -1,0 +1,28 @@
+# make demo: the study of studies/demo.yaml, end to end.  make test: every test.
+# Both need Python 3.11 or later and nothing else; what they use is installed into .venv once, and
+# again when envs/requirements.txt changes.
+
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test lint install
+
+demo: install
+	$(BIN)/snakemake --workflow-profile profiles/demo
+
+test: install lint
+	$(BIN)/python -m pytest
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/snakefmt --check Snakefile rules
+
+install: .venv/installed.txt
+
+.venv/installed.txt: envs/requirements.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Strata needs Python 3.11 or later; say which with make PYTHON=..."; exit 1; }
+	@if cmp -s $< $@; then touch $@; else \
+		echo "Installing into .venv (once)" && $(PYTHON) -m venv .venv \
+		&& $(BIN)/python -m pip install --quiet --disable-pip-version-check -r $< && cp $< $@; fi

@@ -1,0 +1,145 @@
+"""Tiny encoders and tasks, made by code: random weights, a real tokenizer, learnable labels."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from tokenizers import Tokenizer, models, pre_tokenizers, processors
+from transformers import AutoConfig, AutoModel, PreTrainedTokenizerFast
+
+ARCHITECTURES = (
+    "roberta",
+    "albert",
+    "electra",
+    "bert",
+    "distilbert",
+    "mpnet",
+    "deberta-v2",
+    "xlm-roberta",
+)
+WORDS = [f"w{i}" for i in range(40)] + ["good", "bad", "same", "other"]
+SPECIAL = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
+PAD = 1
+# Names that differ between architectures, and what makes each of them exercise its own paths.
+SETTINGS = {
+    "distilbert": {"dim": 16, "n_layers": 4, "n_heads": 4, "hidden_dim": 32},
+    "albert": {"embedding_size": 8},
+    "electra": {"embedding_size": 8},
+    "deberta-v2": {
+        "relative_attention": True,
+        "pos_att_type": ["p2c", "c2p"],
+        "position_buckets": 8,
+        "norm_rel_ebd": "layer_norm",
+        "share_att_key": True,
+        "position_biased_input": False,
+        "type_vocab_size": 0,
+        "pooler_hidden_size": 16,
+    },
+}
+
+
+def config(architecture: str, layers: int = 4) -> object:
+    """Config of a tiny encoder: hidden size 16, 4 heads, 64 positions."""
+    common = {
+        "hidden_size": 16,
+        "num_hidden_layers": layers,
+        "num_attention_heads": 4,
+        "intermediate_size": 32,
+    }
+    if architecture == "distilbert":
+        common = {}
+    own = dict(SETTINGS.get(architecture, {}))
+    if "n_layers" in own:
+        own["n_layers"] = layers
+    return AutoConfig.for_model(
+        architecture,
+        vocab_size=len(SPECIAL) + len(WORDS),
+        max_position_embeddings=64,
+        pad_token_id=PAD,
+        bos_token_id=0,
+        eos_token_id=2,
+        initializer_range=0.3,  # large, so that layers differ visibly
+        **common,
+        **own,
+    )
+
+
+def tokenizer() -> PreTrainedTokenizerFast:
+    """Whitespace words, <s> a </s> or <s> a </s> b </s>."""
+    vocabulary = {word: i for i, word in enumerate([*SPECIAL, *WORDS])}
+    inner = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
+    inner.pre_tokenizer = pre_tokenizers.Whitespace()
+    inner.post_processor = processors.TemplateProcessing(
+        single="<s> $A </s>",
+        pair="<s> $A </s> $B </s>",
+        special_tokens=[("<s>", 0), ("</s>", 2)],
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=inner,
+        bos_token="<s>",
+        eos_token="</s>",
+        cls_token="<s>",
+        sep_token="</s>",
+        pad_token="<pad>",
+        unk_token="<unk>",
+        mask_token="<mask>",
+        model_input_names=["input_ids", "attention_mask"],
+        model_max_length=64,
+    )
+
+
+def save_model(folder: Path, architecture: str, layers: int = 4) -> Path:
+    """A pretrained-model folder in the Hugging Face layout."""
+    torch.manual_seed(0)
+    AutoModel.from_config(config(architecture, layers)).save_pretrained(folder)
+    tokenizer().save_pretrained(folder)
+    return folder
+
+
+def sentences(count: int, seed: int) -> list[list[str]]:
+    rng = np.random.default_rng(seed)
+    return [list(rng.choice(WORDS[:40], rng.integers(2, 9))) for _ in range(count)]
+
+
+def pair_rows(count: int, seed: int = 0) -> pd.DataFrame:
+    """Two texts; the label is whether the second says "same" or "other"."""
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(2, size=count)
+    first, second = sentences(count, seed + 1), sentences(count, seed + 2)
+    marked = [[("same", "other")[y], *s] for y, s in zip(labels, second, strict=True)]
+    return pd.DataFrame(
+        {
+            "premise": [" ".join(s) for s in first],
+            "hypothesis": [" ".join(s) for s in marked],
+            "label": [("yes", "no")[y] for y in labels],
+        }
+    )
+
+
+def regression_rows(count: int, seed: int = 0) -> pd.DataFrame:
+    """The target is the share of "good" among "good" and "bad"."""
+    rng = np.random.default_rng(seed)
+    goods = rng.integers(0, 5, size=count)
+    texts = [
+        " ".join(rng.permutation(["good"] * g + ["bad"] * (4 - g) + s))
+        for g, s in zip(goods, sentences(count, seed + 1), strict=True)
+    ]
+    return pd.DataFrame({"text": texts, "score": goods / 4})
+
+
+def choice_rows(count: int, seed: int = 0) -> pd.DataFrame:
+    """Three endings, the right one begins with "good"."""
+    rng = np.random.default_rng(seed)
+    gold = rng.integers(3, size=count)
+    contexts = sentences(count, seed + 1)
+    endings = [
+        [
+            " ".join(["good" if c == g else "bad", *rng.choice(WORDS[:40], rng.integers(1, 6))])
+            for c in range(3)
+        ]
+        for g in gold
+    ]
+    return pd.DataFrame(
+        {"context": [" ".join(s) for s in contexts], "endings": endings, "answer": gold}
+    )
