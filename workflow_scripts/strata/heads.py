@@ -160,8 +160,8 @@ def apply(
     logits = []
     with torch.inference_mode():
         for begin in range(0, vectors.shape[1], step):
-            part = np.ascontiguousarray(vectors[:, begin : begin + step])
-            inputs = torch.from_numpy(part).to(device()).float()
+            part = np.array(vectors[:, begin : begin + step], dtype=np.float32)
+            inputs = torch.from_numpy(part).to(device())
             logits.append(forward(stack, inputs[slots]).cpu())
     return decode(torch.cat(logits, dim=1), task)
 
@@ -251,8 +251,8 @@ def _stream(
     for begin in range(0, steps, window):
         batches = order[begin * size : min(begin + window, steps) * size].reshape(-1, size)
         wanted, where = np.unique(batches, return_inverse=True)
-        rows = np.ascontiguousarray(vectors[:, _rows(wanted, choices)])
-        loaded = torch.from_numpy(rows).to(device()).float()
+        rows = np.array(vectors[:, _rows(wanted, choices)], dtype=np.float32)
+        loaded = torch.from_numpy(rows).to(device())
         for batch, local in zip(batches, where.reshape(batches.shape), strict=True):
             local_rows = torch.from_numpy(_rows(local, choices)).to(device())
             yield loaded[:, local_rows], torch.from_numpy(labels[batch]).to(device())

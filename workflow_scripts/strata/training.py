@@ -152,6 +152,7 @@ def _arguments(
         adam_epsilon=settings["adam_epsilon"],
         max_grad_norm=settings["max_grad_norm"],
         optim="adamw_torch_fused",
+        train_sampling_strategy="group_by_length" if settings["group_by_length"] else "random",
         bf16=precision == "bfloat16",
         use_cpu=device().type == "cpu",
         seed=seed,
