@@ -15,8 +15,8 @@ include: "rules/common.smk"
 
 pathvars:
     results=config["outdir"],
-    logs=config["outdir"] + "/logs",
-    benchmarks=config["outdir"] + "/benchmarks",
+    logs="<results>/logs",
+    benchmarks="<results>/benchmarks",
 
 
 include: "rules/fetch.smk"

@@ -1,75 +1,60 @@
 """CKA: two states of a model, or two models, depth by depth."""
 
 
-def compared_states():
-    """The state pairs (y, x) of a model and task; the paper's Figures 1, 2, 5 and 6."""
-    states = [run_state(seed) for seed in SEEDS]
-    found = [("pretrained", "pretrained")]
-    for state in states:
-        found += [(state, "pretrained"), (state, state)]
-    return found + ([(states[0], states[1])] if len(states) > 1 else [])
-
-
-def model_pairs():
-    """Every unordered pair of the study's models, in its order."""
-    return [(y, x) for i, y in enumerate(MODELS) for x in MODELS[i + 1 :]]
-
-
 rule compare_states:
-    message:
-        "CKA: {wildcards.model} on {wildcards.task}, {wildcards.y_state} with {wildcards.x_state}"
     input:
         y=f"{ACTIVATIONS}/eval/{{y_state}}.h5",
         x=f"{ACTIVATIONS}/eval/{{x_state}}.h5",
     output:
         table="<results>/cka/{model}_{task}/{y_state}.{x_state}.csv",
-    wildcard_constraints:
-        y_state=STATE,
-        x_state=STATE,
-    params:
-        memory_mb=config["cka"]["memory_mb"],
-        choice=config["cka"]["choice"],
-        code=code_version("compare_states"),
-    threads: 4
-    resources:
-        mem_mb=config["cka"]["memory_mb"] + 1000,
-        runtime=120,
     log:
         "<logs>/compare_states/{model}_{task}_{y_state}.{x_state}.log",
     benchmark:
         "<benchmarks>/compare_states/{model}_{task}_{y_state}.{x_state}.tsv"
+    wildcard_constraints:
+        y_state=STATE,
+        x_state=STATE,
     conda:
         "../envs/strata.yaml"
+    threads: 4
+    resources:
+        mem_mb=config["cka"]["memory_mb"] + 1000,
+        runtime=120,
+    params:
+        memory_mb=config["cka"]["memory_mb"],
+        choice=config["cka"]["choice"],
+        code=code_version("compare_states"),
+    message:
+        "CKA: {wildcards.model} on {wildcards.task}, {wildcards.y_state} with {wildcards.x_state}"
     script:
         "../workflow_scripts/compare_states.py"
 
 
 rule cka:
-    message:
-        "CKA table of {wildcards.model} on {wildcards.task}"
     input:
         tables=[
-            f"<results>/cka/{{model}}_{{task}}/{y}.{x}.csv" for y, x in compared_states()
+            f"<results>/cka/{{model}}_{{task}}/{y}.{x}.csv"
+            for y, x in compared_states()
         ],
         metrics=runs(f"{RUN}/metrics.json"),
     output:
         table="<results>/cka/{model}_{task}.csv",
-    params:
-        seeds=SEEDS,
-        code=code_version("cka"),
     log:
         "<logs>/cka/{model}_{task}.log",
     benchmark:
         "<benchmarks>/cka/{model}_{task}.tsv"
     conda:
         "../envs/strata.yaml"
+    params:
+        seeds=SEEDS,
+        code=code_version("cka"),
+    message:
+        "CKA table of {wildcards.model} on {wildcards.task}"
     script:
         "../workflow_scripts/cka.py"
 
 
 rule compare_models:
-    message:
-        "CKA: {wildcards.y_model} with {wildcards.x_model} on {wildcards.task}, {wildcards.state}"
     input:
         y="<results>/activations/{y_model}_{task}/eval/{state}.h5",
         x="<results>/activations/{x_model}_{task}/eval/{state}.h5",
@@ -77,30 +62,30 @@ rule compare_models:
         x_metrics=lambda w: metrics_of_state(w, model=w.x_model),
     output:
         table="<results>/cka-models/{task}/{y_model}.{x_model}.{state}.csv",
-    wildcard_constraints:
-        y_model="[a-z0-9-]+",
-        x_model="[a-z0-9-]+",
-    params:
-        memory_mb=config["cka"]["memory_mb"],
-        choice=config["cka"]["choice"],
-        code=code_version("compare_models"),
-    threads: 4
-    resources:
-        mem_mb=config["cka"]["memory_mb"] + 1000,
-        runtime=120,
     log:
         "<logs>/compare_models/{task}_{y_model}.{x_model}.{state}.log",
     benchmark:
         "<benchmarks>/compare_models/{task}_{y_model}.{x_model}.{state}.tsv"
+    wildcard_constraints:
+        y_model="[a-z0-9-]+",
+        x_model="[a-z0-9-]+",
     conda:
         "../envs/strata.yaml"
+    threads: 4
+    resources:
+        mem_mb=config["cka"]["memory_mb"] + 1000,
+        runtime=120,
+    params:
+        memory_mb=config["cka"]["memory_mb"],
+        choice=config["cka"]["choice"],
+        code=code_version("compare_models"),
+    message:
+        "CKA: {wildcards.y_model} with {wildcards.x_model} on {wildcards.task}, {wildcards.state}"
     script:
         "../workflow_scripts/compare_models.py"
 
 
 rule cka_models:
-    message:
-        "CKA table across models on {wildcards.task}"
     input:
         tables=[
             f"<results>/cka-models/{{task}}/{y}.{x}.{run_state(seed)}.csv"
@@ -109,13 +94,15 @@ rule cka_models:
         ],
     output:
         table="<results>/cka-models/{task}.csv",
-    params:
-        code=code_version("join_tables"),
     log:
         "<logs>/cka_models/{task}.log",
     benchmark:
         "<benchmarks>/cka_models/{task}.tsv"
     conda:
         "../envs/strata.yaml"
+    params:
+        code=code_version("join_tables"),
+    message:
+        "CKA table across models on {wildcards.task}"
     script:
         "../workflow_scripts/join_tables.py"

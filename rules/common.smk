@@ -1,6 +1,6 @@
 """The checked config, what wildcards may be, and how files of a study are named."""
 
-import os
+import json
 import sys
 
 sys.path.insert(0, str(Path(workflow.basedir) / "workflow_scripts"))
@@ -58,7 +58,9 @@ def checkpoint_of_state(wildcards):
     if wildcards.state == "pretrained":
         return "data/models/{model}"
     variant, _, seed = wildcards.state.rpartition("-seed")
-    run = RUN.format(model=wildcards.model, task=wildcards.task, variant=variant, seed=seed)
+    run = RUN.format(
+        model=wildcards.model, task=wildcards.task, variant=variant, seed=seed
+    )
     return f"{run}/checkpoint"
 
 
@@ -111,6 +113,33 @@ def pairs(pattern, models=MODELS):
     return expand(pattern, model=models, task=TASKS)
 
 
+def compared_states():
+    """The state pairs (y, x) of a model and task; the paper's Figures 1, 2, 5 and 6."""
+    states = [run_state(seed) for seed in SEEDS]
+    found = [("pretrained", "pretrained")]
+    for state in states:
+        found += [(state, "pretrained"), (state, state)]
+    return found + ([(states[0], states[1])] if len(states) > 1 else [])
+
+
+def model_pairs():
+    """Every unordered pair of the study's models, in its order."""
+    return [(y, x) for i, y in enumerate(MODELS) for x in MODELS[i + 1 :]]
+
+
+def train_disk_mb(wildcards, input):
+    """Room for train activations in float16, from the model's and the task's own sizes."""
+    layers, hidden, rows = 24, 1024, config["evaluation"]["max_train_examples"] or 40000
+    if (Path(input.model) / "config.json").is_file() and Path(input.task).is_file():
+        model = json.loads((Path(input.model) / "config.json").read_text())
+        layers = model.get("num_hidden_layers", model.get("n_layers"))
+        hidden = model.get("hidden_size", model.get("dim"))
+        task = json.loads(Path(input.task).read_text())
+        rows = min(rows, task["sizes"]["train"]) * task["choices"]
+    poolings = len(config["evaluation"]["poolings"])
+    return int(rows * (layers + 1) * hidden * 2 * poolings / 2**20) + 1
+
+
 def study_targets():
     """What `all` makes: the study's analyses, and the figures whose inputs it has."""
     figures = []
@@ -125,11 +154,15 @@ def study_targets():
         targets += ["<results>/summary.csv"]
         figures += [3]
     if "skipping" in ANALYSES and config["study"]["skipping"]:
-        targets += pairs("<results>/skipping/{model}_{task}.png", config["study"]["skipping"])
+        targets += pairs(
+            "<results>/skipping/{model}_{task}.png", config["study"]["skipping"]
+        )
         figures += [4]
     if "export" in ANALYSES:
         targets += pairs("<results>/export/{model}_{task}/depth-auto")
-    return targets + expand("<results>/figures/figure{number}.png", number=sorted(figures))
+    return targets + expand(
+        "<results>/figures/figure{number}.png", number=sorted(figures)
+    )
 
 
 def print_summary():

@@ -1,10 +1,7 @@
 """The smaller model: cut to a depth, with the head tuned there."""
 
 
-
 rule export:
-    message:
-        "Export {wildcards.model} on {wildcards.task}, depth{wildcards.depth}"
     input:
         model="data/models/{model}",
         checkpoints=runs(f"{RUN}/checkpoint"),
@@ -15,6 +12,18 @@ rule export:
         examples="data/tasks/{task}/eval.parquet",
     output:
         folder=directory("<results>/export/{model}_{task}/depth{depth}"),
+    log:
+        "<logs>/export/{model}_{task}_depth{depth}.log",
+    benchmark:
+        "<benchmarks>/export/{model}_{task}_depth{depth}.tsv"
+    conda:
+        "../envs/strata.yaml"
+    threads: 4
+    resources:
+        gpu=1,
+        jobs_per_device=config["gpus"]["jobs_per_device"],
+        mem_mb=8000,
+        runtime=60,
     params:
         seeds=SEEDS,
         max_length=max_length_of,
@@ -22,17 +31,7 @@ rule export:
         sampling=sampling(config),
         title=lambda w: TITLES.get(w.model),
         code=code_version("export"),
-    threads: 4
-    resources:
-        gpu=1,
-        jobs_per_device=config["gpus"]["jobs_per_device"],
-        mem_mb=8000,
-        runtime=60,
-    log:
-        "<logs>/export/{model}_{task}_depth{depth}.log",
-    benchmark:
-        "<benchmarks>/export/{model}_{task}_depth{depth}.tsv"
-    conda:
-        "../envs/strata.yaml"
+    message:
+        "Export {wildcards.model} on {wildcards.task}, depth{wildcards.depth}"
     script:
         "../workflow_scripts/export.py"

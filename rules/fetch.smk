@@ -7,38 +7,38 @@ localrules:
 
 
 rule fetch_model:
-    message:
-        "Fetch model {wildcards.model}"
     output:
         folder=directory("data/models/{model}"),
-    params:
-        description=model_source,
-        code=code_version("fetch_model"),
     log:
         "<logs>/fetch_model/{model}.log",
     benchmark:
         "<benchmarks>/fetch_model/{model}.tsv"
     conda:
         "../envs/strata.yaml"
+    params:
+        description=model_source,
+        code=code_version("fetch_model"),
+    message:
+        "Fetch model {wildcards.model}"
     script:
         "../workflow_scripts/fetch_model.py"
 
 
 rule fetch_task:
-    message:
-        "Fetch task {wildcards.task}"
     output:
         train="data/tasks/{task}/train.parquet",
         eval="data/tasks/{task}/eval.parquet",
         task="data/tasks/{task}/task.json",
-    params:
-        description=task_source,
-        code=code_version("fetch_task"),
     log:
         "<logs>/fetch_task/{task}.log",
     benchmark:
         "<benchmarks>/fetch_task/{task}.tsv"
     conda:
         "../envs/strata.yaml"
+    params:
+        description=task_source,
+        code=code_version("fetch_task"),
+    message:
+        "Fetch task {wildcards.task}"
     script:
         "../workflow_scripts/fetch_task.py"

@@ -1,6 +1,8 @@
 """Figures, from tables alone: restyling one runs nothing but its own script."""
 
-OTHER_ESTIMATOR = {"biased": "debiased", "debiased": "biased"}[config["cka"]["estimator"]]
+OTHER_ESTIMATOR = {"biased": "debiased", "debiased": "biased"}[
+    config["cka"]["estimator"]
+]
 FIGURE1 = "{model}_{task}".format(**config["study"]["figure1"])
 CKA_STYLE = dict(
     models=MODELS,
@@ -15,8 +17,6 @@ FIGURE = "<results>/figures/figure"
 
 
 rule plot_cka:
-    message:
-        "Figure 1 of {wildcards.model} on {wildcards.task}"
     input:
         table="<results>/cka/{model}_{task}.csv",
     output:
@@ -31,26 +31,30 @@ rule plot_cka:
             f"<results>/cka/{{model}}_{{task}}.{OTHER_ESTIMATOR}.png",
             caption="../report/pair_maps.rst",
             category="CKA by model and task",
-            labels={"model": "{model}", "task": "{task}", "estimator": OTHER_ESTIMATOR},
+            labels={
+                "model": "{model}",
+                "task": "{task}",
+                "estimator": OTHER_ESTIMATOR,
+            },
         ),
         other_pdf=f"<results>/cka/{{model}}_{{task}}.{OTHER_ESTIMATOR}.pdf",
-    params:
-        style=CKA_STYLE,
-        other=OTHER_ESTIMATOR,
-        code=code_version("plot_cka"),
     log:
         "<logs>/plot_cka/{model}_{task}.log",
     benchmark:
         "<benchmarks>/plot_cka/{model}_{task}.tsv"
     conda:
         "../envs/strata.yaml"
+    params:
+        style=CKA_STYLE,
+        other=OTHER_ESTIMATOR,
+        code=code_version("plot_cka"),
+    message:
+        "Figure 1 of {wildcards.model} on {wildcards.task}"
     script:
         "../workflow_scripts/plot_cka.py"
 
 
 rule plot_truncation:
-    message:
-        "Truncation curves of {wildcards.model} on {wildcards.task}"
     input:
         tables=["<results>/truncation/{model}_{task}.csv"],
     output:
@@ -61,22 +65,22 @@ rule plot_truncation:
             labels={"model": "{model}", "task": "{task}"},
         ),
         pdf="<results>/truncation/{model}_{task}.pdf",
-    params:
-        style=lambda w: STYLE | {"models": [w.model], "tasks": [w.task]},
-        code=code_version("plot_truncation"),
     log:
         "<logs>/plot_truncation/{model}_{task}.log",
     benchmark:
         "<benchmarks>/plot_truncation/{model}_{task}.tsv"
     conda:
         "../envs/strata.yaml"
+    params:
+        style=lambda w: STYLE | {"models": [w.model], "tasks": [w.task]},
+        code=code_version("plot_truncation"),
+    message:
+        "Truncation curves of {wildcards.model} on {wildcards.task}"
     script:
         "../workflow_scripts/plot_truncation.py"
 
 
 rule plot_skipping:
-    message:
-        "Skip triangle of {wildcards.model} on {wildcards.task}"
     input:
         tables=["<results>/skipping/{model}_{task}.csv"],
     output:
@@ -87,28 +91,30 @@ rule plot_skipping:
             labels={"model": "{model}", "task": "{task}"},
         ),
         pdf="<results>/skipping/{model}_{task}.pdf",
-    params:
-        style=lambda w: STYLE | {"models": [w.model], "tasks": [w.task]},
-        code=code_version("plot_skipping"),
     log:
         "<logs>/plot_skipping/{model}_{task}.log",
     benchmark:
         "<benchmarks>/plot_skipping/{model}_{task}.tsv"
     conda:
         "../envs/strata.yaml"
+    params:
+        style=lambda w: STYLE | {"models": [w.model], "tasks": [w.task]},
+        code=code_version("plot_skipping"),
+    message:
+        "Skip triangle of {wildcards.model} on {wildcards.task}"
     script:
         "../workflow_scripts/plot_skipping.py"
 
 
 rule figure1:
-    message:
-        "Figure 1: the maps of one model and task"
     input:
         png=f"<results>/cka/{FIGURE1}.png",
         pdf=f"<results>/cka/{FIGURE1}.pdf",
     output:
         png=report(
-            f"{FIGURE}1.png", caption="../report/figure1.rst", category="Figures of the paper"
+            f"{FIGURE}1.png",
+            caption="../report/figure1.rst",
+            category="Figures of the paper",
         ),
         pdf=f"{FIGURE}1.pdf",
     log:
@@ -117,126 +123,142 @@ rule figure1:
         "<benchmarks>/figures/figure1.tsv"
     conda:
         "../envs/strata.yaml"
+    message:
+        "Figure 1: the maps of one model and task"
     shell:
         "(cp {input.png} {output.png} && cp {input.pdf} {output.pdf}) 2> {log}"
 
 
 rule figure2:
-    message:
-        "Figure 2: FT-FT"
     input:
         tables=pairs("<results>/cka/{model}_{task}.csv"),
     output:
         png=report(
-            f"{FIGURE}2.png", caption="../report/figure2.rst", category="Figures of the paper"
+            f"{FIGURE}2.png",
+            caption="../report/figure2.rst",
+            category="Figures of the paper",
         ),
         pdf=f"{FIGURE}2.pdf",
-    params:
-        kind="ft-ft",
-        style=CKA_STYLE,
-        code=code_version("plot_map_grid"),
     log:
         "<logs>/figures/figure2.log",
     benchmark:
         "<benchmarks>/figures/figure2.tsv"
     conda:
         "../envs/strata.yaml"
+    params:
+        kind="ft-ft",
+        style=CKA_STYLE,
+        code=code_version("plot_map_grid"),
+    message:
+        "Figure 2: FT-FT"
     script:
         "../workflow_scripts/plot_map_grid.py"
 
 
 use rule plot_truncation as figure3 with:
-    message:
-        "Figure 3: truncation"
     input:
         tables=pairs("<results>/truncation/{model}_{task}.csv"),
     output:
         png=report(
-            f"{FIGURE}3.png", caption="../report/figure3.rst", category="Figures of the paper"
+            f"{FIGURE}3.png",
+            caption="../report/figure3.rst",
+            category="Figures of the paper",
         ),
         pdf=f"{FIGURE}3.pdf",
-    params:
-        style=STYLE,
-        code=code_version("plot_truncation"),
     log:
         "<logs>/figures/figure3.log",
     benchmark:
         "<benchmarks>/figures/figure3.tsv"
+    params:
+        style=STYLE,
+        code=code_version("plot_truncation"),
+    message:
+        "Figure 3: truncation"
 
 
 use rule plot_skipping as figure4 with:
-    message:
-        "Figure 4: skipping spans of layers"
     input:
-        tables=pairs("<results>/skipping/{model}_{task}.csv", config["study"]["skipping"]),
+        tables=pairs(
+            "<results>/skipping/{model}_{task}.csv", config["study"]["skipping"]
+        ),
     output:
         png=report(
-            f"{FIGURE}4.png", caption="../report/figure4.rst", category="Figures of the paper"
+            f"{FIGURE}4.png",
+            caption="../report/figure4.rst",
+            category="Figures of the paper",
         ),
         pdf=f"{FIGURE}4.pdf",
-    params:
-        style=STYLE | {"models": config["study"]["skipping"]},
-        code=code_version("plot_skipping"),
     log:
         "<logs>/figures/figure4.log",
     benchmark:
         "<benchmarks>/figures/figure4.tsv"
+    params:
+        style=STYLE | {"models": config["study"]["skipping"]},
+        code=code_version("plot_skipping"),
+    message:
+        "Figure 4: skipping spans of layers"
 
 
 use rule figure2 as figure5 with:
-    message:
-        "Figure 5: FT-ORIG"
     output:
         png=report(
-            f"{FIGURE}5.png", caption="../report/figure5.rst", category="Figures of the paper"
+            f"{FIGURE}5.png",
+            caption="../report/figure5.rst",
+            category="Figures of the paper",
         ),
         pdf=f"{FIGURE}5.pdf",
-    params:
-        kind="ft-orig",
-        style=CKA_STYLE,
-        code=code_version("plot_map_grid"),
     log:
         "<logs>/figures/figure5.log",
     benchmark:
         "<benchmarks>/figures/figure5.tsv"
+    params:
+        kind="ft-orig",
+        style=CKA_STYLE,
+        code=code_version("plot_map_grid"),
+    message:
+        "Figure 5: FT-ORIG"
 
 
 use rule figure2 as figure6 with:
-    message:
-        "Figure 6: FT[1]-FT[2]"
     output:
         png=report(
-            f"{FIGURE}6.png", caption="../report/figure6.rst", category="Figures of the paper"
+            f"{FIGURE}6.png",
+            caption="../report/figure6.rst",
+            category="Figures of the paper",
         ),
         pdf=f"{FIGURE}6.pdf",
-    params:
-        kind="ft1-ft2",
-        style=CKA_STYLE,
-        code=code_version("plot_map_grid"),
     log:
         "<logs>/figures/figure6.log",
     benchmark:
         "<benchmarks>/figures/figure6.tsv"
+    params:
+        kind="ft1-ft2",
+        style=CKA_STYLE,
+        code=code_version("plot_map_grid"),
+    message:
+        "Figure 6: FT[1]-FT[2]"
 
 
 rule figure7:
-    message:
-        "Figure 7: across models"
     input:
         tables=expand("<results>/cka-models/{task}.csv", task=TASKS),
     output:
         png=report(
-            f"{FIGURE}7.png", caption="../report/figure7.rst", category="Figures of the paper"
+            f"{FIGURE}7.png",
+            caption="../report/figure7.rst",
+            category="Figures of the paper",
         ),
         pdf=f"{FIGURE}7.pdf",
-    params:
-        style=CKA_STYLE,
-        code=code_version("plot_model_pairs"),
     log:
         "<logs>/figures/figure7.log",
     benchmark:
         "<benchmarks>/figures/figure7.tsv"
     conda:
         "../envs/strata.yaml"
+    params:
+        style=CKA_STYLE,
+        code=code_version("plot_model_pairs"),
+    message:
+        "Figure 7: across models"
     script:
         "../workflow_scripts/plot_model_pairs.py"

@@ -2,8 +2,6 @@
 
 
 rule finetune:
-    message:
-        "Fine-tune {wildcards.model} on {wildcards.task}: {wildcards.variant}, seed {wildcards.seed}"
     input:
         model="data/models/{model}",
         train="data/tasks/{task}/train.parquet",
@@ -14,22 +12,24 @@ rule finetune:
         metrics=f"{RUN}/metrics.json",
         history=f"{RUN}/history.csv",
         run=f"{RUN}/run.json",
-    params:
-        training=training_of,
-        evaluation=config["evaluation"],
-        sampling=sampling(config),
-        code=code_version("finetune"),
-    threads: 4
-    resources:
-        gpu=1,
-        jobs_per_device=config["gpus"]["jobs_per_device"],
-        mem_mb=16000,
-        runtime=240,
     log:
         "<logs>/finetune/{model}_{task}_{variant}_{seed}.log",
     benchmark:
         "<benchmarks>/finetune/{model}_{task}_{variant}_{seed}.tsv"
     conda:
         "../envs/strata.yaml"
+    threads: 4
+    resources:
+        gpu=1,
+        jobs_per_device=config["gpus"]["jobs_per_device"],
+        mem_mb=16000,
+        runtime=240,
+    params:
+        training=training_of,
+        evaluation=config["evaluation"],
+        sampling=sampling(config),
+        code=code_version("finetune"),
+    message:
+        "Fine-tune {wildcards.model} on {wildcards.task}: {wildcards.variant}, seed {wildcards.seed}"
     script:
         "../workflow_scripts/finetune.py"

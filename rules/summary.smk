@@ -2,8 +2,6 @@
 
 
 rule summarise:
-    message:
-        "How far {wildcards.model} can be cut on {wildcards.task}"
     input:
         truncation="<results>/truncation/{model}_{task}.csv",
         untuned=runs(f"{TRUNCATION}/untuned-{{variant}}-seed{{seed}}.parquet"),
@@ -12,23 +10,23 @@ rule summarise:
         checkpoint=runs(f"{RUN}/checkpoint", SEEDS[:1]),
     output:
         table="<results>/summary/{model}_{task}.csv",
-    params:
-        seeds=SEEDS,
-        settings=config["summary"],
-        code=code_version("summarise"),
     log:
         "<logs>/summarise/{model}_{task}.log",
     benchmark:
         "<benchmarks>/summarise/{model}_{task}.tsv"
     conda:
         "../envs/strata.yaml"
+    params:
+        seeds=SEEDS,
+        settings=config["summary"],
+        code=code_version("summarise"),
+    message:
+        "How far {wildcards.model} can be cut on {wildcards.task}"
     script:
         "../workflow_scripts/summarise.py"
 
 
 rule summary:
-    message:
-        "Summary of the study"
     input:
         tables=pairs("<results>/summary/{model}_{task}.csv"),
     output:
@@ -37,13 +35,15 @@ rule summary:
             caption="../report/summary.rst",
             category="The answer",
         ),
-    params:
-        code=code_version("join_tables"),
     log:
         "<logs>/summary.log",
     benchmark:
         "<benchmarks>/summary.tsv"
     conda:
         "../envs/strata.yaml"
+    params:
+        code=code_version("join_tables"),
+    message:
+        "Summary of the study"
     script:
         "../workflow_scripts/join_tables.py"

@@ -1,12 +1,24 @@
 """Tiny encoders and tasks, made by code: random weights, a real tokenizer, learnable labels."""
 
+from copy import deepcopy
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
-from transformers import AutoConfig, AutoModel, PreTrainedTokenizerFast
+from torch import nn
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoModelForMultipleChoice,
+    AutoModelForSequenceClassification,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+)
+
+from strata.batches import Rows, tokenize
+from strata.tasks import Task
 
 ARCHITECTURES = (
     "roberta",
@@ -143,3 +155,77 @@ def choice_rows(count: int, seed: int = 0) -> pd.DataFrame:
     return pd.DataFrame(
         {"context": [" ".join(s) for s in contexts], "endings": endings, "answer": gold}
     )
+
+
+def task(kind: str = "classification") -> Task:
+    """A prepared task of a type; its examples are those of `examples`."""
+    return Task(
+        name=f"tiny-{kind}",
+        type=kind,
+        labels=["yes", "no"] if kind == "classification" else None,
+        metric="pearson" if kind == "regression" else "accuracy",
+        choices=3 if kind == "multiple-choice" else 1,
+        sizes={},
+        dropped={},
+        source={"source": "tests/tiny.py"},
+    )
+
+
+def examples(kind: str = "classification", count: int = 12, seed: int = 0) -> pd.DataFrame:
+    """The rows above in the one form of a prepared task."""
+    if kind == "classification":
+        rows = pair_rows(count, seed)
+        label = (rows["label"] == "no").astype(np.int64)
+        columns = {"text_a": rows["premise"], "text_b": rows["hypothesis"], "label": label}
+    elif kind == "regression":
+        rows = regression_rows(count, seed)
+        columns = {"text_a": rows["text"], "label": rows["score"]}
+    else:
+        rows = choice_rows(count, seed)
+        columns = {"text_a": rows["context"], "choices": rows["endings"], "label": rows["answer"]}
+    return pd.DataFrame({"example_id": np.arange(count), **columns})
+
+
+def rows(kind: str = "classification", count: int = 12, seed: int = 0) -> Rows:
+    return tokenize(tokenizer(), examples(kind, count, seed), 64)
+
+
+def task_model(
+    architecture: str, kind: str = "classification", layers: int = 4, seed: int = 0
+) -> PreTrainedModel:
+    """A task model of random weights, none of them 0 or 1, in eval mode."""
+    settings = config(architecture, layers)
+    auto = AutoModelForMultipleChoice
+    if kind != "multiple-choice":
+        auto = AutoModelForSequenceClassification
+        settings.num_labels = 1 if kind == "regression" else 2
+    torch.manual_seed(seed)
+    model = auto.from_config(settings)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.ndim == 1:  # biases and norms, which start as 0 and 1
+                parameter += 0.2 * torch.randn(parameter.shape)
+    return model.eval()
+
+
+class _Through(nn.Module):
+    """DeBERTa's encoder wants at least one layer: this one changes nothing."""
+
+    def forward(self, hidden, *_, **__):
+        return hidden, None
+
+
+def without(model: PreTrainedModel, removed: range) -> PreTrainedModel:
+    """A copy that lacks the layers numbered in `removed` (from 1); its own forward runs it."""
+    model = deepcopy(model)
+    count = model.config.num_hidden_layers
+    kept = [k for k in range(count) if k + 1 not in removed]
+    model.config.num_hidden_layers = len(kept)  # all that ALBERT looks at
+    for parent in list(model.modules()):
+        for name, child in list(parent.named_children()):
+            if isinstance(child, nn.ModuleList) and len(child) == count:
+                layers = [child[k] for k in kept]
+                if not kept and model.config.model_type == "deberta-v2":
+                    layers = [_Through()]
+                setattr(parent, name, nn.ModuleList(layers))
+    return model

@@ -22,9 +22,7 @@ with gpu_job(
 
     task, seed = Task.read(snakemake.input.task), int(snakemake.wildcards.seed)
     evaluation, training = given.evaluation, given.training
-    dev = read_examples(
-        snakemake.input.eval, evaluation["max_eval_examples"], evaluation["seed"]
-    )
+    dev = read_examples(snakemake.input.eval, evaluation["max_eval_examples"], evaluation["seed"])
     variant = Variant.parse(snakemake.wildcards.variant)
     train = training_examples(read_examples(snakemake.input.train), variant, seed)
     print(f"{task.name}: {len(train):,} train, {len(dev):,} eval examples", flush=True)

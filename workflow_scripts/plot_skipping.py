@@ -7,7 +7,5 @@ from strata.tables import read_tables
 style = snakemake.params.style
 with job(snakemake.log[0]):
     table = read_tables(snakemake.input.tables)
-    plot = skip_triangles(
-        table, style["seeds"], style["titles"], style["models"], style["tasks"]
-    )
+    plot = skip_triangles(table, style["seeds"], style["titles"], style["models"], style["tasks"])
     save(plot, snakemake.output.png, snakemake.output.pdf)

@@ -9,7 +9,7 @@ vector for every example. Attributes say whose representations they are.
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import h5py
 import numpy as np
@@ -44,11 +44,11 @@ class Activations:
         self._check()
 
     @classmethod
-    def open(cls, path: str | Path) -> "Activations":
+    def open(cls, path: str | Path) -> Self:
         """Open and check a file; StrataError says what is wrong with it."""
         return cls(path)
 
-    def __enter__(self) -> "Activations":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

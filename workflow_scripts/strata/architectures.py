@@ -37,19 +37,19 @@ def read_config(folder: str | Path) -> dict[str, Any]:
 def check_supported(config: dict[str, Any], name: str) -> None:
     """Refuse, by name, an encoder whose layers we cannot run one by one."""
     kind = config.get("model_type")
-    supported = ", ".join(SUPPORTED)
+    supported = f"supported are {', '.join(SUPPORTED)}"
     if kind not in SUPPORTED:
-        raise StrataError(f"Model '{name}' is of type '{kind}'; supported are {supported}.")
+        raise StrataError(f"Model '{name}' is of type '{kind}'; {supported}.")
     shared = max(config.get("num_hidden_groups", 1), config.get("inner_group_num", 1))
     if kind == "albert" and shared > 1:
         raise StrataError(
             f"Model '{name}' is an ALBERT with more than one layer group (num_hidden_groups or "
-            "inner_group_num above 1); supported is ALBERT with one."
+            f"inner_group_num above 1); {supported} (ALBERT with one group)."
         )
     if kind == "deberta-v2" and config.get("conv_kernel_size", 0) > 0:
         raise StrataError(
             f"Model '{name}' is a DeBERTa with a convolution (conv_kernel_size "
-            f"{config['conv_kernel_size']}); supported is DeBERTa without one."
+            f"{config['conv_kernel_size']}); {supported} (DeBERTa without one)."
         )
 
 

@@ -79,7 +79,7 @@ def titles(config: Mapping[str, Any]) -> dict[str, str]:
 def _innermost(error: ValidationError) -> Iterator[ValidationError]:
     """Of a failed alternative, the one that fits best; else the error itself."""
     if error.context and error.validator in ("oneOf", "anyOf"):
-        yield min(error.context, key=lambda e: -len(e.path))
+        yield min(error.context, key=lambda e: (-len(e.path), e.validator == "type"))
     else:
         yield error
 

@@ -144,6 +144,6 @@ def inference(precision: str = "float32") -> Iterator[Any]:
 
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
-    with torch.inference_mode():
-        with torch.autocast(device().type, torch.bfloat16, enabled=precision == "bfloat16"):
-            yield
+    lower = precision == "bfloat16"
+    with torch.inference_mode(), torch.autocast(device().type, torch.bfloat16, enabled=lower):
+        yield

@@ -1,4 +1,4 @@
-"""The smaller model: the encoder cut to a depth, with the head tuned there, as a plain checkpoint."""
+"""The smaller model: the encoder cut to a depth with the head tuned there, a plain checkpoint."""
 
 import time
 from collections.abc import Mapping
@@ -32,9 +32,7 @@ def choose_seed(runs: Mapping[int, Mapping[str, Any]]) -> int:
     return next((seed for seed, run in runs.items() if not run["failed"]), next(iter(runs)))
 
 
-def cut_model(
-    checkpoint: str | Path, heads: str | Path, task: Task, depth: int
-) -> PreTrainedModel:
+def cut_model(checkpoint: str | Path, heads: str | Path, task: Task, depth: int) -> PreTrainedModel:
     """A run's model cut to `depth` layers, with the head that was tuned at that depth.
 
     Parameters
@@ -48,9 +46,7 @@ def cut_model(
     return model
 
 
-def export(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: str | Path
-) -> None:
+def export(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: str | Path) -> None:
     """Write the model folder: config, safetensors weights, tokenizer."""
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)

@@ -213,9 +213,7 @@ def _losses(logits: Tensor, labels: Tensor, task: Task) -> Tensor:
         return ((logits[..., 0] - labels.float()) ** 2).mean(1)
     if task.type == "multiple-choice":
         logits = logits[..., 0].unflatten(1, (-1, task.choices))
-    losses = functional.cross_entropy(
-        logits.flatten(0, 1), labels.repeat(heads), reduction="none"
-    )
+    losses = functional.cross_entropy(logits.flatten(0, 1), labels.repeat(heads), reduction="none")
     return losses.view(heads, -1).mean(1)
 
 

@@ -34,7 +34,7 @@ def job(log: str, threads: int = 1) -> Iterator[None]:
     except StrataError as error:
         print(f"Error: {error}", file=sys.stderr, flush=True)
         sys.exit(1)
-    except Exception:
+    except Exception:  # noqa: BLE001 (the log is where a job tells of any error)
         traceback.print_exc()
         sys.stderr.flush()
         sys.exit(1)

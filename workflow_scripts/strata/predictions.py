@@ -94,7 +94,8 @@ def score_table(predictions: pd.DataFrame, task: Task) -> pd.DataFrame:
     columns configuration, depth, metric, value, degenerate, n (rows the encoder read), n_examples.
     """
     records = []
-    for (configuration, depth), group in predictions.groupby(["configuration", "depth"], sort=False):
+    groups = predictions.groupby(["configuration", "depth"], sort=False)
+    for (configuration, depth), group in groups:
         found: Score = score(task.metric, group["label"].to_numpy(), group["prediction"].to_numpy())
         records.append(
             {

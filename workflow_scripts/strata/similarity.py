@@ -127,7 +127,9 @@ class _Centred:
         self.constant = self.totals <= (8 * np.finfo(values.dtype).eps) ** 2 * scale
 
     def read(self, rows: slice) -> np.ndarray:
-        return self.values[:, rows].astype(np.float64) - self.means
+        part = self.values[:, rows].astype(np.float64)
+        part -= self.means
+        return part
 
 
 def blocks(n: int, size: int) -> Iterator[slice]:
@@ -151,6 +153,7 @@ def _in_gram_space(y: _Centred, x: _Centred, memory_mb: float) -> Products:
     cross = np.zeros((y.depths, x.depths))
     self_y, self_x = np.zeros(y.depths), np.zeros(x.depths)
     for held in blocks(y.n, held_rows):
+        held_y = held_x = right_y = right_x = None  # freed before the next are read
         held_y = y.read(held)
         held_x = held_y if same else x.read(held)
         for right in blocks(y.n - held.start, tile):
@@ -214,7 +217,7 @@ def _feature_products(
 
 
 def _feature_norms(x: _Centred, memory_mb: float) -> np.ndarray:
-    group = max(1, int(memory_mb * 2**20 / 2 / (8 * x.features**2)))
+    group = max(1, int(memory_mb * 2**20 / 4 / (8 * x.features**2)))
     norms = np.zeros(x.depths)
     for depths in blocks(x.depths, group):
         own = np.zeros((depths.stop - depths.start, x.features, x.features))

@@ -4,7 +4,6 @@ The only module that touches a network. What it fetches is checked here, while i
 refused in one sentence.
 """
 
-import hashlib
 import io
 import json
 import os
@@ -14,6 +13,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -68,7 +68,8 @@ def fetch_model(name: str, description: Mapping[str, Any], folder: str | Path) -
             origin |= _fetch_packed_model(name, place, description, partial)
         check_supported(read_config(partial), name)
         _ensure_safetensors(name, partial)
-        if not any(any(partial.glob(pattern)) for pattern in TOKENIZER_FILES):
+        found = {file.name for pattern in TOKENIZER_FILES for file in partial.glob(pattern)}
+        if not found - {"tokenizer_config.json"}:
             raise StrataError(
                 f"Model '{name}' ({description['source']}) has no tokenizer files beside its "
                 "weights; add them (tokenizer.json, or the vocabulary)."
@@ -139,11 +140,17 @@ def _ensure_safetensors(name: str, folder: Path) -> None:
 
     tensors = {}
     for file in pickled:
-        tensors |= torch.load(file, map_location="cpu", weights_only=True)
+        try:
+            loaded = torch.load(file, map_location="cpu", weights_only=True)
+            # Tied weights share storage, which safetensors does not store: each gets its own copy.
+            tensors |= {key: value.clone().contiguous() for key, value in loaded.items()}
+        except Exception as error:  # whatever torch makes of a file that is something else
+            raise StrataError(
+                f"Model '{name}': {file.name} is refused, it is damaged or holds more than tensors "
+                f"({type(error).__name__}); get its weights as safetensors."
+            ) from error
         file.unlink()
     (folder / "pytorch_model.bin.index.json").unlink(missing_ok=True)
-    # Tied weights share storage, which safetensors does not store: each gets its own copy.
-    tensors = {key: value.clone().contiguous() for key, value in tensors.items()}
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
 
 
@@ -231,22 +238,28 @@ def _read_file(name: str, file: Path, description: Mapping[str, Any]) -> pd.Data
     try:
         if form in ("csv", "tsv"):
             # Tab-separated files do not quote: a quotation mark in them is text.
-            return pd.read_csv(
-                file,
-                sep="," if form == "csv" else "\t",
-                quoting=0 if form == "csv" else 3,
-                names=description.get("columns"),
-                encoding=encoding,
-                keep_default_na=False,
-            )
+            with warnings.catch_warnings():
+                # Rows with more fields than columns: a warning, after which fields are lost.
+                warnings.simplefilter("error", pd.errors.ParserWarning)
+                return pd.read_csv(
+                    file,
+                    sep="," if form == "csv" else "\t",
+                    quoting=0 if form == "csv" else 3,
+                    names=description.get("columns"),
+                    index_col=False,
+                    encoding=encoding,
+                    keep_default_na=False,
+                )
         if form in ("jsonl", "json"):
             text = file.read_text(encoding=encoding)
             records = _json_lines(text) if form == "jsonl" else json.loads(text)
             return pd.DataFrame.from_records(records)
         if form == "parquet":
             return pd.read_parquet(file)
-    except (ValueError, KeyError, TypeError, pd.errors.ParserError) as error:
-        raise StrataError(f"Task '{name}': {file} cannot be read as {form}: {error}.") from error
+    except (ValueError, LookupError, TypeError, pd.errors.ParserWarning) as error:
+        raise StrataError(
+            f"Task '{name}': {file} cannot be read as {form}: {str(error).strip().rstrip('.')}."
+        ) from error
     raise StrataError(
         f"Task '{name}': {file} is of no known format; say 'format': csv, tsv, jsonl, json or "
         "parquet."
@@ -314,14 +327,23 @@ def _hub_errors(what: str, repo: str, revision: str) -> Iterator[None]:
         ) from error
     except errors.EntryNotFoundError as error:
         raise StrataError(f"The {what}: {repo} at {revision} lacks a file: {error}.") from error
-    except (httpx2.HTTPError, errors.HfHubHTTPError, ConnectionError, TimeoutError, OSError) as error:
+    except (
+        httpx2.HTTPError,
+        errors.HfHubHTTPError,
+        ConnectionError,
+        TimeoutError,
+        OSError,
+    ) as error:
         raise StrataError(
             f"The {what}: the hub cannot be reached for {repo} ({type(error).__name__}); check "
             "the network or HF_ENDPOINT, or download it elsewhere and give its folder as "
             "'source: path:...'."
         ) from error
     except ValueError as error:
-        raise StrataError(f"The {what}: {repo} at {revision} cannot be read: {error}.") from error
+        raise StrataError(
+            f"The {what}: {repo} at {revision} cannot be read: {str(error).rstrip('.')}; check "
+            "'source', 'subset' and 'splits'."
+        ) from error
 
 
 def _pip_download(what: str, requirement: str, sha256: str, scratch: str) -> Path:
@@ -338,6 +360,7 @@ def _pip_download(what: str, requirement: str, sha256: str, scratch: str) -> Pat
         [*command, "--dest", str(target), "--requirement", str(wanted)],
         capture_output=True,
         text=True,
+        check=False,
     )
     if done.returncode == 0:
         return next(target.iterdir())

@@ -147,7 +147,7 @@ def parameter_count(checkpoint: str | Path, depth: int | None = None) -> int:
     count = 0
     for file in sorted(Path(checkpoint).glob("*.safetensors")):
         with safe_open(file, framework="np") as tensors:
-            for name in tensors.keys():
+            for name in tensors.keys():  # noqa: SIM118 (no dict)
                 layer = re.search(r"\.layer\.(\d+)\.", name)
                 if depth is None or layer is None or int(layer[1]) < depth:
                     count += int(np.prod(tensors.get_slice(name).get_shape()))
@@ -198,4 +198,4 @@ def _listed(seeds: Sequence[int]) -> str:
 
 
 def _text(value: Any) -> str:
-    return "" if value is None or value != value else str(value).removesuffix(".0")
+    return "" if pd.isna(value) else str(value).removesuffix(".0")

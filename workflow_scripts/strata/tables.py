@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 
@@ -133,7 +134,8 @@ def cka_table(
             matrix = pd.DataFrame(
                 getattr(both, estimator), index=y.depths(pooling), columns=x.depths(pooling)
             )
-            long = matrix.rename_axis("y_depth").reset_index().melt("y_depth", None, "x_depth", "cka")
+            wide = matrix.rename_axis("y_depth").reset_index()
+            long = wide.melt("y_depth", None, "x_depth", "cka")
             parts.append(
                 long.assign(
                     **identity,
@@ -147,6 +149,7 @@ def cka_table(
     return pd.concat(parts, ignore_index=True)[columns]
 
 
-def gold_rows(labels: pd.Series, choices: int) -> Any:
+def gold_rows(labels: pd.Series, choices: int) -> np.ndarray:
     """Row numbers of each example's gold choice."""
-    return labels.to_numpy() * (choices > 1) + range(0, len(labels) * choices, choices)
+    first = np.arange(len(labels)) * choices
+    return first + labels.to_numpy() if choices > 1 else first

@@ -8,7 +8,7 @@ float), and ``task.json``, which says what they are.
 
 import hashlib
 import json
-import string
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,6 +21,7 @@ from strata.jobs import StrataError, written_whole
 from strata.metrics import baseline_prediction, score
 
 SPLITS = ("train", "eval")
+FIELD = re.compile(r"\{([^{}]+)\}")  # of a template: {column}
 
 
 @dataclass(frozen=True)
@@ -101,9 +102,11 @@ def prepare(
         frames = hold_out(frames["train"], **description["holdout"])
     for split in SPLITS:
         if not len(frames[split]):
+            origin = split if split in rows else "train"
             raise StrataError(
-                f"Task '{name}' has no {split} examples: {places.get(split, places['train'])} "
-                f"gave {dropped.get(split, 0)} rows that are in no class and none that are."
+                f"Task '{name}' has no {split} examples: of the {len(rows[origin])} rows of "
+                f"{places[origin]}, {dropped[origin]} are in no class, and none is left for it; "
+                "change 'cuts' or 'holdout'."
             )
     task = Task(
         name=name,
@@ -152,9 +155,8 @@ def hold_out(frame: pd.DataFrame, fraction: float, seed: int) -> dict[str, pd.Da
     Stable: an example stays on its side when others are added, and copies of a text are together.
     """
     texts = frame[[c for c in ("text_a", "text_b", "choices") if c in frame]]
-    shares = np.array(
-        [_share(f"{seed}\x1f" + "\x1f".join(map(str, row))) for row in texts.itertuples(index=False)]
-    )
+    rows = texts.itertuples(index=False)
+    shares = np.array([_share("\x1f".join(map(str, (seed, *row)))) for row in rows])
     held = shares < fraction
     return {
         "train": frame[~held].reset_index(drop=True),
@@ -230,7 +232,7 @@ class _Rows:
             return self._strings(template)
         columns = {field: self._strings(field) for field in fields}
         return [
-            template.format(**{field: columns[field][row] for field in fields})
+            _filled(template, {field: columns[field][row] for field in fields})
             for row in range(len(self.frame))
         ]
 
@@ -255,10 +257,12 @@ class _Rows:
         fixed = {field: self._strings(field) for field in fields if field not in spread}
         out = []
         for row, elements in enumerate(columns[spread[0]]):
+            if not isinstance(elements, list | tuple | np.ndarray):
+                self._fail(spread[0], row, f"the choices are {elements!r}, not a list")
             for element in elements:
                 self._check_string(spread[0], row, element)
             values = {field: fixed[field][row] for field in fixed}
-            out.append([template.format(**values, **{spread[0]: e}) for e in elements])
+            out.append([_filled(template, {**values, spread[0]: e}) for e in elements])
         return out
 
     def numbers(self, column: str) -> np.ndarray:
@@ -281,13 +285,17 @@ class _Rows:
         return classes
 
     def _class(self, column: str, row: int, value: Any, index: dict[str, int]) -> int:
-        text = str(value).lower() if isinstance(value, bool | np.bool_) else str(value).strip()
+        text = str(value).strip()
+        if isinstance(value, bool | np.bool_) and text not in index:
+            text = text.lower()
         if text in index:
             return index[text]
         try:
             number = float(text)
         except ValueError:
             number = None
+        if number is not None and number.is_integer() and str(int(number)) in index:
+            return index[str(int(number))]  # the name "1", read as 1.0
         if text in ("", "None", "nan", "<NA>") or number == -1 or number != number:
             self._fail(
                 column,
@@ -296,7 +304,8 @@ class _Rows:
                 "often has none",
             )
         if number is not None and number.is_integer() and 0 <= number:
-            if not index or number < len(index):
+            # Names that are numbers themselves leave no room for indices: a 0 among "1", "2".
+            if not index or (number < len(index) and not all(map(str.isdecimal, index))):
                 return int(number)
         allowed = ", ".join(index) if index else "whole numbers from 0"
         self._fail(column, row, f"unknown label {value!r}; allowed are {allowed}")
@@ -313,4 +322,8 @@ class _Rows:
 
 
 def _fields(template: str) -> list[str]:
-    return [field for _, field, _, _ in string.Formatter().parse(template) if field]
+    return list(dict.fromkeys(FIELD.findall(template)))
+
+
+def _filled(template: str, values: Mapping[str, str]) -> str:
+    return FIELD.sub(lambda field: values[field[1]], template)

@@ -13,9 +13,9 @@ import pandas as pd
 from transformers import (
     DataCollatorForMultipleChoice,
     DataCollatorWithPadding,
-    PrinterCallback,
     PreTrainedModel,
     PreTrainedTokenizerBase,
+    PrinterCallback,
     Trainer,
     TrainerCallback,
     TrainingArguments,
@@ -203,7 +203,8 @@ class _History(TrainerCallback):
         self.path, self.batch_size = path, batch_size
 
     def on_train_begin(self, args, state, control, **kwargs):
-        self.file = open(self.path, "w", newline="", encoding="utf-8")
+        # Closed by on_train_end; a run that dies takes its history with it.
+        self.file = Path(self.path).open("w", newline="", encoding="utf-8")  # noqa: SIM115
         self.writer = csv.writer(self.file)
         self.writer.writerow(["step", "loss", "learning_rate", "examples_per_second"])
         self.progress = Progress(state.max_steps, "steps")

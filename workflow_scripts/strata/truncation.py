@@ -55,9 +55,7 @@ def tuned_orig_converged(
 ) -> pd.DataFrame:
     """TUNEDORIG with each depth's learning rate chosen on held-out train examples."""
     labels = trained.examples()["label"].to_numpy()
-    stack, rates = heads.tune_converged(
-        head, trained.vectors(), labels, task, settings, seed
-    )
+    stack, rates = heads.tune_converged(head, trained.vectors(), labels, task, settings, seed)
     print("learning rate by depth: " + ", ".join(f"{rate:g}" for rate in rates), flush=True)
     return _predictions(evaluated, head, stack, task, "tuned-orig-converged")
 

@@ -1,0 +1,193 @@
+"""A whole study on tiny encoders, run once by Snakemake; its results serve all workflow tests."""
+
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import tiny
+import yaml
+
+REPOSITORY = Path(__file__).parents[2]
+PARTS = [
+    "Snakefile",
+    "config.yaml",
+    "envs",
+    "profiles",
+    "report",
+    "rules",
+    "schemas",
+    "studies",
+    "workflow_scripts",
+]
+RECIPE = {
+    "training": {
+        "max_steps": 120,
+        "batch_size": 16,
+        "learning_rate": 0.003,
+        "warmup_steps": 10,
+        "max_length": 32,
+        "precision": "float32",
+    },
+    "heads": {"steps": 60, "batch_size": 16, "learning_rate": 0.003, "warmup_steps": 5},
+    "evaluation": {"max_train_examples": 96, "poolings": ["cls", "mean"]},
+    "cka": {"estimator": "debiased"},
+    "summary": {"resamples": 100},
+}
+
+
+@dataclass
+class Workflow:
+    """A copy of the workflow that may be edited, and a folder it runs in."""
+
+    code: Path
+    folder: Path
+
+    def run(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess:
+        command = [sys.executable, "-m", "snakemake", "--snakefile", str(self.code / "Snakefile")]
+        # The targets first: options such as --configfile take all values that follow them.
+        options = ["--directory", str(self.folder), "--workflow-profile"]
+        done = subprocess.run(
+            [*command, *arguments, *options, str(self.code / "profiles" / "default")],
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=self.folder,
+        )
+        if check and done.returncode:
+            pytest.fail(f"{' '.join(arguments)}\n{done.stdout[-3000:]}\n{done.stderr[-6000:]}")
+        return done
+
+    def configured(self, *arguments: str, check: bool = True, **changes: dict):
+        """Run with this folder's study, `changes` merged into it."""
+        study = merge(yaml.safe_load((self.folder / "study.yaml").read_text()), changes)
+        path = self.folder / "changed.yaml"
+        path.write_text(yaml.safe_dump(study))
+        return self.run(*arguments, "--configfile", str(path), check=check)
+
+    def planned(self, *arguments: str, **changes: dict) -> list[tuple[str, dict[str, str]]]:
+        """The jobs of a dry run: (rule, wildcards)."""
+        done = self.configured(*arguments, "--dry-run", "--printshellcmds", "--verbose", **changes)
+        return list(jobs(done.stdout + done.stderr))
+
+
+def jobs(text: str):
+    rule, wildcards = None, {}
+    for line in [*text.splitlines(), ""]:
+        if line.startswith(("rule ", "localrule ", "Job ")) and line.rstrip().endswith(":"):
+            rule, wildcards = line.split()[1].rstrip(":"), {}
+        elif line.strip().startswith("wildcards: "):
+            pairs = line.strip().removeprefix("wildcards: ").split(", ")
+            wildcards = dict(pair.split("=", 1) for pair in pairs)
+        elif not line.strip() and rule:
+            yield rule, wildcards
+            rule = None
+
+
+def merge(base: dict, changes: dict) -> dict:
+    out = dict(base)
+    for key, value in changes.items():
+        both = isinstance(value, dict) and isinstance(out.get(key), dict)
+        out[key] = merge(out[key], value) if both else value
+    return out
+
+
+def copy_workflow(to: Path) -> Path:
+    for part in PARTS:
+        source = REPOSITORY / part
+        if source.is_dir():
+            shutil.copytree(source, to / part, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            to.mkdir(parents=True, exist_ok=True)
+            shutil.copy(source, to / part)
+    return to
+
+
+def write_tasks(folder: Path) -> dict[str, dict]:
+    """Local files of three tasks and their descriptions: pairs, regression, multiple choice."""
+    folder.mkdir(parents=True)
+    tiny.pair_rows(320, 1).to_json(folder / "pairs.jsonl", orient="records", lines=True)
+    tiny.pair_rows(96, 2).to_json(folder / "pairs-dev.jsonl", orient="records", lines=True)
+    tiny.regression_rows(400, 3).to_csv(folder / "scores.csv", index=False)
+    tiny.choice_rows(240, 4).to_parquet(folder / "choices.parquet")
+    tiny.choice_rows(64, 5).to_parquet(folder / "choices-dev.parquet")
+    source = f"path:{folder}"
+    return {
+        "entail": {
+            "title": "Entail",
+            "source": source,
+            "type": "classification",
+            "texts": ["premise", "hypothesis"],
+            "label": "label",
+            "labels": ["yes", "no"],
+            "splits": {"train": "pairs.jsonl", "eval": "pairs-dev.jsonl"},
+            "metric": "accuracy",
+        },
+        "goodness": {
+            "source": source,
+            "type": "regression",
+            "texts": ["text"],
+            "label": "score",
+            "splits": {"train": "scores.csv"},
+            "holdout": {"fraction": 0.25, "seed": 1},
+            "metric": "pearson-spearman",
+        },
+        "endings": {
+            "source": source,
+            "type": "multiple-choice",
+            "texts": ["{context}"],
+            "choices": "{endings}",
+            "label": "answer",
+            "splits": {"train": "choices.parquet", "eval": "choices-dev.parquet"},
+            "metric": "accuracy",
+        },
+    }
+
+
+def write_study(folder: Path) -> dict:
+    """study.yaml of three tiny encoders on three tasks, two seeds."""
+    layers = {"roberta": 4, "albert": 5, "electra": 4}
+    models = {
+        name: {"source": f"path:{tiny.save_model(folder / 'source' / name, name, count)}"}
+        for name, count in layers.items()
+    }
+    models["roberta"]["title"] = "RoBERTa"
+    study = {
+        "outdir": "results/tiny",
+        "study": {
+            "models": list(layers),
+            "tasks": ["entail", "goodness", "endings"],
+            "seeds": [1, 2],
+            "analyses": ["cka", "truncation", "skipping", "export"],
+            "skipping": ["roberta", "albert"],
+            "figure1": {"model": "albert", "task": "entail"},
+        },
+        "models": models,
+        "tasks": write_tasks(folder / "source" / "tasks"),
+        **RECIPE,
+    }
+    (folder / "study.yaml").write_text(yaml.safe_dump(study))
+    return study
+
+
+@pytest.fixture(scope="session")
+def study(tmp_path_factory) -> Workflow:
+    """The finished study; tests that edit code or config only plan, they run nothing."""
+    folder = tmp_path_factory.mktemp("study")
+    write_study(folder)
+    workflow = Workflow(copy_workflow(folder / "workflow"), folder)
+    workflow.output = workflow.configured("--cores", "2")
+    return workflow
+
+
+@pytest.fixture(scope="session")
+def results(study) -> Path:
+    return study.folder / "results" / "tiny"
+
+
+@pytest.fixture
+def table(results):
+    return lambda name: pd.read_csv(results / name)

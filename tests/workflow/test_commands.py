@@ -1,0 +1,95 @@
+"""The commands the README documents, the report, and the linters."""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import REPOSITORY, copy_workflow
+
+README = (REPOSITORY / "README.md").read_text()
+COMMANDS = sorted(
+    {
+        line.split("#")[0].strip()
+        for block in re.findall(r"```bash\n(.*?)```", README, re.DOTALL)
+        for line in block.splitlines()
+        if line.startswith("snakemake")
+    }
+)
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory) -> Path:
+    return copy_workflow(tmp_path_factory.mktemp("clone"))
+
+
+def snakemake(*arguments: str, cwd: Path) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "-m", "snakemake", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=cwd,
+    )
+
+
+def test_the_readme_documents_the_commands():
+    assert "snakemake --cores 8 --resources gpu=2" in COMMANDS
+    assert "snakemake results/cka/albert_rte.png" in COMMANDS
+    assert "snakemake --workflow-profile profiles/slurm" in COMMANDS
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_documented_command_plans(clone, command):
+    done = snakemake(*shlex.split(command)[1:], "--dry-run", "--quiet", cwd=clone)
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
+def test_the_whole_paper_is_72_runs(clone):
+    done = snakemake("--dry-run", "--quiet", "rules", cwd=clone)
+    counts = dict(re.findall(r"^(\w+)\s+(\d+)$", done.stdout + done.stderr, re.MULTILINE))
+    assert counts["finetune"] == "72" and counts["fetch_task"] == "12"
+    assert "figure7" in counts and counts["skip_spans"] == "24"
+
+
+def test_the_demo_has_no_figure_without_inputs(clone):
+    done = snakemake(
+        "--workflow-profile", "profiles/demo", "--dry-run", "--quiet", "rules", cwd=clone
+    )
+    counts = dict(re.findall(r"^(\w+)\s+(\d+)$", done.stdout + done.stderr, re.MULTILINE))
+    assert counts["finetune"] == "4" and "figure6" in counts and "figure7" not in counts
+
+
+def test_an_unregistered_name_is_refused(clone):
+    done = snakemake("results/cka/bort_rte.png", "--dry-run", cwd=clone)
+    assert done.returncode and "'bort' is not registered under 'models'" in done.stderr
+
+
+def test_lint_is_clean(clone):
+    done = snakemake("--lint", cwd=clone)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_report_is_one_file_with_captions(study):
+    path = study.folder / "report.html"
+    study.configured("--report", str(path))
+    text = path.read_text()
+    assert "CKA between depths" in text and "UNTUNED" in text
+    for number in range(1, 8):
+        assert f"figure{number}.png" in text
+
+
+def test_planning_imports_no_torch(clone):
+    code = (
+        "import sys\n"
+        "from snakemake.cli import main\n"
+        "try:\n    main(['--dry-run', '--quiet'])\n"
+        "except SystemExit as end:\n    assert not end.code, end.code\n"
+        "assert 'torch' not in sys.modules and 'transformers' not in sys.modules\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=clone
+    )
+    assert done.returncode == 0, done.stderr[-2000:]

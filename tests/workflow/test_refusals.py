@@ -1,0 +1,70 @@
+"""Bad input, through the workflow: one sentence in the output, and nothing left behind."""
+
+import pytest
+import tiny
+import yaml
+from conftest import RECIPE, Workflow, copy_workflow, write_tasks
+
+
+@pytest.fixture(scope="module")
+def workflow(tmp_path_factory) -> Workflow:
+    """One model and one task, nothing run."""
+    folder = tmp_path_factory.mktemp("refusals")
+    study = {
+        "outdir": "results/bad",
+        "study": {"models": ["bert"], "tasks": ["entail"], "seeds": [1], "skipping": []},
+        "models": {"bert": {"source": f"path:{tiny.save_model(folder / 'bert', 'bert')}"}},
+        "tasks": write_tasks(folder / "tasks"),
+        **RECIPE,
+    }
+    study["study"]["figure1"] = {"model": "bert", "task": "entail"}
+    (folder / "study.yaml").write_text(yaml.safe_dump(study))
+    return Workflow(copy_workflow(folder / "workflow"), folder)
+
+
+def refused(workflow, target, **changes) -> str:
+    done = workflow.configured(target, "--cores", "1", check=False, **changes)
+    assert done.returncode
+    assert not list((workflow.folder / "data").rglob(".*")), "a half-written folder is left"
+    return done.stdout + done.stderr
+
+
+def test_an_unknown_label_names_file_row_and_column(workflow):
+    changes = {"tasks": {"entail": {"labels": ["yes", "maybe"]}}}
+    text = refused(workflow, "data/tasks/entail/task.json", **changes)
+    assert "pairs.jsonl, row" in text and "column 'label': unknown label 'no'" in text
+    assert "Traceback" not in text
+    assert not (workflow.folder / "data/tasks/entail/task.json").exists()
+
+
+def test_a_missing_column_names_those_there_are(workflow):
+    text = refused(
+        workflow, "data/tasks/entail/task.json", tasks={"entail": {"texts": ["premise", "hyp"]}}
+    )
+    assert "has no column 'hyp'; it has premise, hypothesis, label" in text
+
+
+def test_an_unreachable_hub_says_what_to_do(workflow, monkeypatch):
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    source = {"source": "hub:nobody/nothing", "revision": "main"}
+    text = refused(workflow, "data/models/far", models={"far": source})
+    assert "the hub cannot be reached for nobody/nothing" in text
+    assert not (workflow.folder / "data/models/far").exists()
+
+
+def test_an_unsupported_local_model_is_refused_while_planning(workflow):
+    folder = workflow.folder / "gpt"
+    folder.mkdir()
+    (folder / "config.json").write_text('{"model_type": "gpt2"}')
+    done = workflow.configured(
+        "--dry-run", check=False, models={"bert": {"source": f"path:{folder}"}}
+    )
+    assert done.returncode
+    assert "Model 'bert' is of type 'gpt2'; supported are albert, bert" in done.stdout + done.stderr
+
+
+def test_a_model_too_short_for_max_length_is_refused(workflow):
+    target = "results/bad/runs/bert_entail/full/seed1/metrics.json"
+    text = refused(workflow, target, training={"max_length": 65})
+    assert "max_length is 65, but the model (bert) has 64 positions" in text
+    assert not (workflow.folder / "results/bad/runs/bert_entail/full/seed1/checkpoint").exists()

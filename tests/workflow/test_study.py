@@ -1,0 +1,188 @@
+"""What the finished study holds: every artefact, and the equalities that must stand."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib import image
+from transformers import AutoModelForMultipleChoice, AutoModelForSequenceClassification
+
+from strata.activations import Activations
+from strata.similarity import cka
+
+MODELS, TASKS, SEEDS = ("roberta", "albert", "electra"), ("entail", "goodness", "endings"), (1, 2)
+LAYERS = {"roberta": 4, "albert": 5, "electra": 4}
+PAIRS = [(model, task) for model in MODELS for task in TASKS]
+
+
+def test_every_run_has_its_artefacts(results):
+    for model, task in PAIRS:
+        for seed in SEEDS:
+            run = results / f"runs/{model}_{task}/full/seed{seed}"
+            assert (run / "checkpoint/model.safetensors").is_file()
+            history = pd.read_csv(run / "history.csv")
+            assert list(history) == ["step", "loss", "learning_rate", "examples_per_second"]
+            assert history["step"].iloc[-1] == 120
+            about = json.loads((run / "run.json").read_text())
+            assert about["precision"] == "float32" and about["device"] == "cpu"
+            assert about["versions"]["torch"] and about["config_hash"] and about["wall_seconds"] > 0
+            assert about["model_source"]["source"].startswith("path:")
+
+
+def test_tiny_encoders_learn_the_tasks(results):
+    """Most runs do; nothing below would mean much otherwise."""
+    good = [
+        not json.loads(path.read_text())["failed"]
+        for path in results.glob("runs/*/full/*/metrics.json")
+    ]
+    assert len(good) == 18 and sum(good) >= 12
+
+
+@pytest.mark.parametrize(("model", "task"), PAIRS)
+def test_truncation_table(table, model, task):
+    scores = table(f"truncation/{model}_{task}.csv")
+    assert {"model", "task", "metric", "value", "n", "degenerate", "failed"} <= set(scores)
+    groups = scores.dropna(subset="seed").groupby(["configuration", "seed"])["depth"]
+    depths = {key: group.tolist() for key, group in groups}
+    for configuration in ("untuned", "tuned", "tuned-orig", "tuned-orig-converged"):
+        for seed in SEEDS:
+            assert depths[configuration, seed] == list(range(1, LAYERS[model] + 1))
+    full = scores.query("configuration == 'full'").set_index("seed")["value"]
+    top = scores.query(f"configuration == 'untuned' and depth == {LAYERS[model]}")
+    assert np.allclose(top.set_index("seed")["value"], full, rtol=0, atol=1e-6)
+    assert (scores.query("configuration == 'baseline'")["seed"].isna()).all()
+    assert (scores["n"] == scores["n_examples"] * (3 if task == "endings" else 1)).all()
+
+
+def test_cka_tables(results, table):
+    for model, task in PAIRS:
+        rows = table(f"cka/{model}_{task}.csv")
+        assert set(rows["estimator"]) == {"biased", "debiased"}
+        pairs = set(zip(rows["y_state"], rows["x_state"], strict=True))
+        assert pairs == {
+            ("pretrained", "pretrained"),
+            ("full-seed1", "pretrained"),
+            ("full-seed2", "pretrained"),
+            ("full-seed1", "full-seed1"),
+            ("full-seed2", "full-seed2"),
+            ("full-seed1", "full-seed2"),
+        }
+        own = rows.query("y_state == x_state and y_depth == x_depth and y_depth > 0")
+        assert np.allclose(own["cka"], 1)
+        assert rows.query("pooling == 'mean'")["y_depth"].min() == 0
+        assert rows.query("pooling == 'cls'")["y_depth"].min() == 1
+
+
+def test_a_cka_value_is_that_of_the_activations(results, table):
+    folder = results / "activations/albert_endings/eval"
+    with (
+        Activations.open(folder / "full-seed1.h5") as y,
+        Activations.open(folder / "pretrained.h5") as x,
+    ):
+        expected = cka(y.vectors()[4], x.vectors()[1], debiased=True)
+    rows = table("cka/albert_endings.csv").query(
+        "y_state == 'full-seed1' and x_state == 'pretrained' and y_depth == 5 and x_depth == 2"
+        " and pooling == 'cls' and estimator == 'debiased'"
+    )
+    assert rows["cka"].item() == pytest.approx(expected, abs=1e-9)
+
+
+def test_cka_across_models(table):
+    for task in TASKS:
+        rows = table(f"cka-models/{task}.csv")
+        assert set(zip(rows["y_model"], rows["x_model"], strict=True)) == {
+            ("roberta", "albert"),
+            ("roberta", "electra"),
+            ("albert", "electra"),
+        }
+        assert set(rows["seed"]) == set(SEEDS)
+        wide = rows.query("y_model == 'roberta' and x_model == 'albert' and pooling == 'cls'")
+        assert wide["y_depth"].max() == 4 and wide["x_depth"].max() == 5
+
+
+def test_skipping_tables(table, results):
+    for model, task in PAIRS:
+        if model == "electra":
+            assert not (results / f"skipping/{model}_{task}.csv").exists()
+            continue
+        rows = table(f"skipping/{model}_{task}.csv")
+        layers = LAYERS[model]
+        assert len(rows) == len(SEEDS) * layers * (layers + 1) / 2
+        # Skipping the last layers is truncation, and the two are computed by different code.
+        untuned = table(f"truncation/{model}_{task}.csv").query("configuration == 'untuned'")
+        cut = rows.query("last == @layers and first > 1").assign(depth=lambda r: r["first"] - 1)
+        both = cut.merge(untuned, on=["seed", "depth"])
+        assert len(both) == len(SEEDS) * (layers - 1)
+        assert np.allclose(both["value_x"], both["value_y"], rtol=0, atol=1e-6)
+
+
+def test_figures_exist_and_are_images(results):
+    for number in range(1, 8):
+        for kind in ("png", "pdf"):
+            assert (results / f"figures/figure{number}.{kind}").stat().st_size > 5000
+    for model, task in PAIRS:
+        drawn = image.imread(results / f"cka/{model}_{task}.png")
+        assert drawn[..., :3].std() > 0.1
+        assert (results / f"cka/{model}_{task}.biased.png").is_file()
+
+
+def test_summary_names_every_pair_and_is_printed(study, table):
+    summary = table("summary.csv")
+    assert len(summary) == 2 * len(PAIRS)
+    shared = summary.query("model == 'albert' and layers_saved > 0")
+    assert (shared["parameters_saved"] == 0).all()
+    printed = study.output.stdout + study.output.stderr
+    for model, task in PAIRS:
+        assert f"{model} on {task}:" in printed
+
+
+def test_failed_runs_are_flagged_everywhere(results, table):
+    for model, task in PAIRS:
+        failed = {
+            seed
+            for seed in SEEDS
+            if json.loads(
+                (results / f"runs/{model}_{task}/full/seed{seed}/metrics.json").read_text()
+            )["failed"]
+        }
+        truncation = table(f"truncation/{model}_{task}.csv")
+        assert set(truncation[truncation["failed"]]["seed"]) == failed
+        maps = table(f"cka/{model}_{task}.csv")
+        assert maps.query("y_state == 'full-seed1'")["failed"].any() == bool(failed)
+        answer = table(f"summary/{model}_{task}.csv")
+        assert answer["depth"].isna().all() == (failed == set(SEEDS))
+
+
+@pytest.mark.parametrize(
+    ("model", "task", "auto"),
+    [
+        ("roberta", "entail", AutoModelForSequenceClassification),
+        ("albert", "endings", AutoModelForMultipleChoice),
+    ],
+)
+def test_the_exported_model_is_a_plain_checkpoint(results, table, model, task, auto):
+    folder = results / f"export/{model}_{task}/depth-auto"
+    small = auto.from_pretrained(folder)
+    answer = table(f"summary/{model}_{task}.csv").query("configuration == 'tuned'").iloc[0]
+    depth = int(answer["layers"] if np.isnan(answer["depth"]) else answer["depth"])
+    assert json.loads((folder / "config.json").read_text())["num_hidden_layers"] == depth
+    assert small.config.num_hidden_layers == depth
+    scores = table(f"truncation/{model}_{task}.csv")
+    tuned = scores.query("configuration == 'tuned' and depth == @depth and not failed")
+    value = tuned.sort_values("seed")["value"].iloc[0]
+    card = (folder / "README.md").read_text()
+    assert f"| {value:.4f} |" in card and "examples a second" in card
+
+
+def test_train_activations_are_gone_and_nothing_is_half_written(results):
+    assert not list(results.glob("activations/*/train/*.h5"))
+    assert not list(results.rglob("*.partial"))
+
+
+def test_every_job_left_a_log_and_a_benchmark(results):
+    logs = {p.parent.name + "/" + p.stem for p in (results / "logs").rglob("*.log")}
+    benchmarks = {p.parent.name + "/" + p.stem for p in (results / "benchmarks").rglob("*.tsv")}
+    assert logs == benchmarks and len(logs) > 300
+    finetune = (results / "logs/finetune/roberta_entail_full_1.log").read_text()
+    assert "120/120 steps" in finetune and "left" in finetune
