@@ -198,7 +198,7 @@ def test_a_grid_has_its_panels_in_the_order_asked_for_and_its_own_depths_in_each
     assert [tick_labels(axes.xaxis) for axes in figure.axes[:3]] == [
         ["1", "2", "3"],
         ["1", "8", "16", "24"],
-        ["1", "2", "4"],
+        ["1", "2", "3", "4"],
     ]
 
 

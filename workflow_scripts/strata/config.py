@@ -14,8 +14,15 @@ from strata.architectures import check_supported, read_config
 from strata.jobs import StrataError
 
 SCHEMA = Path(__file__).parents[2] / "schemas" / "config.schema.yaml"
-# accuracy-f1 is (accuracy + F1 of label 1) / 2, pearson-spearman the mean of the two, mcc the
-# Matthews correlation coefficient; strata.metrics computes them.
+METRIC_TITLES = {
+    "accuracy": "Accuracy",
+    "f1": "F1",
+    "accuracy-f1": "(Accuracy + F1) / 2",
+    "mcc": "Matthews correlation",
+    "pearson": "Pearson correlation",
+    "spearman": "Spearman correlation",
+    "pearson-spearman": "(Pearson + Spearman) / 2",
+}
 METRICS_OF_TYPE = {
     "classification": ("accuracy", "f1", "accuracy-f1", "mcc"),
     "regression": ("pearson", "spearman", "pearson-spearman"),
@@ -71,9 +78,9 @@ def sampling(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def titles(config: Mapping[str, Any]) -> dict[str, str]:
-    """Display names of models and tasks."""
+    """Display names of models, tasks and metrics."""
     entries = {**config["models"], **config["tasks"]}
-    return {name: entry.get("title", name) for name, entry in entries.items()}
+    return METRIC_TITLES | {name: entry.get("title", name) for name, entry in entries.items()}
 
 
 def _innermost(error: ValidationError) -> Iterator[ValidationError]:

@@ -352,11 +352,13 @@ def _maps(
 
 
 def _whole_breaks(limits: tuple[float, float]) -> list[int]:
-    """The first and last whole number within the limits and about two in between."""
+    """All whole numbers within the limits, or the first, the last and about two in between."""
     first, last = int(np.ceil(limits[0])), int(np.floor(limits[1]))
+    if last - first < 8:
+        return list(range(first, last + 1))
     step = max(1, -(-last // 3))
     between = [depth for depth in range(step, last, step) if first < depth <= last - step / 2]
-    return sorted({first, *between, last}) if first <= last else []
+    return sorted({first, *between, last})
 
 
 def _failed(rows: pd.DataFrame) -> pd.Series:

@@ -247,6 +247,7 @@ def _read_file(name: str, file: Path, description: Mapping[str, Any]) -> pd.Data
                     quoting=0 if form == "csv" else 3,
                     names=description.get("columns"),
                     index_col=False,
+                    dtype=str,  # a text may be made of digits; labels are read as numbers later
                     encoding=encoding,
                     keep_default_na=False,
                 )

@@ -286,7 +286,7 @@ class _Rows:
 
     def _class(self, column: str, row: int, value: Any, index: dict[str, int]) -> int:
         text = str(value).strip()
-        if isinstance(value, bool | np.bool_) and text not in index:
+        if text in ("True", "False") and text not in index:
             text = text.lower()
         if text in index:
             return index[text]

@@ -1,0 +1,360 @@
+"""The config: the studies pass, defaults are filled in, every refusal names key, value, choice."""
+
+import json
+from copy import deepcopy
+from pathlib import Path
+
+import pytest
+import yaml
+
+from strata.config import (
+    METRICS_OF_TYPE,
+    SCHEMA,
+    check_config,
+    head_settings,
+    sampling,
+    source_description,
+    titles,
+    training_settings,
+)
+from strata.jobs import StrataError
+
+REPOSITORY = Path(__file__).parents[2]
+PAPER = yaml.safe_load((REPOSITORY / "config.yaml").read_text())
+RTE = PAPER["tasks"]["rte"]
+DEMO = yaml.safe_load((REPOSITORY / "studies" / "demo.yaml").read_text())
+
+
+def merged(base: dict, changes: dict) -> dict:
+    """Key by key, as Snakemake merges config files: lists and numbers replace."""
+    out = deepcopy(base)
+    for key, value in changes.items():
+        both = isinstance(value, dict) and isinstance(out.get(key), dict)
+        out[key] = merged(out[key], value) if both else deepcopy(value)
+    return out
+
+
+def without(config: dict, path: str) -> dict:
+    out = deepcopy(config)
+    *outer, last = path.split(".")
+    part = out
+    for key in outer:
+        part = part[key]
+    del part[last]
+    return out
+
+
+def changed(path: str, value: object) -> dict:
+    """The paper's config with one key, "a.b.c", set to `value`."""
+    for key in reversed(path.split(".")):
+        value = {key: value}
+    return merged(PAPER, value)
+
+
+def problems(config: dict) -> list[str]:
+    with pytest.raises(StrataError) as caught:
+        check_config(config)
+    first, *lines = str(caught.value).splitlines()
+    assert first == "the config is not valid:"
+    return [line.removeprefix("  - ") for line in lines]
+
+
+# ---------------------------------------------------------------- what passes
+
+
+@pytest.mark.parametrize("config", [PAPER, merged(PAPER, DEMO)], ids=["paper", "demo"])
+def test_studies_pass_and_their_values_stand(config):
+    before = deepcopy(config)
+    checked = check_config(config)
+    assert config == before
+    assert merged(checked, config) == checked
+
+
+def test_defaults_are_filled_in_where_sections_are_missing():
+    bare = PAPER
+    sections = ("evaluation", "cka", "summary", "gpus")
+    for key in (*sections, "study.analyses", "study.skipping", "study.figure1"):
+        bare = without(bare, key)
+    checked = check_config(bare)
+    assert checked["study"]["analyses"] == ["cka", "truncation", "skipping"]
+    assert checked["study"]["skipping"] == []
+    assert checked["study"]["figure1"] == {"model": "roberta", "task": "cola"}
+    # The paper's study writes the defaults out.
+    assert {key: checked[key] for key in sections} == {key: PAPER[key] for key in sections}
+
+
+def test_defaults_of_a_part_leave_its_other_keys_alone():
+    config = without(PAPER, "cka")
+    config["cka"] = {"estimator": "debiased"}
+    assert check_config(config)["cka"] == PAPER["cka"] | {"estimator": "debiased"}
+
+
+def test_holdout_is_seeded_by_default():
+    config = merged(PAPER, DEMO)
+    del config["tasks"]["polarity"]["holdout"]["seed"]
+    assert check_config(config)["tasks"]["polarity"]["holdout"] == {"fraction": 0.1, "seed": 0}
+
+
+def test_filled_defaults_are_not_shared():
+    one, two = (
+        check_config(without(PAPER, "evaluation")),
+        check_config(without(PAPER, "evaluation")),
+    )
+    one["evaluation"]["poolings"].append("mean")
+    assert two["evaluation"]["poolings"] == ["cls"]
+
+
+# ---------------------------------------------------------------- what is refused
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "sentence"),
+    [
+        ("nope", 1, "the config: there is no key 'nope'; allowed are outdir, study, models, tasks"),
+        ("study.nope", 1, "study: there is no key 'nope'; allowed are models, tasks, seeds,"),
+        ("training.steps", 1, "training: there is no key 'steps'; allowed are max_steps,"),
+        ("heads.converged.rate", 1, "heads.converged: there is no key 'rate'; allowed are learn"),
+        ("models.roberta.layers", 1, "models.roberta: there is no key 'layers'; allowed are tit"),
+        ("tasks.rte.text", 1, "tasks.rte: there is no key 'text'; allowed are label, title,"),
+        ("tasks.rte.splits.dev", "x", "tasks.rte.splits: there is no key 'dev'; allowed are tr"),
+        ("tasks.rte.training.lr", 1, "tasks.rte.training: there is no key 'lr'; allowed are max"),
+        ("models.Ro_BERTa.source", "hub:a/b", "models: 'Ro_BERTa' is not a name: use lower-case"),
+        ("tasks.my task", RTE, "tasks: 'my task' is not a name: use lower-case letters, digits"),
+        ("training.max_steps", 0, "training.max_steps: 0 is not allowed; allowed is at least 1."),
+        ("training.learning_rate", 0, "learning_rate: 0 is not allowed; allowed is above 0."),
+        ("training.learning_rate", 2, "learning_rate: 2 is not allowed; allowed is at most 1."),
+        ("training.learning_rate", "1e-5", "'1e-5' is not allowed; allowed is number."),
+        ("training.max_steps", True, "max_steps: True is not allowed; allowed is integer."),
+        ("training.max_steps", 2.5, "max_steps: 2.5 is not allowed; allowed is integer."),
+        ("training.checkpoint", "first", "'first' is not allowed; allowed is one of last, best."),
+        ("study.seeds", [1, -1], "study.seeds.1: -1 is not allowed; allowed is at least 0."),
+        ("study.seeds", [1, 1], "study.seeds: [1, 1] is not allowed; allowed is entries that dif"),
+        ("study.seeds", [], "study.seeds: [] is not allowed; allowed is 1 or more entries."),
+        ("study.models", "roberta", "study.models: 'roberta' is not allowed; allowed is array."),
+        ("study.analyses", ["ckaa"], "study.analyses.0: 'ckaa' is not allowed; allowed is one of"),
+        ("evaluation.max_eval_examples", "all", "'all' is not allowed; allowed is integer or nul"),
+        ("evaluation.poolings", ["mean"], "['mean'] is not allowed; allowed is a list that contai"),
+        ("summary.confidence", 1, "summary.confidence: 1 is not allowed; allowed is below 1."),
+        ("cka.estimator", "unbiased", "cka.estimator: 'unbiased' is not allowed; allowed is one"),
+        ("outdir", "/tmp/x", "outdir: '/tmp/x' is not allowed; allowed is text that matches"),
+        ("models.roberta.source", "git:x", "models.roberta.source: 'git:x' is not allowed; allo"),
+        ("models.roberta.source", "hub:x", "models.roberta.source: 'hub:x' is not allowed; allo"),
+        ("models.roberta.source", "pypi:a==1", "models.roberta: sha256, inside are missing."),
+        ("tasks.rte.source", "pypi:a==1", "tasks.rte: sha256, inside are missing."),
+        ("models.roberta.sha256", "abc", "'abc' is not allowed; allowed is text that matches ^[0"),
+        ("tasks.rte.texts", ["a", "b", "c"], "allowed is 2 entries at most."),
+        ("tasks.rte.labels", ["yes"], "['yes'] is not allowed; allowed is 2 or more entries."),
+        ("tasks.hellaswag.choices", ["a"], "['a'] is not allowed; allowed is 2 or more entries."),
+        ("tasks.rte.metric", "bleu", "tasks.rte.metric: 'bleu' is not allowed; allowed is one of"),
+        ("models", [], "models: [] is not allowed; allowed is object."),
+    ],
+)  # fmt: skip
+def test_value_outside_the_schema_is_refused(path, value, sentence):
+    (found,) = problems(changed(path, value))
+    assert sentence in found
+
+
+@pytest.mark.parametrize(
+    ("path", "sentence"),
+    [
+        ("models", "the config: models is missing."),
+        ("study.seeds", "study: seeds is missing."),
+        ("training.max_steps", "training: max_steps is missing."),
+        ("heads.converged.held_out", "heads.converged: held_out is missing."),
+        ("tasks.rte.metric", "tasks.rte: metric is missing."),
+        ("tasks.rte.splits.train", "tasks.rte.splits: train is missing."),
+        ("models.roberta.source", "models.roberta: source is missing."),
+    ],
+)
+def test_missing_key_is_named(path, sentence):
+    assert problems(without(PAPER, path)) == [sentence]
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        (
+            {"study": {"models": ["albert", "roberta", "gpt"]}},
+            "study.models: 'gpt' is not registered under 'models'; registered are roberta, albert,",
+        ),
+        (
+            {"study": {"tasks": ["rte", "glue"]}},
+            "study.tasks: 'glue' is not registered under 'tasks'; registered are cola, mnli, mrpc,",
+        ),
+        (
+            {"study": {"models": ["albert", "electra"]}},
+            "study.skipping: 'roberta' is not among study.models (albert, electra).",
+        ),
+        (
+            {"study": {"figure1": {"task": "snli"}}},
+            "study.figure1.task: 'snli' is not among study.tasks.",
+        ),
+        (
+            {"cka": {"pooling": "mean"}},
+            "cka.pooling: 'mean' is not kept; evaluation.poolings has cls.",
+        ),
+        (
+            {"tasks": {"stsb": {"metric": "mcc"}}},
+            "tasks.stsb.metric: 'mcc' does not fit type regression; allowed is one of pearson, ",
+        ),
+        (
+            {"tasks": {"hellaswag": {"metric": "f1"}}},
+            "tasks.hellaswag.metric: 'f1' does not fit type multiple-choice; allowed is one of acc",
+        ),
+        ({"tasks": {"rte": {"choices": "a"}}}, "tasks.rte.choices: multiple-choice tasks have it"),
+        (
+            {"tasks": {"hellaswag": {"texts": ["a", "b"]}}},
+            "tasks.hellaswag.texts: a multiple-choice task has one, the prompt.",
+        ),
+        ({"tasks": {"stsb": {"labels": ["a", "b"]}}}, "tasks.stsb.labels: a classification task"),
+        (
+            {"tasks": {"rte": {"cuts": [{"name": "a"}, {"name": "b"}]}}},
+            "tasks.rte.labels: a classification task has either 'labels' or 'cuts', others have ne",
+        ),
+        (
+            {"tasks": {"rte": {"holdout": {"fraction": 0.1}}}},
+            "tasks.rte.splits: give either 'splits.eval' or 'holdout'.",
+        ),
+    ],
+)
+def test_keys_that_contradict_each_other_are_refused(changes, sentence):
+    (found,) = problems(merged(PAPER, changes))
+    assert sentence in found
+
+
+@pytest.mark.parametrize(
+    ("path", "sentence"),
+    [
+        ("tasks.rte.splits.eval", "tasks.rte.splits: give either 'splits.eval' or 'holdout'."),
+        ("tasks.rte.labels", "tasks.rte.labels: a classification task has either 'labels' or"),
+        ("tasks.hellaswag.choices", "tasks.hellaswag.choices: multiple-choice tasks have it"),
+    ],
+)
+def test_key_that_a_task_of_its_type_needs_is_missed(path, sentence):
+    (found,) = problems(without(PAPER, path))
+    assert sentence in found
+
+
+@pytest.mark.parametrize("kind", METRICS_OF_TYPE)
+def test_every_metric_of_the_schema_fits_some_type(kind):
+    allowed = yaml.safe_load(SCHEMA.read_text())["$defs"]["task"]["properties"]["metric"]["enum"]
+    assert set(allowed) == set().union(*METRICS_OF_TYPE.values())
+    name = {"classification": "rte", "regression": "stsb", "multiple-choice": "hellaswag"}[kind]
+    for metric in allowed:
+        config = changed(f"tasks.{name}.metric", metric)
+        if metric in METRICS_OF_TYPE[kind]:
+            check_config(config)
+        else:
+            assert f"'{metric}' does not fit type {kind}" in problems(config)[0]
+
+
+def test_all_problems_are_told_at_once():
+    found = problems(merged(PAPER, {"cka": {"choice": "some"}, "gpus": {"jobs_per_device": 0}}))
+    assert [problem.partition(":")[0] for problem in found] == [
+        "cka.choice",
+        "gpus.jobs_per_device",
+    ]
+
+
+def test_local_model_that_is_not_supported_is_refused_at_once(tmp_path):
+    """By its config.json; a model on the hub can only be judged when it is fetched."""
+    config = changed("models.roberta", {"source": f"path:{tmp_path}"})
+    assert f"models.roberta: {tmp_path} holds no config.json" in problems(config)[0]
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "gpt2"}))
+    (found,) = problems(config)
+    assert "models.roberta: Model 'roberta' is of type 'gpt2'; supported are albert, bert" in found
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "bert"}))
+    check_config(config)
+
+
+def test_local_model_that_is_not_studied_need_not_be_there():
+    check_config(changed("models.mine", {"source": "path:/no/where"}))
+
+
+# ---------------------------------------------------------------- what is merged, what is kept
+
+
+def test_recipe_of_a_pair_is_the_studys_then_the_models_then_the_tasks():
+    config = check_config(
+        merged(
+            PAPER,
+            {
+                "models": {"albert": {"training": {"batch_size": 8, "learning_rate": 2e-5}}},
+                "tasks": {"rte": {"training": {"learning_rate": 3e-5, "max_steps": 100}}},
+            },
+        )
+    )
+    study = PAPER["training"]
+    assert training_settings(config, "roberta", "cola") == study
+    albert = study | {"batch_size": 8, "learning_rate": 2e-5}
+    assert training_settings(config, "albert", "cola") == albert
+    both = albert | {"learning_rate": 3e-5, "max_steps": 100}
+    assert training_settings(config, "albert", "rte") == both
+    assert config["training"] == study
+
+
+def test_recipe_of_heads_is_the_studys_then_the_tasks():
+    config = check_config(changed("tasks.rte.heads", {"steps": 5}))
+    assert head_settings(config, "cola") == PAPER["heads"]
+    assert head_settings(config, "rte") == PAPER["heads"] | {"steps": 5}
+
+
+def test_title_and_recipes_are_no_part_of_a_source():
+    """A change of these fetches nothing anew; any other does."""
+    config = check_config(merged(PAPER, DEMO))
+    entry = config["tasks"]["polarity"]
+    described = source_description(entry | {"heads": {"steps": 1}})
+    assert described == {k: v for k, v in entry.items() if k not in ("title", "training")}
+    assert {"source", "sha256", "inside", "cuts", "holdout", "encoding"} < described.keys()
+    assert source_description(entry | {"title": "Other"}) == described
+
+
+def test_titles_are_names_where_there_are_none():
+    config = without(PAPER, "models.albert.title")
+    assert titles(config)["albert"] == "albert"
+    assert titles(config)["sst2"] == "SST-2" and titles(config)["roberta"] == "RoBERTa"
+
+
+def test_sampling_is_what_intervals_depend_on():
+    """Not the tolerance, whose change draws no interval anew."""
+    assert sampling(PAPER) == {"resamples": 1000, "confidence": 0.95}
+
+
+# ---------------------------------------------------------------- the schema itself
+
+
+def described(part: dict, schema: dict, path: str = ""):
+    """(path, whether it has a description) of every key that a config may have."""
+    if "$ref" in part:
+        part = schema["$defs"][part["$ref"].rsplit("/", 1)[-1]] | part
+    for key, inner in part.get("properties", {}).items():
+        full = {**schema["$defs"].get(inner.get("$ref", "").rsplit("/", 1)[-1], {}), **inner}
+        yield f"{path}{key}", "description" in full or "enum" in full
+        yield from described(inner, schema, f"{path}{key}.")
+    for inner in part.get("patternProperties", {}).values():
+        yield from described(inner, schema, f"{path}*.")
+
+
+def test_keys_of_the_schema_are_described():
+    """Every key at the top, of the study and of training; an enum speaks for itself."""
+    schema = yaml.safe_load(SCHEMA.read_text())
+    keys = dict(described(schema, schema))
+    own = {"study.figure1.model", "study.figure1.task", "training.adam_epsilon"}
+    wanted = {k for k in keys if "." not in k or k.startswith(("study.", "training."))} - own
+    assert len(wanted) > 20 and [key for key in sorted(wanted) if not keys[key]] == []
+
+
+def test_schema_lets_no_unknown_key_through_anywhere():
+    schema = yaml.safe_load(SCHEMA.read_text())
+
+    def objects(part, path="schema"):
+        if isinstance(part, dict):
+            # A condition (`if`) looks at one key of an entry whose keys are listed elsewhere.
+            if ("properties" in part or "patternProperties" in part) and not path.endswith(".if"):
+                yield path, part.get("additionalProperties")
+            for key, inner in part.items():
+                yield from objects(inner, f"{path}.{key}")
+
+    found = dict(objects(schema))
+    # A key of a config may be called "properties" itself: none is.
+    assert len(found) > 10 and [path for path, extra in found.items() if extra is not False] == []

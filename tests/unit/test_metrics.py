@@ -1,0 +1,165 @@
+"""Metrics against formulas written out here, and against scikit-learn and SciPy."""
+
+import numpy as np
+import pytest
+from scipy import stats
+from sklearn import metrics as sklearn
+
+from strata.config import METRICS_OF_TYPE
+from strata.metrics import CORRELATIONS, Score, baseline_prediction, bootstrap, score
+
+LABELS = np.array([1, 1, 1, 0, 0, 0, 0, 1])
+PREDICTIONS = np.array([1, 1, 0, 0, 0, 1, 0, 1])  # 3 true, 1 false positive; 3 true, 1 false neg.
+RNG = np.random.default_rng(0)
+TARGETS = RNG.normal(size=50)
+GUESSES = TARGETS + RNG.normal(size=50)
+
+
+@pytest.mark.parametrize(
+    ("metric", "value"),
+    [
+        ("accuracy", 6 / 8),
+        ("f1", 2 * 3 / (2 * 3 + 1 + 1)),
+        ("accuracy-f1", (6 / 8 + 3 / 4) / 2),
+        ("mcc", (3 * 3 - 1 * 1) / np.sqrt(4 * 4 * 4 * 4)),
+    ],
+)
+def test_classification_by_hand(metric, value):
+    assert score(metric, LABELS, PREDICTIONS).value == pytest.approx(value, abs=1e-12)
+    assert not score(metric, LABELS, PREDICTIONS).degenerate
+
+
+def pearson(x, y):
+    x, y = x - x.mean(), y - y.mean()
+    return x @ y / np.sqrt((x @ x) * (y @ y))
+
+
+@pytest.mark.parametrize(
+    ("metric", "value"),
+    [
+        ("pearson", pearson(TARGETS, GUESSES)),
+        ("spearman", pearson(TARGETS.argsort().argsort(), GUESSES.argsort().argsort())),
+        (
+            "pearson-spearman",
+            (stats.pearsonr(TARGETS, GUESSES)[0] + stats.spearmanr(TARGETS, GUESSES)[0]) / 2,
+        ),
+    ],
+)
+def test_correlations_by_formula(metric, value):
+    assert score(metric, TARGETS, GUESSES).value == pytest.approx(value, abs=1e-12)
+
+
+@pytest.mark.parametrize("metric", CORRELATIONS)
+def test_correlation_tells_direction(metric):
+    """1 for the labels themselves, -1 for their opposite."""
+    labels = LABELS if metric == "mcc" else TARGETS
+    assert score(metric, labels, labels).value == pytest.approx(1)
+    assert score(metric, labels, 1 - labels).value == pytest.approx(-1)
+
+
+def test_three_classes_against_scikit_learn():
+    labels, predictions = RNG.integers(3, size=200), RNG.integers(3, size=200)
+    predictions[:120] = labels[:120]
+    found = score("mcc", labels, predictions).value
+    assert found == pytest.approx(sklearn.matthews_corrcoef(labels, predictions), abs=1e-12)
+    assert score("accuracy", labels, predictions).value == (labels == predictions).mean()
+
+
+def test_f1_is_of_label_1():
+    """Not of label 0, and not of the label that scikit-learn would sort last."""
+    assert score("f1", 1 - LABELS, 1 - PREDICTIONS).value == 3 / 4
+    assert score("f1", np.array([0, 0, 0, 1]), np.array([0, 0, 0, 0])).value == 0
+    assert score("f1", np.array([0, 0, 2, 1]), np.array([0, 2, 2, 1])).value == 1
+
+
+@pytest.mark.parametrize("metric", CORRELATIONS)
+def test_correlation_of_constants_is_0_and_degenerate(metric, recwarn):
+    labels = LABELS if metric == "mcc" else TARGETS
+    constant = np.ones(len(labels), dtype=labels.dtype)
+    assert score(metric, labels, constant) == Score(0.0, degenerate=True)
+    assert score(metric, constant, labels) == Score(0.0, degenerate=True)
+    assert not recwarn.list
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "f1", "accuracy-f1"])
+def test_other_metrics_of_constants_are_scores_like_any(metric):
+    found = score(metric, LABELS, np.ones_like(LABELS))
+    assert not found.degenerate and 0 < found.value < 1
+
+
+def test_nearly_constant_predictions_give_a_number(recwarn):
+    found = score("pearson-spearman", TARGETS, np.full(50, 1e-300) * TARGETS.round(1))
+    assert np.isfinite(found.value) and not recwarn.list
+
+
+@pytest.mark.parametrize("metric", sorted({m for ms in METRICS_OF_TYPE.values() for m in ms}))
+def test_every_metric_of_the_config_is_there_and_takes_lists(metric):
+    assert score(metric, [0, 1, 1, 0], [0, 1, 1, 0]).value == pytest.approx(1)
+
+
+# ---------------------------------------------------------------- intervals
+
+
+def interval(predictions, statistic=lambda s: s["a"], metric="accuracy", **changes):
+    settings = {"resamples": 300, "confidence": 0.95} | changes
+    labels = np.tile(LABELS, 25) if metric == "accuracy" else TARGETS
+    return bootstrap(metric, labels, predictions, statistic, **settings)
+
+
+def test_interval_of_an_accuracy_is_the_binomials():
+    """n = 200, p = 0.75: half a width of 1.96 sqrt(p (1 - p) / n) = 0.06."""
+    low, high = interval({"a": np.tile(PREDICTIONS, 25)}, resamples=2000)
+    assert (low, high) == pytest.approx((0.75 - 0.06, 0.75 + 0.06), abs=0.01)
+    narrow = interval({"a": np.tile(PREDICTIONS, 25)}, confidence=0.5)
+    assert low < narrow[0] < 0.75 < narrow[1] < high
+
+
+def test_interval_covers_as_often_as_it_says():
+    """Of 95 % intervals of 150 samples with a known accuracy, about 95 % hold it."""
+    rng = np.random.default_rng(1)
+    held = 0
+    for seed in range(150):
+        right = (rng.random(60) < 0.7).astype(int)
+        low, high = bootstrap(
+            "accuracy", np.ones(60, int), {"a": right}, lambda s: s["a"], 60, 0.95, seed
+        )
+        held += low <= 0.7 <= high
+    assert 0.86 <= held / 150 <= 0.99
+
+
+def test_interval_is_seeded():
+    predictions = {"a": GUESSES}
+    one = interval(predictions, metric="pearson")
+    assert one == interval(predictions, metric="pearson", seed=0)
+    assert one != interval(predictions, metric="pearson", seed=1)
+
+
+def test_difference_of_identical_predictions_is_exactly_0():
+    """The same examples are drawn for both."""
+    same = {"a": GUESSES, "b": GUESSES.copy()}
+    assert interval(same, lambda s: s["a"] - s["b"], "pearson-spearman") == (0.0, 0.0)
+
+
+def test_differences_are_paired():
+    """One example apart: a paired interval is within that example's share, an unpaired one not."""
+    one, other = np.tile(PREDICTIONS, 25), np.tile(PREDICTIONS, 25)
+    other[0] = 1 - other[0]
+    low, high = interval({"a": one, "b": other}, lambda s: s["a"] - s["b"])
+    assert low == 0 and 0 < high <= 5 / 200
+
+
+# ---------------------------------------------------------------- baselines
+
+
+@pytest.mark.parametrize(
+    ("kind", "labels", "prediction"),
+    [
+        ("classification", [2, 2, 0, 1], 2),
+        ("classification", [1, 0, 1, 0], 0),
+        ("multiple-choice", [3, 1, 1, 3, 0], 1),
+        ("regression", [1.0, 2.0, 4.5], 2.5),
+    ],
+)
+def test_baseline_prediction(kind, labels, prediction):
+    """The most frequent label, among equals the smallest; the mean."""
+    assert baseline_prediction(kind, np.array(labels)) == prediction
