@@ -17,7 +17,7 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from strata.batches import Rows, tokenize
+from strata.batches import Rows
 from strata.tasks import Task
 
 ARCHITECTURES = (
@@ -187,7 +187,7 @@ def examples(kind: str = "classification", count: int = 12, seed: int = 0) -> pd
 
 
 def rows(kind: str = "classification", count: int = 12, seed: int = 0) -> Rows:
-    return tokenize(tokenizer(), examples(kind, count, seed), 64)
+    return Rows(tokenizer(), examples(kind, count, seed), 64)
 
 
 def task_model(

@@ -13,7 +13,7 @@ with gpu_job(
     snakemake.resources.jobs_per_device,
 ):
     from strata.activations import dump
-    from strata.batches import tokenize
+    from strata.batches import Rows
     from strata.devices import device
     from strata.models import Encoder, check_length, load_model, load_tokenizer
     from strata.tables import seed_of
@@ -24,14 +24,11 @@ with gpu_job(
     # The head's weights play no part here: the pretrained encoder gets one drawn by seed 0.
     model = load_model(snakemake.input.checkpoint, task, seed=0).to(device())
     check_length(model, given.max_length)
-    tokenizer = load_tokenizer(snakemake.input.model)
     source = json.loads((Path(snakemake.input.model) / "source.json").read_text())
     dump(
         snakemake.output.activations,
         Encoder(model),
-        tokenizer,
-        examples,
-        tokenize(tokenizer, examples, given.max_length),
+        Rows(load_tokenizer(snakemake.input.model), examples, given.max_length),
         attributes={
             "model": wildcards.model,
             "source": source["source"],

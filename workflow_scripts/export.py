@@ -14,6 +14,7 @@ with gpu_job(
     import pandas as pd
 
     from strata import export
+    from strata.batches import Rows
     from strata.jobs import StrataError
     from strata.models import load_model, load_tokenizer
     from strata.tables import read_metrics
@@ -32,13 +33,12 @@ with gpu_job(
     small = export.cut_model(given.checkpoints[run], given.heads[run], task, depth)
     tokenizer = load_tokenizer(given.model)
     export.export(small, tokenizer, folder)
+    examples = read_examples(given.examples, evaluation["max_eval_examples"], evaluation["seed"])
     found = export.measure(
         folder,
         load_model(given.checkpoints[run], task),
-        tokenizer,
-        read_examples(given.examples, evaluation["max_eval_examples"], evaluation["seed"]),
+        Rows(tokenizer, examples, params.max_length),
         task,
-        params.max_length,
         evaluation,
         params.sampling,
     )

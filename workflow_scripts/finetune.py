@@ -13,7 +13,7 @@ with gpu_job(
     snakemake.resources.get("gpu", 0),
     snakemake.resources.jobs_per_device,
 ):
-    from strata.batches import tokenize
+    from strata.batches import Rows
     from strata.models import load_model, load_tokenizer
     from strata.predictions import predict
     from strata.tasks import Task, read_examples
@@ -37,10 +37,8 @@ with gpu_job(
     model.save_pretrained(checkpoint)
     tokenizer.save_pretrained(checkpoint)
 
-    rows = tokenize(tokenizer, dev, training["max_length"])
-    predictions = predict(
-        model, tokenizer, rows, task, evaluation["batch_size"], evaluation["precision"]
-    )
+    rows = Rows(tokenizer, dev, training["max_length"])
+    predictions = predict(model, rows, task, evaluation["batch_size"], evaluation["precision"])
     metrics = run_metrics(task, dev["label"].to_numpy(), predictions, given.sampling)
     write_json(metrics, snakemake.output.metrics)
     write_json(

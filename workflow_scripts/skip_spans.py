@@ -9,7 +9,7 @@ with gpu_job(
     snakemake.resources.get("gpu", 0),
     snakemake.resources.jobs_per_device,
 ):
-    from strata.batches import tokenize
+    from strata.batches import Rows
     from strata.devices import device
     from strata.models import Encoder, Head, load_model, load_tokenizer
     from strata.skipping import skip_spans
@@ -21,13 +21,10 @@ with gpu_job(
         snakemake.input.examples, evaluation["max_eval_examples"], evaluation["seed"]
     )
     model = load_model(snakemake.input.checkpoint, task).to(device())
-    tokenizer = load_tokenizer(snakemake.input.model)
     table = skip_spans(
         Encoder(model),
         Head(model).eval(),
-        tokenizer,
-        tokenize(tokenizer, examples, given.max_length),
-        examples["label"].to_numpy(),
+        Rows(load_tokenizer(snakemake.input.model), examples, given.max_length),
         task,
         evaluation["batch_size"],
         evaluation["precision"],

@@ -102,8 +102,6 @@ class Activations:
 def dump(
     path: str | Path,
     encoder: Any,
-    tokenizer: Any,
-    examples: pd.DataFrame,
     rows: Any,
     attributes: Mapping[str, Any],
     poolings: list[str],
@@ -120,7 +118,7 @@ def dump(
     ----------
     path : written to a temporary name and renamed.
     encoder : strata.models.Encoder, on its device.
-    rows : strata.batches.Rows of `examples`.
+    rows : strata.batches.Rows of the examples.
     attributes : kept in the file.
     poolings : of "cls" and "mean" (over the tokens that are not special).
     dtype : "float32" or "float16".
@@ -131,12 +129,10 @@ def dump(
     """
     try:
         with written_whole(path) as partial:
-            _write(partial, encoder, tokenizer, examples, rows, attributes, poolings, dtype,
-                   batch_size, precision)  # fmt: skip
+            _write(partial, encoder, rows, attributes, poolings, dtype, batch_size, precision)
     except _Overflow as overflow:
         print(f"{overflow}: starting again in float32", flush=True)
-        dump(path, encoder, tokenizer, examples, rows, attributes, poolings, "float32",
-             batch_size, precision)  # fmt: skip
+        dump(path, encoder, rows, attributes, poolings, "float32", batch_size, precision)
 
 
 class _Overflow(Exception):
@@ -146,8 +142,6 @@ class _Overflow(Exception):
 def _write(
     path: Path,
     encoder: Any,
-    tokenizer: Any,
-    examples: pd.DataFrame,
     rows: Any,
     attributes: Mapping[str, Any],
     poolings: list[str],
@@ -155,13 +149,11 @@ def _write(
     batch_size: int,
     precision: str,
 ) -> None:
-    from strata.batches import windows
-
     progress = Progress(len(rows), "rows")
     with h5py.File(path, "w") as file:
-        _describe(file, examples, rows, attributes, poolings, dtype)
-        for window in windows(rows):
-            buffers = _window(encoder, tokenizer, rows, window, poolings, batch_size, precision)
+        _describe(file, rows, attributes, poolings, dtype)
+        for window in rows.windows():
+            buffers = _window(encoder, rows, window, poolings, batch_size, precision)
             for pooling, buffer in buffers.items():
                 if pooling not in file:
                     shape = (len(buffer), len(rows), buffer.shape[-1])
@@ -174,7 +166,6 @@ def _write(
 
 def _describe(
     file: h5py.File,
-    examples: pd.DataFrame,
     rows: Any,
     attributes: Mapping[str, Any],
     poolings: list[str],
@@ -189,6 +180,7 @@ def _describe(
         "versions": json.dumps(versions()),
     }
     file.attrs.update({key: value for key, value in described.items() if value is not None})
+    examples = rows.examples
     file["label"] = np.repeat(examples["label"].to_numpy(), rows.choices)
     file["example_id"] = np.repeat(examples["example_id"].to_numpy(), rows.choices)
     if rows.choices > 1:
@@ -197,7 +189,6 @@ def _describe(
 
 def _window(
     encoder: Any,
-    tokenizer: Any,
     rows: Any,
     window: range,
     poolings: list[str],
@@ -205,12 +196,11 @@ def _window(
     precision: str,
 ) -> dict[str, np.ndarray]:
     """Representations of a window of rows: pooling -> float32 [depths, window, hidden]."""
-    from strata.batches import batches
     from strata.devices import device, inference
 
     buffers: dict[str, np.ndarray] = {}
     with inference(precision):
-        for chosen, inputs, plain in batches(rows, window, batch_size, tokenizer, device()):
+        for chosen, inputs, plain in rows.batches(window, batch_size, device()):
             for depth, hidden in enumerate(encoder.states(inputs)):
                 for pooling in poolings:
                     slot = depth - FIRST_DEPTH[pooling]

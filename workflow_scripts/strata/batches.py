@@ -1,7 +1,6 @@
-"""From texts to padded batches of token ids."""
+"""From texts to padded batches of token ids, tokenised as they are needed."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,81 +9,85 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
+Features = list[dict[str, list[int]]]
 
-@dataclass(frozen=True)
+
 class Rows:
-    """The rows an encoder reads: one an example, or one a choice (example-major).
+    """The rows an encoder reads of a task's examples: one each, or one a choice (example-major).
+
+    Nothing is tokenised until it is asked for, so memory does not grow with the examples' number.
+
+    Parameters
+    ----------
+    tokenizer : the model's.
+    examples : in the one form of ``strata.tasks``.
+    max_length : tokens a row is cut to.
 
     Attributes
     ----------
-    features : tokenizer output of each row, lists of ints without padding.
-    special : mask of each row's special tokens, by the tokenizer's own account.
     choices : rows an example has.
     """
 
-    features: list[dict[str, list[int]]]
-    special: list[list[int]]
-    choices: int
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, examples: pd.DataFrame, max_length: int):
+        self.tokenizer, self.examples, self.max_length = tokenizer, examples, max_length
+        self.choices = len(examples["choices"].iloc[0]) if "choices" in examples else 1
 
     def __len__(self) -> int:
-        return len(self.features)
+        return len(self.examples) * self.choices
 
+    def tokenize(self, examples: slice | list[int]) -> tuple[Features, list[list[int]]]:
+        """Tokenizer output of the rows of some examples, and each one's mask of special tokens."""
+        encoded = self.tokenizer(
+            *self._texts(self.examples.iloc[examples]),
+            truncation=True,
+            max_length=self.max_length,
+            return_special_tokens_mask=True,
+        )
+        special = encoded.pop("special_tokens_mask")
+        names = list(encoded)
+        rows = zip(*encoded.values(), strict=True)
+        return [dict(zip(names, row, strict=True)) for row in rows], special
 
-def tokenize(tokenizer: PreTrainedTokenizerBase, examples: pd.DataFrame, max_length: int) -> Rows:
-    """Tokenise a task's examples (the one form of ``strata.tasks``), cut to `max_length`."""
-    first, second, choices = _texts(examples)
-    encoded = tokenizer(
-        first, second, truncation=True, max_length=max_length, return_special_tokens_mask=True
-    )
-    special = encoded.pop("special_tokens_mask")
-    names = list(encoded)
-    features = [dict(zip(names, row, strict=True)) for row in zip(*encoded.values(), strict=True)]
-    return Rows(features, special, choices)
+    def windows(self, size: int = 1024) -> Iterator[range]:
+        """Consecutive ranges of rows, none of which cuts an example in two."""
+        size = max(size // self.choices, 1) * self.choices
+        for begin in range(0, len(self), size):
+            yield range(begin, min(begin + size, len(self)))
 
+    def batches(
+        self, window: range, batch_size: int, device: Any
+    ) -> Iterator[tuple[np.ndarray, dict[str, Tensor], Tensor]]:
+        """Batches of a window's rows, alike in length so that little is padding.
 
-def _texts(examples: pd.DataFrame) -> tuple[list[str], list[str] | None, int]:
-    first = examples["text_a"].tolist()
-    if "choices" not in examples:
-        return first, examples["text_b"].tolist() if "text_b" in examples else None, 1
-    choices = examples["choices"].tolist()
-    count = len(choices[0])
-    return (
-        [text for text in first for _ in range(count)],
-        [choice for example in choices for choice in example],
-        count,
-    )
+        Yields
+        ------
+        row numbers [batch], inputs each [batch, tokens], mask [batch, tokens] of the tokens that
+        are neither padding nor special.
+        """
+        first, last = window.start // self.choices, window.stop // self.choices
+        features, special = self.tokenize(slice(first, last))
+        order = np.argsort([-len(row["input_ids"]) for row in features], kind="stable")
+        for begin in range(0, len(order), batch_size):
+            chosen = order[begin : begin + batch_size]
+            inputs = self.tokenizer.pad([features[i] for i in chosen], return_tensors="pt")
+            plain = self._plain([special[i] for i in chosen], inputs["input_ids"].shape[1])
+            on_device = {name: tensor.to(device) for name, tensor in inputs.items()}
+            yield chosen + window.start, on_device, plain.to(device)
 
+    def _plain(self, special: list[list[int]], tokens: int) -> Tensor:
+        plain = torch.zeros(len(special), tokens, dtype=torch.bool)
+        for i, mask in enumerate(special):
+            begin = 0 if self.tokenizer.padding_side == "right" else tokens - len(mask)
+            plain[i, begin : begin + len(mask)] = torch.tensor(mask) == 0
+        return plain
 
-def windows(rows: Rows, size: int = 1024) -> Iterator[range]:
-    """Consecutive windows of rows, none of which cuts an example in two."""
-    size = max(size // rows.choices, 1) * rows.choices
-    for begin in range(0, len(rows), size):
-        yield range(begin, min(begin + size, len(rows)))
-
-
-def batches(
-    rows: Rows, window: range, batch_size: int, tokenizer: PreTrainedTokenizerBase, device: Any
-) -> Iterator[tuple[np.ndarray, dict[str, Tensor], Tensor]]:
-    """Batches of a window's rows, alike in length so that little is padding.
-
-    Yields
-    ------
-    row numbers [batch], inputs each [batch, tokens], mask [batch, tokens] of the tokens that are
-    neither padding nor special.
-    """
-    lengths = np.array([len(rows.features[row]["input_ids"]) for row in window])
-    order = np.array(window)[np.argsort(-lengths, kind="stable")]
-    for begin in range(0, len(order), batch_size):
-        chosen = order[begin : begin + batch_size]
-        inputs = tokenizer.pad([rows.features[row] for row in chosen], return_tensors="pt")
-        tokens = inputs["input_ids"].shape[1]
-        plain = torch.zeros(len(chosen), tokens, dtype=torch.bool)
-        for i, row in enumerate(chosen):
-            mask = torch.tensor(rows.special[row]) == 0
-            begin_at = 0 if tokenizer.padding_side == "right" else tokens - len(mask)
-            plain[i, begin_at : begin_at + len(mask)] = mask
-        yield (
-            chosen,
-            {name: tensor.to(device) for name, tensor in inputs.items()},
-            plain.to(device),
+    @staticmethod
+    def _texts(examples: pd.DataFrame) -> tuple[list[str], list[str] | None]:
+        first = examples["text_a"].tolist()
+        if "choices" not in examples:
+            return first, examples["text_b"].tolist() if "text_b" in examples else None
+        choices = examples["choices"].tolist()
+        return (
+            [text for text, own in zip(first, choices, strict=True) for _ in own],
+            [choice for own in choices for choice in own],
         )

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from strata.batches import Rows, batches, tokenize, windows
+from strata.batches import Rows
 from strata.devices import device, inference
 from strata.heads import load_head_of_depth
 from strata.metrics import bootstrap, score
@@ -55,10 +55,8 @@ def export(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: s
 def measure(
     folder: str | Path,
     full: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    examples: pd.DataFrame,
+    rows: Rows,
     task: Task,
-    max_length: int,
     evaluation: Mapping[str, Any],
     sampling: Mapping[str, Any],
 ) -> dict[str, Any]:
@@ -71,17 +69,16 @@ def measure(
     sampling : ``resamples`` and ``confidence`` of the interval of the difference.
     """
     small = auto_class(task.type).from_pretrained(folder)
-    rows = tokenize(tokenizer, examples, max_length)
-    labels = examples["label"].to_numpy()
+    labels = rows.examples["label"].to_numpy()
     options = (evaluation["batch_size"], evaluation["precision"])
     predictions = {
-        "full": predict(full, tokenizer, rows, task, *options),
-        "small": predict(small, tokenizer, rows, task, *options),
+        "full": predict(full, rows, task, *options),
+        "small": predict(small, rows, task, *options),
     }
     low, high = bootstrap(
         task.metric, labels, predictions, lambda s: s["small"] - s["full"], **sampling
     )
-    speeds = throughput({"full": full, "small": small}, tokenizer, rows, task, *options)
+    speeds = throughput({"full": full, "small": small}, rows, task, *options)
     return {
         "score": score(task.metric, labels, predictions["small"]).value,
         "full_score": score(task.metric, labels, predictions["full"]).value,
@@ -100,20 +97,19 @@ def measure(
 
 def throughput(
     models: Mapping[str, PreTrainedModel],
-    tokenizer: PreTrainedTokenizerBase,
     rows: Rows,
     task: Task,
     batch_size: int,
     precision: str,
     rounds: int = 3,
-    limit: int = 512,
+    limit: int = 256,
 ) -> dict[str, float]:
     """Examples a second of each model, the median of rounds that take turns.
 
     Measured on the first `limit` rows, after one uncounted batch each.
     """
-    window = next(windows(rows, limit))
-    prepared = [inputs for _, inputs, _ in batches(rows, window, batch_size, tokenizer, device())]
+    window = next(rows.windows(limit))
+    prepared = [inputs for _, inputs, _ in rows.batches(window, batch_size, device())]
     seconds: dict[str, list[float]] = {name: [] for name in models}
     with inference(precision):
         for model in models.values():

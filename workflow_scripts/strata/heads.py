@@ -7,6 +7,7 @@ tuning the heads one by one.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,25 @@ def repeat(head: Head, count: int) -> Stack:
     }
 
 
+@dataclass(frozen=True)
+class Standard:
+    """Each depth's mean and standard deviation over examples, [depths, 1, hidden], float32."""
+
+    mean: np.ndarray
+    deviation: np.ndarray
+
+    @classmethod
+    def of(cls, vectors: np.ndarray, rows: int = 4096) -> "Standard":
+        """Of [depths, rows, hidden], in two passes over blocks of rows."""
+        blocks = [slice(b, b + rows) for b in range(0, vectors.shape[1], rows)]
+        count = vectors.shape[1]
+        mean = sum(vectors[:, b].sum(1, keepdims=True, dtype=np.float64) for b in blocks) / count
+        squares = sum(((vectors[:, b] - mean) ** 2).sum(1, keepdims=True) for b in blocks)
+        deviation = np.sqrt(squares / count)
+        deviation[deviation == 0] = 1.0
+        return cls(mean.astype(np.float32), deviation.astype(np.float32))
+
+
 def tune(
     head: Head,
     vectors: np.ndarray,
@@ -46,6 +66,8 @@ def tune(
     seed: int,
     rates: Sequence[float] | None = None,
     slots: Sequence[int] | None = None,
+    examples: np.ndarray | None = None,
+    standard: Standard | None = None,
 ) -> Stack:
     """Tune copies of `head` on frozen representations.
 
@@ -59,6 +81,8 @@ def tune(
     seed : orders the examples and draws dropout.
     rates : a learning rate a head; settings["learning_rate"] for all by default.
     slots : the index in `vectors` each head reads; by default one head a depth.
+    examples : numbers of the examples to tune on; by default all.
+    standard : the heads read standardised vectors.
 
     Returns
     -------
@@ -66,25 +90,20 @@ def tune(
     """
     slots = list(range(len(vectors)) if slots is None else slots)
     rates = [settings["learning_rate"]] * len(slots) if rates is None else list(rates)
+    examples = np.arange(len(labels)) if examples is None else examples
     set_seed(seed)
     head = head.to(device()).train()
-    stacks, members = _groups(head, rates)
-    parameters = [tensor for stack in stacks.values() for tensor in stack.values()]
+    stacks, order = _groups(head, rates)
     optimizer = _optimizer(stacks, settings)
     schedule = get_linear_schedule_with_warmup(
         optimizer, settings["warmup_steps"], settings["steps"]
     )
-    order = [head_index for rate in stacks for head_index in members[rate]]
     forward = _vectorised(head, randomness="same")
+    read = torch.tensor([slots[i] for i in order], device=device())
     progress = Progress(settings["steps"], f"steps of {len(slots)} heads")
-    taken = torch.tensor([slots[i] for i in order], device=device())
-    for inputs, wanted in _stream(vectors, labels, task.choices, settings, seed):
-        joined = {
-            name: torch.cat([stack[name] for stack in stacks.values()])
-            for name in next(iter(stacks.values()))
-        }
-        logits = forward(joined, inputs[taken])
-        losses = _losses(logits, wanted, task)
+    for batch, inputs in _stream(vectors, examples, task, settings, seed, standard):
+        logits = forward(_join(stacks), inputs[read])
+        losses = _losses(logits, torch.from_numpy(labels[batch]).to(device()), task)
         optimizer.zero_grad(set_to_none=True)
         losses.sum().backward()
         for stack in stacks.values():
@@ -92,15 +111,9 @@ def tune(
         optimizer.step()
         schedule.step()
         progress.advance(note=partial(_mean_loss, losses))
-    for tensor in parameters:
-        tensor.requires_grad_(False)
-    back = torch.empty(len(order), dtype=torch.long)
-    back[torch.tensor(order)] = torch.arange(len(order))
     head.eval()
-    return {
-        name: torch.cat([stack[name] for stack in stacks.values()])[back.to(device())]
-        for name in next(iter(stacks.values()))
-    }
+    back = torch.from_numpy(np.argsort(order)).to(device())
+    return {name: tensor.detach()[back] for name, tensor in _join(stacks).items()}
 
 
 def tune_converged(
@@ -110,38 +123,35 @@ def tune_converged(
     task: Task,
     settings: Mapping[str, Any],
     seed: int,
-) -> tuple[Stack, list[float]]:
-    """Tune a head a depth at the rate that does best on held-out train examples.
+) -> tuple[Stack, list[float], Standard]:
+    """Tune a head a depth as far as it will go: standardised inputs, and the best rate.
 
-    All of settings["converged"]["learning_rates"] are tried at every depth, together, on a part
-    of the examples; then the heads are tuned on all of them, each at its own best rate (the
-    smallest of equals).
+    Where the representations' spread is tiny beside their mean (CLS vectors at low depths), no
+    rate takes a head from its start to a solution in any reasonable number of steps.
+    Standardising is an affine map, which the first linear layer of every supported head could
+    learn, so it adds nothing to what a head can say. All of
+    settings["converged"]["learning_rates"] are tried at every depth, together, on a part of the
+    examples; then the heads are tuned on all of them, each at the rate that scored best on the
+    examples held out (the smallest of equals).
 
     Returns
     -------
-    The tuned parameters, stacked by depth, and each depth's rate.
+    The tuned parameters, stacked by depth, each depth's rate, and the standardisation to apply.
     """
     rates = sorted(settings["converged"]["learning_rates"])
     shuffled = np.random.default_rng(seed).permutation(len(labels))
     held = max(1, round(len(labels) * settings["converged"]["held_out"]))
     held_out, kept = np.sort(shuffled[:held]), np.sort(shuffled[held:])
-    depths = len(vectors)
+    standard, depths = Standard.of(vectors), len(vectors)
     slots = [slot for _ in rates for slot in range(depths)]
-    trial = tune(
-        head,
-        vectors[:, _rows(kept, task.choices)],
-        labels[kept],
-        task,
-        settings,
-        seed,
-        rates=[rate for rate in rates for _ in range(depths)],
-        slots=slots,
-    )
-    predictions = apply(head, trial, vectors[:, _rows(held_out, task.choices)], task, slots)
+    each = [rate for rate in rates for _ in range(depths)]
+    trial = tune(head, vectors, labels, task, settings, seed, each, slots, kept, standard)
+    predictions = apply(head, trial, vectors, task, slots, held_out, standard)
     scores = np.array([score(task.metric, labels[held_out], p).value for p in predictions])
     best = scores.reshape(len(rates), depths).argmax(axis=0)
     chosen = [rates[i] for i in best]
-    return tune(head, vectors, labels, task, settings, seed, rates=chosen), chosen
+    stack = tune(head, vectors, labels, task, settings, seed, rates=chosen, standard=standard)
+    return stack, chosen, standard
 
 
 def apply(
@@ -150,18 +160,21 @@ def apply(
     vectors: np.ndarray,
     task: Task,
     slots: Sequence[int] | None = None,
-    rows: int = 4096,
+    examples: np.ndarray | None = None,
+    standard: Standard | None = None,
+    at_once: int = 4096,
 ) -> np.ndarray:
     """Predictions of stacked heads, [heads, examples]; head h reads vectors[slots[h]]."""
     slots = list(range(len(vectors)) if slots is None else slots)
+    if examples is None:
+        examples = np.arange(vectors.shape[1] // task.choices)
     head = head.to(device()).eval()
     forward = _vectorised(head, randomness="error")
-    step = max(rows // task.choices, 1) * task.choices
+    step = max(at_once // task.choices, 1)
     logits = []
     with torch.inference_mode():
-        for begin in range(0, vectors.shape[1], step):
-            part = np.array(vectors[:, begin : begin + step], dtype=np.float32)
-            inputs = torch.from_numpy(part).to(device())
+        for begin in range(0, len(examples), step):
+            inputs = _load(vectors, examples[begin : begin + step], task, standard)
             logits.append(forward(stack, inputs[slots]).cpu())
     return decode(torch.cat(logits, dim=1), task)
 
@@ -183,16 +196,19 @@ def _vectorised(head: Head, randomness: str) -> Any:
     return vmap(lambda p, x: functional_call(head, p, (x,)), randomness=randomness)
 
 
-def _groups(head: Head, rates: Sequence[float]) -> tuple[dict[float, Stack], dict[float, list]]:
-    """Heads of one rate are one stack: AdamW has one rate a parameter group."""
-    members: dict[float, list[int]] = {}
-    for index, rate in enumerate(rates):
-        members.setdefault(rate, []).append(index)
-    stacks = {rate: repeat(head, len(found)) for rate, found in members.items()}
-    for stack in stacks.values():
-        for tensor in stack.values():
-            tensor.requires_grad_(True)
-    return stacks, members
+def _groups(head: Head, rates: Sequence[float]) -> tuple[dict[float, Stack], list[int]]:
+    """A stack for each rate (AdamW has one a parameter group), and the heads in their order."""
+    stacks, order = {}, []
+    for rate in dict.fromkeys(rates):
+        members = [index for index, own in enumerate(rates) if own == rate]
+        stacks[rate] = {k: v.requires_grad_(True) for k, v in repeat(head, len(members)).items()}
+        order += members
+    return stacks, order
+
+
+def _join(stacks: Mapping[float, Stack]) -> Stack:
+    names = next(iter(stacks.values()))
+    return {name: torch.cat([stack[name] for stack in stacks.values()]) for name in names}
 
 
 def _optimizer(stacks: Mapping[float, Stack], settings: Mapping[str, Any]) -> torch.optim.AdamW:
@@ -231,31 +247,40 @@ def _clip(stack: Stack, limit: float) -> None:
 
 def _stream(
     vectors: np.ndarray,
-    labels: np.ndarray,
-    choices: int,
+    examples: np.ndarray,
+    task: Task,
     settings: Mapping[str, Any],
     seed: int,
+    standard: Standard | None,
     window: int = 64,
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Batches in an order drawn anew each epoch: [depths, rows, hidden] and labels [examples].
+) -> Iterator[tuple[np.ndarray, Tensor]]:
+    """Batches in an order drawn anew each epoch: example numbers, and [depths, rows, hidden].
 
     Rows of `window` batches are read from the file together, in the file's order.
     """
     rng = np.random.default_rng(seed)
-    size, steps = min(settings["batch_size"], len(labels)), settings["steps"]
-    epochs = -(-steps * size // len(labels)) + 1
+    size, steps = min(settings["batch_size"], len(examples)), settings["steps"]
+    epochs = -(-steps * size // len(examples)) + 1
     # Each epoch's incomplete last batch is made up from the next epoch's first examples.
-    order = np.concatenate([rng.permutation(len(labels)) for _ in range(epochs)])
+    order = np.concatenate([rng.permutation(examples) for _ in range(epochs)])
     for begin in range(0, steps, window):
         batches = order[begin * size : min(begin + window, steps) * size].reshape(-1, size)
         wanted, where = np.unique(batches, return_inverse=True)
-        rows = np.array(vectors[:, _rows(wanted, choices)], dtype=np.float32)
-        loaded = torch.from_numpy(rows).to(device())
+        loaded = _load(vectors, wanted, task, standard)
         for batch, local in zip(batches, where.reshape(batches.shape), strict=True):
-            local_rows = torch.from_numpy(_rows(local, choices)).to(device())
-            yield loaded[:, local_rows], torch.from_numpy(labels[batch]).to(device())
+            yield batch, loaded[:, torch.from_numpy(_rows(local, task)).to(device())]
 
 
-def _rows(examples: np.ndarray, choices: int) -> np.ndarray:
-    """Row numbers of examples that have `choices` rows each."""
-    return (examples[:, None] * choices + np.arange(choices)).reshape(-1)
+def _load(
+    vectors: np.ndarray, examples: np.ndarray, task: Task, standard: Standard | None
+) -> Tensor:
+    """The rows of some examples as float32 on the device, [depths, rows, hidden]."""
+    rows = np.array(vectors[:, _rows(examples, task)], dtype=np.float32)
+    if standard is not None:
+        rows = (rows - standard.mean) / standard.deviation
+    return torch.from_numpy(rows).to(device())
+
+
+def _rows(examples: np.ndarray, task: Task) -> np.ndarray:
+    """Row numbers of examples that have `task.choices` rows each."""
+    return (examples[:, None] * task.choices + np.arange(task.choices)).reshape(-1)

@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel
 
-from strata.batches import Rows, batches, windows
+from strata.batches import Rows
 from strata.devices import device, inference
 from strata.jobs import Progress
 from strata.metrics import Score, score
@@ -43,7 +43,6 @@ def row_logits(model: PreTrainedModel, inputs: dict[str, Tensor], task: Task) ->
 
 def predict(
     model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
     rows: Rows,
     task: Task,
     batch_size: int,
@@ -54,8 +53,8 @@ def predict(
     logits = torch.empty(len(rows), task.num_labels)
     progress = Progress(len(rows), "rows evaluated")
     with inference(precision):
-        for window in windows(rows):
-            for chosen, inputs, _ in batches(rows, window, batch_size, tokenizer, device()):
+        for window in rows.windows():
+            for chosen, inputs, _ in rows.batches(window, batch_size, device()):
                 logits[torch.from_numpy(chosen)] = row_logits(model, inputs, task).float().cpu()
                 progress.advance(len(chosen))
     return decode(logits, task)

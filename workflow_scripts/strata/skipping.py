@@ -6,15 +6,13 @@ truncating to depth L-m, and nothing more is run.
 """
 
 from collections.abc import Iterator
-from typing import Any
 
-import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
 
 from strata.architectures import shares_layers
-from strata.batches import Rows, batches, windows
+from strata.batches import Rows
 from strata.devices import device, inference
 from strata.jobs import Progress
 from strata.metrics import score
@@ -63,9 +61,7 @@ def _groups(last: int, size: int) -> Iterator[list[int]]:
 def skip_spans(
     encoder: Encoder,
     head: Head,
-    tokenizer: Any,
     rows: Rows,
-    labels: np.ndarray,
     task: Task,
     batch_size: int,
     precision: str = "float32",
@@ -80,11 +76,12 @@ def skip_spans(
     logits = {span: torch.empty(len(rows), task.num_labels) for span in every}
     progress = Progress(len(rows), f"rows, {len(every)} spans each")
     with inference(precision):
-        for window in windows(rows):
-            for chosen, inputs, _ in batches(rows, window, batch_size, tokenizer, device()):
+        for window in rows.windows():
+            for chosen, inputs, _ in rows.batches(window, batch_size, device()):
                 for span, part in span_logits(encoder, head, inputs).items():
                     logits[span][torch.from_numpy(chosen)] = part.float().cpu()
                 progress.advance(len(chosen))
+    labels = rows.examples["label"].to_numpy()
     records = []
     for first, last in every:
         found = score(task.metric, labels, decode(logits[first, last], task))

@@ -175,6 +175,15 @@ def _label_names(description: Mapping[str, Any]) -> list[str] | None:
     return [str(label) for label in description["labels"]] if "labels" in description else None
 
 
+def _whole(text: str) -> int | None:
+    """The whole number that a text spells, as 3 or 3.0, or None."""
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return int(number) if number.is_integer() else None
+
+
 def _cut(values: np.ndarray, cuts: list[dict[str, Any]]) -> np.ndarray:
     """Class of each value: the cut whose bounds (exclusive) hold it, or -1."""
     classes = np.full(len(values), -1, dtype=np.int64)
@@ -290,23 +299,20 @@ class _Rows:
             text = text.lower()
         if text in index:
             return index[text]
-        try:
-            number = float(text)
-        except ValueError:
-            number = None
-        if number is not None and number.is_integer() and str(int(number)) in index:
-            return index[str(int(number))]  # the name "1", read as 1.0
-        if text in ("", "None", "nan", "<NA>") or number == -1 or number != number:
+        number = _whole(text)
+        if str(number) in index:
+            return index[str(number)]  # the name "1", read as 1.0
+        if number == -1 or text in ("", "None", "nan", "NaN", "<NA>"):
             self._fail(
                 column,
                 row,
                 f"the label is missing ({value!r}); choose a split that has labels, a test split "
                 "often has none",
             )
-        if number is not None and number.is_integer() and 0 <= number:
-            # Names that are numbers themselves leave no room for indices: a 0 among "1", "2".
-            if not index or (number < len(index) and not all(map(str.isdecimal, index))):
-                return int(number)
+        # Names that are numbers themselves leave no room for indices: a 0 among "1", "2".
+        indices = number is not None and not (index and all(map(str.isdecimal, index)))
+        if indices and 0 <= number and (not index or number < len(index)):
+            return number
         allowed = ", ".join(index) if index else "whole numbers from 0"
         self._fail(column, row, f"unknown label {value!r}; allowed are {allowed}")
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from torch.utils.data import Dataset
 from transformers import (
     DataCollatorForMultipleChoice,
     DataCollatorWithPadding,
@@ -21,7 +22,7 @@ from transformers import (
     TrainingArguments,
 )
 
-from strata.batches import Rows, tokenize
+from strata.batches import Rows
 from strata.devices import device, refuse_many_gpus, training_precision
 from strata.jobs import Progress
 from strata.metrics import baseline_prediction, bootstrap, score
@@ -74,12 +75,8 @@ def finetune(
         trainer = Trainer(
             model=model,
             args=_arguments(settings, precision, seed, folder),
-            train_dataset=_dataset(tokenize(tokenizer, train, settings["max_length"]), train),
-            eval_dataset=(
-                _dataset(tokenize(tokenizer, dev, settings["max_length"]), dev)
-                if settings["checkpoint"] == "best"
-                else None
-            ),
+            train_dataset=_Dataset(Rows(tokenizer, train, settings["max_length"])),
+            eval_dataset=_Dataset(Rows(tokenizer, dev, settings["max_length"])),
             data_collator=(
                 DataCollatorForMultipleChoice(tokenizer)
                 if task.type == "multiple-choice"
@@ -171,15 +168,25 @@ def _arguments(
     )
 
 
-def _dataset(rows: Rows, examples: pd.DataFrame) -> list[dict[str, Any]]:
-    labels = examples["label"].tolist()
-    if "choices" not in examples:
-        return [{**features, "label": y} for features, y in zip(rows.features, labels, strict=True)]
-    data = []
-    for i, label in enumerate(labels):
-        choices = rows.features[i * rows.choices : (i + 1) * rows.choices]
-        data.append({**{k: [c[k] for c in choices] for k in choices[0]}, "label": label})
-    return data
+class _Dataset(Dataset):
+    """A task's examples, tokenised batch by batch as the training asks for them."""
+
+    def __init__(self, rows: Rows):
+        self.rows, self.labels = rows, rows.examples["label"].tolist()
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        return self.__getitems__([index])[0]
+
+    def __getitems__(self, indices: list[int]) -> list[dict[str, Any]]:
+        features, _ = self.rows.tokenize(indices)
+        if "choices" in self.rows.examples:
+            count = self.rows.choices
+            each = [features[i * count : (i + 1) * count] for i in range(len(indices))]
+            features = [{name: [row[name] for row in own] for name in own[0]} for own in each]
+        return [{**row, "label": self.labels[i]} for row, i in zip(features, indices, strict=True)]
 
 
 def _metrics(task: Task) -> Any:

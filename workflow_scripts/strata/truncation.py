@@ -53,15 +53,22 @@ def tuned_orig_converged(
     settings: Mapping[str, Any],
     seed: int,
 ) -> pd.DataFrame:
-    """TUNEDORIG with each depth's learning rate chosen on held-out train examples."""
+    """TUNEDORIG with each depth's head tuned to convergence (see ``heads.tune_converged``)."""
     labels = trained.examples()["label"].to_numpy()
-    stack, rates = heads.tune_converged(head, trained.vectors(), labels, task, settings, seed)
+    stack, rates, standard = heads.tune_converged(
+        head, trained.vectors(), labels, task, settings, seed
+    )
     print("learning rate by depth: " + ", ".join(f"{rate:g}" for rate in rates), flush=True)
-    return _predictions(evaluated, head, stack, task, "tuned-orig-converged")
+    return _predictions(evaluated, head, stack, task, "tuned-orig-converged", standard)
 
 
 def _predictions(
-    evaluated: Activations, head: Head, stack: heads.Stack, task: Task, configuration: str
+    evaluated: Activations,
+    head: Head,
+    stack: heads.Stack,
+    task: Task,
+    configuration: str,
+    standard: heads.Standard | None = None,
 ) -> pd.DataFrame:
-    predictions = heads.apply(head, stack, evaluated.vectors(), task)
+    predictions = heads.apply(head, stack, evaluated.vectors(), task, standard=standard)
     return prediction_table(evaluated.examples(), predictions, evaluated.depths(), configuration)

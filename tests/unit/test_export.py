@@ -1,0 +1,195 @@
+"""The smaller model: a plain checkpoint that predicts as the tuned head on depth k does."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import tiny
+import torch
+from transformers import (
+    AutoModelForMultipleChoice,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+)
+
+from strata import heads
+from strata.activations import Activations, dump
+from strata.export import choose_depth, choose_seed, cut_model, export, measure, model_card
+from strata.models import Encoder, Head, num_parameters
+
+DEPTH = 2
+SETTINGS = {
+    "steps": 20,
+    "batch_size": 4,
+    "learning_rate": 3e-2,
+    "warmup_steps": 2,
+    "weight_decay": 0.01,
+    "adam_epsilon": 1e-8,
+    "max_grad_norm": 1.0,
+}
+FOUND = {
+    "score": 0.9,
+    "full_score": 0.925,
+    "difference_low": -0.05,
+    "difference_high": 0.01,
+    "n_examples": 1200,
+    "layers": 4,
+    "full_layers": 12,
+    "parameters": 6_000_000,
+    "full_parameters": 8_000_000,
+    "examples_per_second": 300.0,
+    "full_examples_per_second": 120.0,
+    "device": "cpu",
+}
+
+
+def tuned_run(folder, architecture, kind):
+    """A run's checkpoint and the heads tuned at every depth; and these heads' predictions."""
+    model, task = tiny.task_model(architecture, kind), tiny.task(kind)
+    model.save_pretrained(folder / "checkpoint")
+    dump(
+        folder / "a.h5",
+        Encoder(model),
+        tiny.rows(kind),
+        {"model": architecture, "task": kind, "state": "full-seed1"},
+        ["cls"],
+        "float32",
+        batch_size=6,
+    )
+    with Activations.open(folder / "a.h5") as file:
+        labels = tiny.examples(kind)["label"].to_numpy()
+        head = Head(model)
+        stack = heads.tune(head, file.vectors(), labels, task, SETTINGS, seed=1)
+        heads.save_stack(stack, file.depths(), folder / "heads.safetensors")
+        predictions = heads.apply(head, stack, file.vectors(), task)[DEPTH - 1]
+    return model, predictions
+
+
+@pytest.mark.parametrize("architecture", tiny.ARCHITECTURES)
+@pytest.mark.parametrize("kind", ("classification", "regression", "multiple-choice"))
+@torch.no_grad()
+def test_a_stranger_loads_the_folder_and_gets_the_tuned_predictions(architecture, kind, tmp_path):
+    with torch.enable_grad():
+        model, expected = tuned_run(tmp_path, architecture, kind)
+    arguments = (tmp_path / "checkpoint", tmp_path / "heads.safetensors", tiny.task(kind), DEPTH)
+    export(cut_model(*arguments), tiny.tokenizer(), tmp_path / "small")
+
+    auto = AutoModelForSequenceClassification
+    if kind == "multiple-choice":
+        auto = AutoModelForMultipleChoice
+    small = auto.from_pretrained(tmp_path / "small").eval()
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "small")
+    examples, found = tiny.examples(kind), []
+    for example in examples.itertuples():
+        if kind == "multiple-choice":
+            texts = (3 * [example.text_a], list(example.choices))
+        else:
+            texts = ([example.text_a], [example.text_b] if kind == "classification" else None)
+        inputs = tokenizer(*texts, padding=True, return_tensors="pt")
+        if kind == "multiple-choice":
+            inputs = {name: tensor[None] for name, tensor in inputs.items()}
+        logits = small(**inputs).logits
+        found.append(logits.item() if kind == "regression" else logits.argmax().item())
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+    assert small.config.num_hidden_layers == DEPTH and model.config.num_hidden_layers == 4
+    assert (num_parameters(small) < num_parameters(model)) == (architecture != "albert")
+    assert (tmp_path / "small" / "model.safetensors").is_file()
+
+
+@torch.no_grad()
+def test_the_exported_head_is_the_tuned_one_and_the_layers_are_the_runs(tmp_path):
+    with torch.enable_grad():
+        model, _ = tuned_run(tmp_path, "bert", "classification")
+    small = cut_model(
+        tmp_path / "checkpoint", tmp_path / "heads.safetensors", tiny.task(), DEPTH
+    ).state_dict()
+    tuned = heads.load_head_of_depth(tmp_path / "heads.safetensors", DEPTH)
+    assert {"classifier.weight", "bert.pooler.dense.weight"} <= set(tuned)
+    for name, tensor in small.items():
+        assert torch.equal(tensor, tuned.get(name, model.state_dict()[name]))
+    assert not torch.equal(small["classifier.weight"], model.state_dict()["classifier.weight"])
+
+
+def test_labels_go_with_the_model(tmp_path):
+    tuned_run(tmp_path, "bert", "classification")
+    arguments = (tmp_path / "checkpoint", tmp_path / "heads.safetensors", tiny.task(), DEPTH)
+    export(cut_model(*arguments), tiny.tokenizer(), tmp_path / "small")
+    written = json.loads((tmp_path / "small" / "config.json").read_text())
+    assert written["id2label"] == {"0": "yes", "1": "no"}
+
+
+def test_heads_of_another_model_are_refused(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    tuned_run(tmp_path / "a", "bert", "classification")
+    tuned_run(tmp_path / "b", "roberta", "classification")
+    with pytest.raises(ValueError, match="which the model has not"):
+        cut_model(tmp_path / "a/checkpoint", tmp_path / "b/heads.safetensors", tiny.task(), DEPTH)
+
+
+@pytest.mark.parametrize("kind", ("classification", "multiple-choice"))
+def test_measured_are_scores_sizes_and_speeds_of_both(kind, tmp_path):
+    model, predictions = tuned_run(tmp_path, "bert", kind)
+    arguments = (tmp_path / "checkpoint", tmp_path / "heads.safetensors", tiny.task(kind), DEPTH)
+    small = cut_model(*arguments)
+    export(small, tiny.tokenizer(), tmp_path / "small")
+    found = measure(
+        tmp_path / "small",
+        model,
+        tiny.rows(kind),
+        tiny.task(kind),
+        {"batch_size": 6, "precision": "float32"},
+        {"resamples": 50, "confidence": 0.9},
+    )
+    labels = tiny.examples(kind)["label"].to_numpy()
+    assert found["score"] == pytest.approx((predictions == labels).mean())
+    assert found["layers"] == DEPTH and found["full_layers"] == 4
+    assert found["parameters"] == num_parameters(small)
+    assert found["full_parameters"] == num_parameters(model)
+    assert found["n_examples"] == 12
+    difference = found["score"] - found["full_score"]
+    assert found["difference_low"] <= difference <= found["difference_high"]
+    assert found["examples_per_second"] > 0 and found["full_examples_per_second"] > 0
+
+
+def test_the_card_says_what_was_cut_and_what_it_costs():
+    text = model_card("RoBERTa on rte", tiny.task(), 2, 8, FOUND, 0.95)
+    assert text.startswith("---\nlibrary_name: transformers\n")
+    for part in (
+        "# RoBERTa on rte, cut to 4 of 12 layers",
+        "without its top 8 layers",
+        "seed 2",
+        "| layers | 12 | 4 |",
+        "| parameters | 8,000,000 | 6,000,000 |",
+        "| accuracy on 1,200 eval examples | 0.9250 | 0.9000 |",
+        "| examples a second (cpu, 8 threads) | 120.0 | 300.0 |",
+        "-2.50 points, 95% paired",
+        "-5.00 to\n+1.00",
+        "25% fewer parameters, 2.50 times the speed",
+        "AutoModelForSequenceClassification.from_pretrained",
+        "labels yes, no",
+    ):
+        assert part in text
+    choice = model_card("BERT on x", tiny.task("multiple-choice"), 1, 8, FOUND, 0.95)
+    assert "AutoModelForMultipleChoice.from_pretrained" in choice
+
+
+def summary(tuned_depth):
+    return pd.DataFrame(
+        {
+            "configuration": ["untuned", "tuned"],
+            "layers": [12, 12],
+            "depth": [9, tuned_depth],
+        }
+    )
+
+
+def test_the_depth_is_the_tuned_one_of_the_summary_or_all():
+    assert choose_depth(summary(4)) == 4
+    assert choose_depth(summary(None)) == 12
+
+
+@pytest.mark.parametrize(("failed", "chosen"), [((), 3), ((3,), 1), ((3, 1), 2), ((1, 2, 3), 3)])
+def test_the_seed_is_the_first_that_did_not_fail(failed, chosen):
+    assert choose_seed({seed: {"failed": seed in failed} for seed in (3, 1, 2)}) == chosen

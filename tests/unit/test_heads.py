@@ -1,0 +1,344 @@
+"""Heads tuned together against heads tuned one by one, by a plain PyTorch loop."""
+
+from copy import deepcopy
+
+import numpy as np
+import pytest
+import tiny
+import torch
+from torch import nn
+from torch.nn import functional
+from torch.nn.utils import clip_grad_norm_
+from torch.testing import assert_close
+from transformers import get_linear_schedule_with_warmup
+
+from strata import heads, truncation
+from strata.activations import Activations, dump
+from strata.models import Encoder, Head, head_names
+from strata.predictions import decode, predict, score_table
+
+SETTINGS = {
+    "steps": 12,
+    "batch_size": 4,
+    "learning_rate": 1e-2,
+    "warmup_steps": 3,
+    "weight_decay": 0.3,
+    # Large: the bias of a choice's score has no gradient, and Adam would blow up its rounding.
+    "adam_epsilon": 1e-4,
+    "max_grad_norm": 0.2,
+}
+KINDS = ("classification", "regression", "multiple-choice")
+DEPTHS = 3
+every_architecture = pytest.mark.parametrize("architecture", tiny.ARCHITECTURES)
+every_kind = pytest.mark.parametrize("kind", KINDS)
+
+
+def head_of(architecture="bert", kind="classification"):
+    return Head(tiny.task_model(architecture, kind))
+
+
+def problem(kind="classification", examples=10, seed=0):
+    """Random representations [DEPTHS, rows, 16] and labels [examples]."""
+    rng = np.random.default_rng(seed)
+    vectors = rng.normal(size=(DEPTHS, examples * tiny.task(kind).choices, 16))
+    if kind == "regression":
+        labels = rng.normal(size=examples)
+    else:
+        labels = rng.integers(3 if kind == "multiple-choice" else 2, size=examples)
+    return vectors.astype(np.float32), labels
+
+
+def same(actual, expected, atol=1e-5):
+    assert actual.keys() == expected.keys()
+    for name in expected:
+        assert_close(
+            actual[name], expected[name], rtol=1e-4, atol=atol, msg=lambda m, n=name: n + m
+        )
+
+
+def one(stack, index):
+    return {name: tensor[index] for name, tensor in stack.items()}
+
+
+def tune_one(head, vectors, labels, task, settings, seed):
+    """One head by PyTorch's and Transformers' own parts, without dropout."""
+    head = deepcopy(head).train()
+    for module in head.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+    groups = [
+        {"params": [p for p in head.parameters() if p.ndim > 1]},
+        {"params": [p for p in head.parameters() if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    optimizer = torch.optim.AdamW(
+        groups,
+        lr=settings["learning_rate"],
+        eps=settings["adam_epsilon"],
+        weight_decay=settings["weight_decay"],
+    )
+    schedule = get_linear_schedule_with_warmup(
+        optimizer, settings["warmup_steps"], settings["steps"]
+    )
+    rng, order = np.random.default_rng(seed), []
+    norms = []
+    for _ in range(settings["steps"]):
+        while len(order) < settings["batch_size"]:
+            order += rng.permutation(len(labels)).tolist()
+        batch, order = order[: settings["batch_size"]], order[settings["batch_size"] :]
+        rows = [example * task.choices + c for example in batch for c in range(task.choices)]
+        logits = head(torch.from_numpy(vectors[rows]))
+        wanted = torch.from_numpy(labels[batch])
+        if task.type == "regression":
+            loss = functional.mse_loss(logits[:, 0], wanted.float())
+        elif task.type == "multiple-choice":
+            loss = functional.cross_entropy(logits.view(-1, task.choices), wanted)
+        else:
+            loss = functional.cross_entropy(logits, wanted)
+        optimizer.zero_grad()
+        loss.backward()
+        norms.append(clip_grad_norm_(head.parameters(), settings["max_grad_norm"]).item())
+        optimizer.step()
+        schedule.step()
+    assert max(norms) > settings["max_grad_norm"]  # clipping took part
+    return {name: p.detach() for name, p in head.named_parameters()}
+
+
+def without_dropout(head):
+    for module in head.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+    return head
+
+
+@every_architecture
+@every_kind
+def test_tuning_is_that_of_a_plain_loop(architecture, kind):
+    """AdamW, clipping, warm-up and decay, head by head; epochs wrap within batches."""
+    head, task = without_dropout(head_of(architecture, kind)), tiny.task(kind)
+    vectors, labels = problem(kind)
+    stack = heads.tune(head, vectors, labels, task, SETTINGS, seed=5)
+    for depth in range(DEPTHS):
+        same(one(stack, depth), tune_one(head, vectors[depth], labels, task, SETTINGS, 5))
+
+
+def test_many_steps_read_the_examples_in_the_same_order():
+    """More steps than one window of the stream holds, from a float16 memory map."""
+    settings = SETTINGS | {"steps": 150, "learning_rate": 1e-3}
+    head, task = without_dropout(head_of()), tiny.task()
+    vectors, labels = problem(examples=31)
+    vectors = vectors.astype(np.float16)
+    stack = heads.tune(head, vectors, labels, task, settings, seed=2)
+    for depth in range(DEPTHS):
+        alone = tune_one(head, vectors[depth].astype(np.float32), labels, task, settings, 2)
+        same(one(stack, depth), alone, atol=1e-4)
+
+
+@every_architecture
+@every_kind
+def test_all_depths_at_once_is_one_by_one(architecture, kind):
+    """With dropout: every head sees the mask that it would see alone."""
+    head, task = head_of(architecture, kind), tiny.task(kind)
+    vectors, labels = problem(kind)
+    dropping = [m for m in head.modules() if isinstance(m, nn.Dropout) and m.p > 0]
+    together = heads.tune(head, vectors, labels, task, SETTINGS, seed=1)
+    for depth in range(DEPTHS):
+        alone = heads.tune(head, vectors, labels, task, SETTINGS, seed=1, slots=[depth])
+        same(one(together, depth), one(alone, 0))
+    still = heads.tune(without_dropout(head), vectors, labels, task, SETTINGS, seed=1)
+    differs = any(not torch.allclose(together[name], still[name]) for name in still)
+    assert differs == bool(dropping)
+
+
+def test_heads_of_different_rates_in_one_call_are_those_of_separate_calls():
+    head, task = head_of(), tiny.task()
+    vectors, labels = problem()
+    rates, slots = [1e-2, 1e-4, 1e-2, 3e-3], [0, 0, 2, 1]
+    together = heads.tune(head, vectors, labels, task, SETTINGS, 3, rates=rates, slots=slots)
+    for index, (rate, slot) in enumerate(zip(rates, slots, strict=True)):
+        settings = SETTINGS | {"learning_rate": rate}
+        alone = heads.tune(head, vectors, labels, task, settings, 3, slots=[slot])
+        same(one(together, index), one(alone, 0))
+
+
+def test_tuning_leaves_the_given_head_alone_and_follows_its_seed():
+    head, task = head_of(), tiny.task()
+    vectors, labels = problem()
+    before = {name: p.detach().clone() for name, p in head.named_parameters()}
+    first, again, other = (
+        heads.tune(head, vectors, labels, task, SETTINGS, seed) for seed in (1, 1, 2)
+    )
+    same({name: p.detach() for name, p in head.named_parameters()}, before, atol=0)
+    assert not head.training
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert any(not torch.allclose(first[name], other[name]) for name in first)
+
+
+def learnable(examples=80):
+    """Depth 1 says the label, depth 0 does not."""
+    rng = np.random.default_rng(7)
+    labels = rng.integers(2, size=examples)
+    vectors = rng.normal(size=(2, examples, 16)).astype(np.float32)
+    vectors[1, :, 0] += 4 * (2 * labels - 1)
+    return vectors, labels
+
+
+def test_tuning_learns():
+    vectors, labels = learnable()
+    settings = SETTINGS | {"steps": 120, "max_grad_norm": 1.0, "weight_decay": 0.01}
+    head, task = head_of(), tiny.task()
+    stack = heads.tune(head, vectors[:, :60], labels[:60], task, settings, seed=0)
+    right = (heads.apply(head, stack, vectors[:, 60:], task) == labels[60:]).mean(axis=1)
+    assert right[1] > 0.9 and right[0] < 0.75
+
+
+@pytest.mark.parametrize("rates", [[1e-7, 1e-2], [1e-2, 1e-7]])
+def test_the_rate_that_does_best_on_held_out_examples_is_taken(rates):
+    """A rate of 1e-7 moves nothing, whatever its place in the list; the last tuning sees all."""
+    vectors, labels = learnable()
+    settings = SETTINGS | {"steps": 80, "max_grad_norm": 1.0}
+    settings["converged"] = {"learning_rates": rates, "held_out": 0.25}
+    head, task = head_of(), tiny.task()
+    stack, chosen, standard = heads.tune_converged(
+        head, vectors[1:], labels, task, settings, seed=0
+    )
+    assert chosen == [1e-2]
+    settings = settings | {"learning_rate": 1e-2}
+    same(stack, heads.tune(head, vectors[1:], labels, task, settings, 0, standard=standard))
+
+
+def test_converged_heads_read_a_tiny_spread_on_a_large_mean():
+    """CLS vectors of low depths: as they are, no head gets anywhere; standardised, it does."""
+    vectors, labels = learnable()
+    vectors = 5 + vectors[1:] * 1e-3
+    settings = SETTINGS | {"steps": 80, "max_grad_norm": 1.0}
+    settings["converged"] = {"learning_rates": [1e-3, 1e-2], "held_out": 0.25}
+    head, task = head_of(), tiny.task()
+    plain = heads.tune(head, vectors, labels, task, settings, 0)
+    assert (heads.apply(head, plain, vectors, task) == labels).mean() < 0.75
+    stack, _, standard = heads.tune_converged(head, vectors, labels, task, settings, 0)
+    assert (heads.apply(head, stack, vectors, task, standard=standard) == labels).mean() > 0.9
+
+
+@pytest.mark.parametrize("rows", (4096, 7))
+def test_a_standard_is_mean_and_deviation_of_each_feature(rows):
+    vectors, _ = problem(examples=30)
+    vectors[1, :, 4] = 3.25  # a feature that does not vary is left with its mean taken off
+    standard = heads.Standard.of(vectors, rows)
+    scaled = (vectors - standard.mean) / standard.deviation
+    np.testing.assert_allclose(scaled.mean(axis=1), 0, atol=1e-5)
+    expected = np.ones((DEPTHS, 16))
+    expected[1, 4] = 0
+    np.testing.assert_allclose(scaled.std(axis=1), expected, atol=1e-5)
+
+
+def test_examples_can_be_picked_by_number():
+    """For tuning and for predictions, with their own rows and labels."""
+    kind = "multiple-choice"
+    head, task = head_of(kind=kind), tiny.task(kind)
+    vectors, labels = problem(kind)
+    picked = np.array([1, 4, 5, 8, 9])
+    rows = [3 * example + choice for example in picked for choice in range(3)]
+    stack = heads.tune(head, vectors, labels, task, SETTINGS, 1, examples=picked)
+    same(stack, heads.tune(head, vectors[:, rows], labels[picked], task, SETTINGS, 1))
+    np.testing.assert_array_equal(
+        heads.apply(head, stack, vectors, task, examples=picked),
+        heads.apply(head, stack, vectors[:, rows], task),
+    )
+
+
+def test_of_equal_rates_the_smallest_is_taken():
+    vectors, labels = learnable()
+    settings = SETTINGS | {"converged": {"learning_rates": [1e-8, 1e-9], "held_out": 0.25}}
+    _, chosen, _ = heads.tune_converged(head_of(), vectors, labels, tiny.task(), settings, seed=0)
+    assert chosen == [1e-9, 1e-9]
+
+
+@every_architecture
+@every_kind
+def test_a_stack_is_applied_head_by_head(architecture, kind):
+    """And in pieces of any size, none of which cuts an example in two."""
+    head, task = head_of(architecture, kind), tiny.task(kind)
+    vectors, labels = problem(kind)
+    stack = heads.tune(head, vectors, labels, task, SETTINGS, seed=1)
+    expected = []
+    for depth in range(DEPTHS):
+        alone = deepcopy(head).eval()
+        alone.load_state_dict(one(stack, depth))
+        with torch.no_grad():
+            expected.append(decode(alone(torch.from_numpy(vectors[depth])), task))
+    for rows in (4096, 7):
+        found = heads.apply(head, stack, vectors, task, at_once=rows)
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+    assert found.shape == (DEPTHS, len(labels))
+
+
+def test_a_saved_stack_gives_each_depth_its_head(tmp_path):
+    """Under the names of the task model's state dict, so that the model can load it."""
+    model, task = tiny.task_model("bert"), tiny.task()
+    head = Head(model)
+    stack = heads.tune(head, *problem(), task, SETTINGS, seed=1)
+    heads.save_stack(stack, [2, 4, 7], tmp_path / "heads.safetensors")
+    names = head_names(head)
+    for index, depth in enumerate((2, 4, 7)):
+        loaded = heads.load_head_of_depth(tmp_path / "heads.safetensors", depth)
+        assert loaded.keys() <= model.state_dict().keys()
+        assert all(torch.equal(loaded[names[name]], stack[name][index]) for name in stack)
+    with pytest.raises(ValueError):
+        heads.load_head_of_depth(tmp_path / "heads.safetensors", 3)
+
+
+def dumped(path, model, kind, count=12, seed=0):
+    dump(
+        path,
+        Encoder(model),
+        tiny.rows(kind, count, seed),
+        {"model": "tiny", "task": kind, "state": "full-seed1"},
+        ["cls"],
+        "float32",
+        batch_size=5,
+    )
+    return path
+
+
+@every_architecture
+@every_kind
+def test_untuned_is_the_cut_model_at_every_depth_and_the_full_model_at_the_last(
+    architecture, kind, tmp_path
+):
+    model, task = tiny.task_model(architecture, kind), tiny.task(kind)
+    with Activations.open(dumped(tmp_path / "a.h5", model, kind)) as evaluated:
+        table = truncation.untuned(evaluated, Head(model), task)
+    assert set(table["configuration"]) == {"untuned"}
+    assert table["label"].tolist() == 4 * tiny.examples(kind)["label"].tolist()
+    for depth, group in table.groupby("depth"):
+        cut = tiny.without(model, range(depth + 1, 5))
+        expected = predict(cut, tiny.rows(kind), task, batch_size=12)
+        np.testing.assert_allclose(group["prediction"], expected, rtol=1e-5, atol=1e-5)
+    assert depth == 4
+
+
+@every_kind
+def test_tuned_heads_are_tuned_on_one_file_and_score_another(kind, tmp_path):
+    model, task = tiny.task_model("bert", kind), tiny.task(kind)
+    settings = SETTINGS | {"converged": {"learning_rates": [1e-3, 1e-2], "held_out": 0.25}}
+    with (
+        Activations.open(dumped(tmp_path / "train.h5", model, kind, 24, seed=1)) as trained,
+        Activations.open(dumped(tmp_path / "eval.h5", model, kind, 8, seed=2)) as evaluated,
+    ):
+        arguments = (trained, evaluated, Head(model), task, settings, 1)
+        table, stack = truncation.tuned(*arguments, "tuned")
+        labels = tiny.examples(kind, 24, seed=1)["label"].to_numpy()
+        expected = heads.tune(Head(model), trained.vectors(), labels, task, settings, 1)
+        predictions = heads.apply(Head(model), expected, evaluated.vectors(), task)
+        converged = truncation.tuned_orig_converged(*arguments)
+    same(stack, expected)
+    np.testing.assert_allclose(table["prediction"], predictions.ravel(), rtol=1e-5, atol=1e-5)
+    assert table["depth"].tolist() == [depth for depth in (1, 2, 3, 4) for _ in range(8)]
+    assert table["example_id"].tolist() == 4 * list(range(8))
+    assert set(converged["configuration"]) == {"tuned-orig-converged"}
+
+    scores = score_table(table, task)
+    assert (scores["n_examples"] == 8).all() and (scores["n"] == 8 * task.choices).all()
+    if kind != "regression":
+        right = (predictions == tiny.examples(kind, 8, seed=2)["label"].to_numpy()).mean(axis=1)
+        np.testing.assert_allclose(scores["value"], right)
