@@ -59,9 +59,12 @@ class Activations:
         if found != SCHEMA_VERSION:
             self._fail(f"has schema version {found}, expected {SCHEMA_VERSION}")
         rows = len(self.file["label"]) if "label" in self.file else None
-        for name in ("label", "example_id", *self.poolings):
+        depths = (f"depth_{pooling}" for pooling in self.poolings)
+        for name in ("label", "example_id", *self.poolings, *depths):
             if name not in self.file:
                 self._fail(f"has no dataset '{name}'")
+        if "choices" not in self.attributes:
+            self._fail("does not say how many rows an example has (attribute 'choices')")
         for pooling in self.poolings:
             shape = self.file[pooling].shape
             depths = len(self.file[f"depth_{pooling}"])

@@ -52,7 +52,9 @@ class Standard:
         count = vectors.shape[1]
         mean = sum(vectors[:, b].sum(1, keepdims=True, dtype=np.float64) for b in blocks) / count
         squares = sum(((vectors[:, b] - mean) ** 2).sum(1, keepdims=True) for b in blocks)
-        deviation = np.sqrt(squares / count)
+        # A spread below one step of the stored type is rounding, not a feature.
+        step = np.finfo(vectors.dtype).eps * np.abs(mean)
+        deviation = np.maximum(np.sqrt(squares / count), step)
         deviation[deviation == 0] = 1.0
         return cls(mean.astype(np.float32), deviation.astype(np.float32))
 

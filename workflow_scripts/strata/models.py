@@ -186,8 +186,6 @@ def truncate(model: PreTrainedModel, depth: int) -> PreTrainedModel:
     if not shares_layers(model.config.model_type):
         setattr(module, holder, nn.ModuleList(list(getattr(module, holder))[:depth]))
     model.config.num_hidden_layers = depth
-    if hasattr(module, "n_layers"):
-        module.n_layers = depth
     return model
 
 

@@ -95,7 +95,8 @@ def prepare(
         empty split; names file, row and column.
     """
     frames, dropped = {}, {}
-    for split, frame in rows.items():
+    for split in (s for s in SPLITS if s in rows):
+        frame = rows[split]
         frames[split] = normalise(name, description, frame, split, places[split])
         dropped[split] = len(frame) - len(frames[split])
     if "eval" not in frames:
