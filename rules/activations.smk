@@ -26,7 +26,9 @@ rule dump_eval:
         limit=config["evaluation"]["max_eval_examples"],
         dtype="float32",
         max_length=max_length_of,
-        evaluation=lookup(within=config, dpath="evaluation"),
+        sample_seed=config["evaluation"]["seed"],
+        poolings=config["evaluation"]["poolings"],
+        forward=FORWARD,
         code=code_version("dump_activations"),
     message:
         "Eval activations: {wildcards.model} on {wildcards.task}, {wildcards.state}"
@@ -57,7 +59,9 @@ use rule dump_eval as dump_train with:
         limit=config["evaluation"]["max_train_examples"],
         dtype="float16",
         max_length=max_length_of,
-        evaluation=lookup(within=config, dpath="evaluation"),
+        sample_seed=config["evaluation"]["seed"],
+        poolings=["cls"],
+        forward=FORWARD,
         code=code_version("dump_activations"),
     message:
         "Train activations: {wildcards.model} on {wildcards.task}, {wildcards.state}"

@@ -29,6 +29,9 @@ TASKS = config["study"]["tasks"]
 SEEDS = config["study"]["seeds"]
 ANALYSES = config["study"]["analyses"]
 TITLES = titles(config)
+# A rule's params hold what its numbers depend on and no more: these parts, not the whole section.
+EVAL_SAMPLE = {key: config["evaluation"][key] for key in ("max_eval_examples", "seed")}
+FORWARD = {key: config["evaluation"][key] for key in ("batch_size", "precision")}
 RUN = "<results>/runs/{model}_{task}/{variant}/seed{seed}"
 ACTIVATIONS = "<results>/activations/{model}_{task}"
 STATE = f"pretrained|(?:{Variant.PATTERN})-seed[0-9]+"
@@ -136,8 +139,7 @@ def train_disk_mb(wildcards, input):
         hidden = model.get("hidden_size", model.get("dim"))
         task = json.loads(Path(input.task).read_text())
         rows = min(rows, task["sizes"]["train"]) * task["choices"]
-    poolings = len(config["evaluation"]["poolings"])
-    return int(rows * (layers + 1) * hidden * 2 * poolings / 2**20) + 1
+    return rows * layers * hidden * 2 // 2**20 + 1
 
 
 def study_targets():

@@ -27,7 +27,7 @@ rule export:
     params:
         seeds=SEEDS,
         max_length=max_length_of,
-        evaluation=config["evaluation"],
+        evaluation=EVAL_SAMPLE | FORWARD,
         sampling=sampling(config),
         title=lambda w: TITLES.get(w.model),
         code=code_version("export"),

@@ -9,7 +9,7 @@ rule finetune:
         task="data/tasks/{task}/task.json",
     output:
         checkpoint=directory(f"{RUN}/checkpoint"),
-        metrics=f"{RUN}/metrics.json",
+        predictions=f"{RUN}/predictions.parquet",
         history=f"{RUN}/history.csv",
         run=f"{RUN}/run.json",
     log:
@@ -26,10 +26,31 @@ rule finetune:
         runtime=240,
     params:
         training=training_of,
-        evaluation=config["evaluation"],
-        sampling=sampling(config),
         code=code_version("finetune"),
     message:
         "Fine-tune {wildcards.model} on {wildcards.task}: {wildcards.variant}, seed {wildcards.seed}"
     script:
         "../workflow_scripts/finetune.py"
+
+
+rule score_run:
+    input:
+        predictions=f"{RUN}/predictions.parquet",
+        examples="data/tasks/{task}/eval.parquet",
+        task="data/tasks/{task}/task.json",
+    output:
+        metrics=f"{RUN}/metrics.json",
+    log:
+        "<logs>/score_run/{model}_{task}_{variant}_{seed}.log",
+    benchmark:
+        "<benchmarks>/score_run/{model}_{task}_{variant}_{seed}.tsv"
+    conda:
+        "../envs/strata.yaml"
+    params:
+        evaluation=EVAL_SAMPLE,
+        sampling=sampling(config),
+        code=code_version("score_run"),
+    message:
+        "Score {wildcards.model} on {wildcards.task}: {wildcards.variant}, seed {wildcards.seed}"
+    script:
+        "../workflow_scripts/score_run.py"

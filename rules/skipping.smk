@@ -23,7 +23,7 @@ rule skip_spans:
         runtime=240,
     params:
         max_length=max_length_of,
-        evaluation=config["evaluation"],
+        evaluation=EVAL_SAMPLE | FORWARD,
         code=code_version("skip_spans"),
     message:
         "Skip spans: {wildcards.model} on {wildcards.task}, {wildcards.state}"

@@ -1,6 +1,10 @@
 """Truncation: UNTUNED, TUNED and TUNEDORIG heads at every depth."""
 
 TRUNCATION = "<results>/truncation/{model}_{task}"
+# Train activations are temporary, and making them again (for a third seed, say) must not rerun
+# the heads that were tuned on them: they are `ancient` inputs. What would change them is
+# seen here, and by the eval activations, which come from the same script, model and task.
+TRAINED_ON = [config["evaluation"]["max_train_examples"], config["evaluation"]["seed"]]
 
 
 rule score_untuned:
@@ -32,7 +36,7 @@ rule score_untuned:
 
 rule tune_heads:
     input:
-        train=f"{ACTIVATIONS}/train/{{state}}.h5",
+        train=ancient(f"{ACTIVATIONS}/train/{{state}}.h5"),
         eval=f"{ACTIVATIONS}/eval/{{state}}.h5",
         checkpoint=checkpoint_of_state,
         task="data/tasks/{task}/task.json",
@@ -56,6 +60,7 @@ rule tune_heads:
         runtime=120,
     params:
         heads=heads_without_converged,
+        trained_on=TRAINED_ON,
         code=code_version("tune_heads"),
     message:
         "TUNED: {wildcards.model} on {wildcards.task}, {wildcards.state}, all depths together"
@@ -65,7 +70,7 @@ rule tune_heads:
 
 rule tune_fresh_heads:
     input:
-        train=f"{ACTIVATIONS}/train/pretrained.h5",
+        train=ancient(f"{ACTIVATIONS}/train/pretrained.h5"),
         eval=f"{ACTIVATIONS}/eval/pretrained.h5",
         model="data/models/{model}",
         task="data/tasks/{task}/task.json",
@@ -87,6 +92,7 @@ rule tune_fresh_heads:
         runtime=240,
     params:
         heads=heads_of,
+        trained_on=TRAINED_ON,
         code=code_version("tune_fresh_heads"),
     message:
         "TUNEDORIG: {wildcards.model} on {wildcards.task}, seed {wildcards.seed}, all depths together"

@@ -1,8 +1,9 @@
 """CKA of every depth of one model with every depth of another, fine-tuned with the same seed."""
 
 from strata.activations import Activations
+from strata.comparison import cka_table
 from strata.jobs import job
-from strata.tables import cka_table, read_metrics, seed_of
+from strata.tables import read_metrics, seed_of
 
 given, wildcards = snakemake.params, snakemake.wildcards
 with (

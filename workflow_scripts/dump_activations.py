@@ -20,7 +20,7 @@ with gpu_job(
     from strata.tasks import Task, read_examples
 
     task = Task.read(snakemake.input.task)
-    examples = read_examples(snakemake.input.examples, given.limit, given.evaluation["seed"])
+    examples = read_examples(snakemake.input.examples, given.limit, given.sample_seed)
     # The head's weights play no part here: the pretrained encoder gets one drawn by seed 0.
     model = load_model(snakemake.input.checkpoint, task, seed=0).to(device())
     check_length(model, given.max_length)
@@ -38,8 +38,8 @@ with gpu_job(
             "state": wildcards.state,
             "seed": seed_of(wildcards.state),
         },
-        poolings=given.evaluation["poolings"] if given.split == "eval" else ["cls"],
+        poolings=given.poolings,
         dtype=given.dtype,
-        batch_size=given.evaluation["batch_size"],
-        precision=given.evaluation["precision"],
+        batch_size=given.forward["batch_size"],
+        precision=given.forward["precision"],
     )

@@ -1,4 +1,4 @@
-"""Fine-tune one run; write its checkpoint, score, history and circumstances."""
+"""Fine-tune one run; write its checkpoint, predictions, history and circumstances."""
 
 import json
 from pathlib import Path
@@ -17,12 +17,11 @@ with gpu_job(
     from strata.models import load_model, load_tokenizer
     from strata.predictions import predict
     from strata.tasks import Task, read_examples
-    from strata.training import finetune, run_metrics, training_examples, write_json
+    from strata.training import finetune, training_examples
     from strata.variants import Variant
 
     task, seed = Task.read(snakemake.input.task), int(snakemake.wildcards.seed)
-    evaluation, training = given.evaluation, given.training
-    dev = read_examples(snakemake.input.eval, evaluation["max_eval_examples"], evaluation["seed"])
+    dev, training = read_examples(snakemake.input.eval), given.training
     variant = Variant.parse(snakemake.wildcards.variant)
     train = training_examples(read_examples(snakemake.input.train), variant, seed)
     print(f"{task.name}: {len(train):,} train, {len(dev):,} eval examples", flush=True)
@@ -37,23 +36,21 @@ with gpu_job(
     model.save_pretrained(checkpoint)
     tokenizer.save_pretrained(checkpoint)
 
-    rows = Rows(tokenizer, dev, training["max_length"])
-    predictions = predict(model, rows, task, evaluation["batch_size"], evaluation["precision"])
-    metrics = run_metrics(task, dev["label"].to_numpy(), predictions, given.sampling)
-    write_json(metrics, snakemake.output.metrics)
-    write_json(
-        {
-            **{name: snakemake.wildcards[name] for name in ("model", "task", "variant")},
-            "seed": seed,
-            **trained,
-            "threads": snakemake.threads,
-            "training": training,
-            "config_hash": config_hash([training, evaluation, given.sampling]),
-            "model_source": json.loads((Path(snakemake.input.model) / "source.json").read_text()),
-            "task_source": task.source,
-            "versions": versions(),
-            "git_commit": git_commit(),
-        },
-        snakemake.output.run,
+    # All eval examples, in float32: what of them is scored, and how, is score_run's to decide.
+    predictions = predict(model, Rows(tokenizer, dev, training["max_length"]), task, batch_size=64)
+    dev[["example_id", "label"]].assign(prediction=predictions).to_parquet(
+        snakemake.output.predictions, index=False
     )
-    print(f"{metrics['metric']} {metrics['score']:.4f}, baseline {metrics['baseline']:.4f}")
+    about = {
+        **{name: snakemake.wildcards[name] for name in ("model", "task", "variant")},
+        "seed": seed,
+        **trained,
+        "threads": snakemake.threads,
+        "training": training,
+        "config_hash": config_hash(training),
+        "model_source": json.loads((Path(snakemake.input.model) / "source.json").read_text()),
+        "task_source": task.source,
+        "versions": versions(),
+        "git_commit": git_commit(),
+    }
+    Path(snakemake.output.run).write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")

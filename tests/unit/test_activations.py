@@ -10,9 +10,9 @@ import tiny
 import torch
 
 from strata.activations import Activations, dump
+from strata.comparison import cka_table, gold_rows
 from strata.jobs import StrataError
 from strata.models import Encoder
-from strata.tables import cka_table, gold_rows
 
 LAYERS = 4
 ATTRIBUTES = {"model": "tiny", "task": "tiny-task", "state": "full-seed1", "seed": None}

@@ -231,7 +231,7 @@ def test_a_table_of_cka_needs_no_torch(tmp_path):
 import sys
 import h5py, json
 import numpy as np
-from strata import activations, similarity, tables
+from strata import activations, comparison, similarity
 path = {str(tmp_path / "state.h5")!r}
 with h5py.File(path, "w") as file:
     file.attrs.update({{"schema_version": 1, "poolings": json.dumps(["cls"]), "choices": 1}})
@@ -239,7 +239,7 @@ with h5py.File(path, "w") as file:
     file["depth_cls"] = [1, 2]
     file["label"] = file["example_id"] = np.arange(9)
 with activations.Activations.open(path) as y:
-    table = tables.cka_table(y, y, {{"model": "tiny"}}, 64, "all")
+    table = comparison.cka_table(y, y, {{"model": "tiny"}}, 64, "all")
 assert len(table) == 8
 print("torch" in sys.modules, "transformers" in sys.modules)
 """

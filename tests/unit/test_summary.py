@@ -11,13 +11,12 @@ import tiny
 from transformers import AutoModel
 
 from strata.activations import SCHEMA_VERSION, Activations
+from strata.comparison import cka_table, gold_rows
 from strata.jobs import StrataError
 from strata.similarity import cka
 from strata.summary import COLUMNS, parameter_count, report, smallest_depth, summarise
 from strata.tables import (
-    cka_table,
     flag_failed_states,
-    gold_rows,
     read_metrics,
     read_tables,
     seed_of,

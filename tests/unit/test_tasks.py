@@ -9,7 +9,8 @@ import yaml
 
 from strata.config import check_config
 from strata.jobs import StrataError
-from strata.tasks import Task, baseline_score, hold_out, normalise, prepare, read_examples
+from strata.metrics import baseline_score
+from strata.tasks import Task, hold_out, normalise, prepare, read_examples
 
 REPOSITORY = Path(__file__).parents[2]
 PAPER = check_config(yaml.safe_load((REPOSITORY / "config.yaml").read_text()))["tasks"]
@@ -495,11 +496,15 @@ def test_subsample_of_everything_is_everything(hundred, limit):
     assert read_examples(hundred, limit)["example_id"].tolist() == list(range(100))
 
 
+def baseline_of(task: Task, labels: np.ndarray) -> float:
+    return baseline_score(task.metric, task.type, labels)
+
+
 def test_baselines(tmp_path):
     """Majority label, mean (a constant: no correlation), most frequent answer index."""
     task = prepared(tmp_path / "c", PAIR, pairs(), pairs(label=[1, 1, 0]))
-    assert baseline_score(task, np.array([1, 1, 0])) == 2 / 3
+    assert baseline_of(task, np.array([1, 1, 0])) == 2 / 3
     scored = prepared(tmp_path / "r", SCORED, pairs(label=[1, 2, 3]), pairs(label=[1, 2, 3]))
-    assert baseline_score(scored, np.array([1.0, 2, 3])) == 0
+    assert baseline_of(scored, np.array([1.0, 2, 3])) == 0
     rows = choices([["a", "b", "c"]] * 4, [2, 0, 2, 1])
-    assert baseline_score(prepared(tmp_path / "m", CHOICE, rows, rows), rows["label"]) == 2 / 4
+    assert baseline_of(prepared(tmp_path / "m", CHOICE, rows, rows), rows["label"]) == 2 / 4

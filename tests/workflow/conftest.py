@@ -23,6 +23,17 @@ PARTS = [
     "studies",
     "workflow_scripts",
 ]
+COSTLY = (
+    "compare_models",
+    "compare_states",
+    "dump_eval",
+    "dump_train",
+    "export",
+    "finetune",
+    "skip_spans",
+    "tune_fresh_heads",
+    "tune_heads",
+)
 RECIPE = {
     "training": {
         "max_steps": 120,
@@ -68,23 +79,11 @@ class Workflow:
         path.write_text(yaml.safe_dump(study))
         return self.run(*arguments, "--configfile", str(path), check=check)
 
-    def planned(self, *arguments: str, **changes: dict) -> list[tuple[str, dict[str, str]]]:
-        """The jobs of a dry run: (rule, wildcards)."""
-        done = self.configured(*arguments, "--dry-run", "--printshellcmds", "--verbose", **changes)
-        return list(jobs(done.stdout + done.stderr))
-
-
-def jobs(text: str):
-    rule, wildcards = None, {}
-    for line in [*text.splitlines(), ""]:
-        if line.startswith(("rule ", "localrule ", "Job ")) and line.rstrip().endswith(":"):
-            rule, wildcards = line.split()[1].rstrip(":"), {}
-        elif line.strip().startswith("wildcards: "):
-            pairs = line.strip().removeprefix("wildcards: ").split(", ")
-            wildcards = dict(pair.split("=", 1) for pair in pairs)
-        elif not line.strip() and rule:
-            yield rule, wildcards
-            rule = None
+    def planned(self, **changes: dict) -> list[tuple[str, str]]:
+        """What would be made now: (rule, output file)."""
+        done = self.configured("--summary", **changes)
+        rows = [line.split("\t") for line in done.stdout.splitlines() if "\t" in line]
+        return [(row[2], row[0]) for row in rows if row[-1] == "update pending"]
 
 
 def merge(base: dict, changes: dict) -> dict:
@@ -95,9 +94,9 @@ def merge(base: dict, changes: dict) -> dict:
     return out
 
 
-def copy_workflow(to: Path) -> Path:
+def copy_workflow(to: Path, of: Path = REPOSITORY) -> Path:
     for part in PARTS:
-        source = REPOSITORY / part
+        source = of / part
         if source.is_dir():
             shutil.copytree(source, to / part, ignore=shutil.ignore_patterns("__pycache__"))
         else:
@@ -179,7 +178,8 @@ def study(tmp_path_factory) -> Workflow:
     folder = tmp_path_factory.mktemp("study")
     write_study(folder)
     workflow = Workflow(copy_workflow(folder / "workflow"), folder)
-    workflow.output = workflow.configured("--cores", "2")
+    one_thread = [f"{rule}=1" for rule in COSTLY]
+    workflow.output = workflow.configured("--cores", "2", "--set-threads", *one_thread)
     return workflow
 
 

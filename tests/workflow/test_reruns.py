@@ -3,6 +3,7 @@
 import shutil
 
 import pytest
+import yaml
 from conftest import Workflow, copy_workflow
 
 DRAWING = {
@@ -22,7 +23,7 @@ DRAWING = {
 @pytest.fixture
 def edited(study, tmp_path):
     """The finished study, planned by another copy of the workflow, that the test may edit."""
-    code = copy_workflow(tmp_path / "workflow")
+    code = copy_workflow(tmp_path / "workflow", study.code)
     return Workflow(code, study.folder)
 
 
@@ -34,7 +35,7 @@ def edit(workflow: Workflow, file: str, old: str, new: str) -> None:
 
 
 def rules(planned) -> set[str]:
-    return {rule for rule, _ in planned} - {"all"}
+    return {rule for rule, _ in planned}
 
 
 def test_a_finished_study_has_nothing_to_do(study):
@@ -72,9 +73,10 @@ def test_a_title_only_draws(study):
 
 def test_a_tasks_parameter_reruns_that_tasks_jobs_alone(study):
     planned = study.planned(tasks={"entail": {"training": {"learning_rate": 0.001}}})
-    tasks = {wildcards["task"] for _, wildcards in planned if "task" in wildcards}
-    assert tasks == {"entail"}
-    assert "finetune" in rules(planned) and "fetch_task" not in rules(planned)
+    assert {"finetune", "compare_models", "export"} <= rules(planned)
+    assert "fetch_task" not in rules(planned)
+    for rule, output in planned:
+        assert "entail" in output or rule in DRAWING | {"summary"}, output
 
 
 def test_head_settings_retrain_no_encoder(study):
@@ -84,22 +86,24 @@ def test_head_settings_retrain_no_encoder(study):
 
 
 def test_a_new_task_runs_only_its_own_jobs(study):
-    entry = dict(study_config(study)["tasks"]["entail"], title="New")
-    everything = [*study_config(study)["study"]["tasks"], "new"]
-    planned = study.planned(tasks={"new": entry}, study={"tasks": everything})
-    tasks = {wildcards["task"] for _, wildcards in planned if "task" in wildcards}
-    assert tasks == {"new"}
-    assert rules([p for p in planned if "task" not in p[1]]) <= DRAWING | {"summary"}
+    config = yaml.safe_load((study.folder / "study.yaml").read_text())
+    everything = [*config["study"]["tasks"], "new"]
+    planned = study.planned(tasks={"new": config["tasks"]["entail"]}, study={"tasks": everything})
+    assert {"fetch_task", "finetune"} <= rules(planned)
+    for rule, output in planned:
+        assert "new" in output or rule in DRAWING | {"summary"}, output
 
 
 def test_a_third_seed_reruns_nothing_of_the_first_two(study):
     planned = study.planned(study={"seeds": [1, 2, 3]})
-    costly = {"finetune", "dump_eval", "dump_train", "tune_heads", "skip_spans", "compare_states"}
-    for rule, wildcards in planned:
-        if rule in costly:
-            of_the_new_one = "3" in str(wildcards)
-            assert of_the_new_one or wildcards.get("state") == "pretrained", (rule, wildcards)
+    costly = {"finetune", "dump_eval", "tune_heads", "skip_spans", "compare_states"}
     assert costly <= rules(planned)
+    for rule, output in planned:
+        if rule in costly | {"score_untuned", "tune_fresh_heads", "compare_models"}:
+            assert "seed3" in output, output
+        elif rule == "dump_train":
+            # Heads on the pretrained encoder need its (temporary) train activations again.
+            assert "seed3" in output or "pretrained" in output, output
 
 
 def test_an_unknown_key_is_refused_while_planning(study):
@@ -107,17 +111,18 @@ def test_an_unknown_key_is_refused_while_planning(study):
     assert done.returncode and "training: there is no key 'max_step'" in done.stdout + done.stderr
 
 
-def study_config(study) -> dict:
-    import yaml
-
-    return yaml.safe_load((study.folder / "study.yaml").read_text())
-
-
-def test_a_deleted_table_is_rebuilt_from_what_is_there(study, results, tmp_path):
-    path = results / "cka" / "roberta_entail.csv"
-    shutil.move(path, tmp_path / "kept.csv")
+def test_a_deleted_figure_is_drawn_again_from_what_is_there(study, results, tmp_path):
+    kept = [results / "cka" / f"roberta_entail.{kind}" for kind in ("csv", "png")]
+    for path in kept:
+        shutil.move(path, tmp_path / path.name)
     try:
-        assert "cka" in rules(study.planned())
-        assert not rules(study.planned()) & {"finetune", "dump_eval", "compare_states"}
+        assert {"cka", "plot_cka"} <= rules(study.planned()) <= {"cka"} | DRAWING
     finally:
-        shutil.move(tmp_path / "kept.csv", path)
+        for path in kept:
+            shutil.move(tmp_path / path.name, path)
+
+
+def test_more_train_examples_retune_the_heads(study):
+    planned = rules(study.planned(evaluation={"max_train_examples": 97}))
+    assert {"dump_train", "tune_heads", "tune_fresh_heads"} <= planned
+    assert not planned & {"finetune", "dump_eval", "score_untuned", "compare_states"}

@@ -2,12 +2,15 @@
 
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.stats import pearsonr, spearmanr
 from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
+
+from strata.tasks import Task
 
 CORRELATIONS = {"mcc", "pearson", "spearman", "pearson-spearman"}
 
@@ -67,6 +70,45 @@ def bootstrap(
     tail = (1 - confidence) / 2
     low, high = np.quantile(values, [tail, 1 - tail])
     return float(low), float(high)
+
+
+def run_metrics(
+    task: Task, labels: np.ndarray, predictions: np.ndarray, settings: Mapping[str, Any]
+) -> dict[str, Any]:
+    """A run's score, its bootstrap interval, and whether the run failed.
+
+    A run has failed where its score does not beat the baseline, interval considered: the lower
+    bound of the paired bootstrap interval of (score - baseline) is not above 0.
+
+    Parameters
+    ----------
+    labels, predictions : [examples]
+    settings : ``resamples`` and ``confidence``.
+    """
+    found = score(task.metric, labels, predictions)
+    constant = np.full(len(labels), baseline_prediction(task.type, labels))
+    predicted = {"run": predictions, "baseline": constant}
+    low, high = bootstrap(task.metric, labels, predicted, lambda s: s["run"], **settings)
+    above, _ = bootstrap(
+        task.metric, labels, predicted, lambda s: s["run"] - s["baseline"], **settings
+    )
+    return {
+        "metric": task.metric,
+        "score": found.value,
+        "score_low": low,
+        "score_high": high,
+        "baseline": baseline_score(task.metric, task.type, labels),
+        "n_examples": len(labels),
+        "degenerate": found.degenerate,
+        "failed": bool(found.degenerate or above <= 0),
+        "confidence": settings["confidence"],
+        "resamples": settings["resamples"],
+    }
+
+
+def baseline_score(metric: str, kind: str, labels: np.ndarray) -> float:
+    """The score of the baseline's prediction, which goes through the same metric."""
+    return score(metric, labels, np.full(len(labels), baseline_prediction(kind, labels))).value
 
 
 def baseline_prediction(kind: str, labels: np.ndarray) -> float:

@@ -18,7 +18,6 @@ import numpy as np
 import pandas as pd
 
 from strata.jobs import StrataError, written_whole
-from strata.metrics import baseline_prediction, score
 
 SPLITS = ("train", "eval")
 FIELD = re.compile(r"\{([^{}]+)\}")  # of a template: {column}
@@ -62,12 +61,6 @@ def read_examples(path: str | Path, limit: int | None = None, seed: int = 0) -> 
         return frame
     rows = np.sort(np.random.default_rng(seed).choice(len(frame), limit, replace=False))
     return frame.iloc[rows].reset_index(drop=True)
-
-
-def baseline_score(task: Task, labels: np.ndarray) -> float:
-    """The score of always predicting the eval split's majority label, or its mean."""
-    predictions = np.full(len(labels), baseline_prediction(task.type, labels))
-    return score(task.metric, labels, predictions).value
 
 
 def prepare(

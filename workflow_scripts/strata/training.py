@@ -1,7 +1,6 @@
 """Fine-tuning by the Transformers Trainer, and what is written about a run."""
 
 import csv
-import json
 import tempfile
 import time
 from collections.abc import Mapping
@@ -25,7 +24,7 @@ from transformers import (
 from strata.batches import Rows
 from strata.devices import device, refuse_many_gpus, training_precision
 from strata.jobs import Progress
-from strata.metrics import baseline_prediction, bootstrap, score
+from strata.metrics import score
 from strata.models import check_length
 from strata.predictions import decode
 from strata.tasks import Task
@@ -93,44 +92,6 @@ def finetune(
         "steps": trainer.state.global_step,
         "wall_seconds": round(time.monotonic() - began, 2),
     }
-
-
-def run_metrics(
-    task: Task, labels: np.ndarray, predictions: np.ndarray, settings: Mapping[str, Any]
-) -> dict[str, Any]:
-    """A run's score, its bootstrap interval, and whether the run failed.
-
-    A run has failed where its score does not beat the baseline, interval considered: the lower
-    bound of the paired bootstrap interval of (score - baseline) is not above 0.
-
-    Parameters
-    ----------
-    labels, predictions : [examples]
-    settings : ``resamples`` and ``confidence``.
-    """
-    found = score(task.metric, labels, predictions)
-    constant = np.full(len(labels), baseline_prediction(task.type, labels))
-    predicted = {"run": predictions, "baseline": constant}
-    low, high = bootstrap(task.metric, labels, predicted, lambda s: s["run"], **settings)
-    above, _ = bootstrap(
-        task.metric, labels, predicted, lambda s: s["run"] - s["baseline"], **settings
-    )
-    return {
-        "metric": task.metric,
-        "score": found.value,
-        "score_low": low,
-        "score_high": high,
-        "baseline": score(task.metric, labels, constant).value,
-        "n_examples": len(labels),
-        "degenerate": found.degenerate,
-        "failed": bool(found.degenerate or above <= 0),
-        "confidence": settings["confidence"],
-        "resamples": settings["resamples"],
-    }
-
-
-def write_json(values: Mapping[str, Any], path: str | Path) -> None:
-    Path(path).write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
 
 
 def _arguments(

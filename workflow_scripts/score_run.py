@@ -1,0 +1,24 @@
+"""The score of a run, its interval, and whether it beats the baseline at all."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+
+from strata.jobs import job
+from strata.metrics import run_metrics
+from strata.tasks import Task, read_examples
+
+given, sample = snakemake.input, snakemake.params.evaluation
+with job(snakemake.log[0]):
+    scored = read_examples(given.examples, sample["max_eval_examples"], sample["seed"])
+    predictions = pd.read_parquet(given.predictions).merge(scored[["example_id"]])
+    metrics = run_metrics(
+        Task.read(given.task),
+        predictions["label"].to_numpy(),
+        predictions["prediction"].to_numpy(),
+        snakemake.params.sampling,
+    )
+    text = json.dumps(metrics, indent=2) + "\n"
+    Path(snakemake.output.metrics).write_text(text, encoding="utf-8")
+    print(f"{metrics['metric']} {metrics['score']:.4f}, baseline {metrics['baseline']:.4f}")
