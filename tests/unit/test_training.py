@@ -276,6 +276,20 @@ def test_a_regression_that_predicts_one_value_has_failed(noise):
     assert not good["failed"] and not good["degenerate"]
 
 
+def test_a_model_trained_in_bfloat16_is_scored_in_float32(tmp_path):
+    """Its logits are those of its saved weights, not those of training's autocast."""
+    task, train = tiny.task(), tiny.examples(count=40)
+    model = tiny.task_model("bert")
+    settings = SETTINGS | {"precision": "bfloat16"}
+    finetune(model, tiny.tokenizer(), train, train, task, settings, 0, tmp_path / "h.csv", tmp_path)
+    model.save_pretrained(tmp_path / "saved")
+    features, _ = tiny.rows(count=6).tokenize(slice(None))
+    inputs = tiny.tokenizer().pad(features, return_tensors="pt")
+    with torch.no_grad():
+        expected = load_model(tmp_path / "saved", task).eval()(**inputs).logits
+        torch.testing.assert_close(model.eval()(**inputs).logits, expected, rtol=1e-6, atol=1e-6)
+
+
 def test_metrics_can_be_written_as_json():
     found = run_metrics(tiny.task(), LABELS, LABELS, SAMPLING)
     assert json.loads(json.dumps(found)) == found

@@ -86,6 +86,8 @@ def finetune(
         )
         trainer.remove_callback(PrinterCallback)  # _History prints, with rate and time left
         trainer.train()
+        # Trainer leaves its autocast around the model's forward; whoever scores it wants it plain.
+        trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)
     return {
         "device": str(device()),
         "precision": precision,
