@@ -95,3 +95,14 @@ def test_planning_imports_no_torch(clone):
         [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=clone
     )
     assert done.returncode == 0, done.stderr[-2000:]
+
+
+def test_the_readmes_graph_has_every_rule():
+    rules = {
+        name
+        for file in (REPOSITORY / "rules").glob("*.smk")
+        for name in re.findall(r"^rule (\w+):", file.read_text(), re.MULTILINE)
+    }
+    graph = re.search(r"```mermaid\n(.*?)```", README, re.DOTALL)[1]
+    drawing = {name for name in rules if name.startswith(("plot_", "figure"))}
+    assert drawing and rules - drawing <= set(re.findall(r"\w+", graph))
