@@ -11,7 +11,8 @@ demo: install
 	$(BIN)/snakemake --workflow-profile profiles/demo
 
 test: install lint
-	$(BIN)/python -m pytest
+	# One thread a process: tests are many small jobs, and threads of two would fight.
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
 lint: install
 	$(BIN)/ruff check .
