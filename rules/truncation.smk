@@ -1,9 +1,7 @@
 """Truncation: UNTUNED, TUNED and TUNEDORIG heads at every depth."""
 
 TRUNCATION = "<results>/truncation/{model}_{task}"
-# Train activations are temporary, and making them again (for a third seed, say) must not rerun
-# the heads that were tuned on them: they are `ancient` inputs. What would change them is
-# seen here, and by the eval activations, which come from the same script, model and task.
+# Train activations are temporary: once they are gone, only this tells that they would be others.
 TRAINED_ON = [config["evaluation"]["max_train_examples"], config["evaluation"]["seed"]]
 
 
@@ -36,7 +34,7 @@ rule score_untuned:
 
 rule tune_heads:
     input:
-        train=ancient(f"{ACTIVATIONS}/train/{{state}}.h5"),
+        train=f"{ACTIVATIONS}/train/{{state}}.h5",
         eval=f"{ACTIVATIONS}/eval/{{state}}.h5",
         checkpoint=checkpoint_of_state,
         task="data/tasks/{task}/task.json",
@@ -70,7 +68,7 @@ rule tune_heads:
 
 rule tune_fresh_heads:
     input:
-        train=ancient(f"{ACTIVATIONS}/train/pretrained.h5"),
+        train=f"{ACTIVATIONS}/train/pretrained.h5",
         eval=f"{ACTIVATIONS}/eval/pretrained.h5",
         model="data/models/{model}",
         task="data/tasks/{task}/task.json",

@@ -99,10 +99,11 @@ def test_a_third_seed_reruns_nothing_of_the_first_two(study):
     costly = {"finetune", "dump_eval", "tune_heads", "skip_spans", "compare_states"}
     assert costly <= rules(planned)
     for rule, output in planned:
-        if rule in costly | {"score_untuned", "tune_fresh_heads", "compare_models"}:
+        if rule in costly | {"score_untuned", "compare_models"}:
             assert "seed3" in output, output
         elif rule == "dump_train":
-            # Heads on the pretrained encoder need its (temporary) train activations again.
+            # Fresh heads need the pretrained encoder's (temporary) train activations again, and
+            # those of the first seeds are then tuned again beside the third's.
             assert "seed3" in output or "pretrained" in output, output
 
 
