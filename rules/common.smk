@@ -16,7 +16,7 @@ from strata.config import (
     training_settings,
 )
 from strata.jobs import StrataError
-from strata.provenance import code_version, config_hash
+from strata.provenance import code_version
 from strata.variants import Variant
 
 try:
