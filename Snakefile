@@ -27,6 +27,9 @@ include: "rules/truncation.smk"
 include: "rules/skipping.smk"
 include: "rules/summary.smk"
 include: "rules/export.smk"
+include: "rules/reinit.smk"
+include: "rules/variability.smk"
+include: "rules/agreement.smk"
 include: "rules/figures.smk"
 
 

@@ -7,9 +7,14 @@ sys.path.insert(0, str(Path(workflow.basedir) / "workflow_scripts"))
 
 from snakemake.exceptions import WorkflowError
 
+from strata.architectures import layer_count
 from strata.config import (
+    ablation_settings,
     check_config,
+    encoder_facts,
     head_settings,
+    reinit_models,
+    reinit_settings,
     sampling,
     source_description,
     titles,
@@ -29,12 +34,13 @@ TASKS = config["study"]["tasks"]
 SEEDS = config["study"]["seeds"]
 ANALYSES = config["study"]["analyses"]
 TITLES = titles(config)
+STYLE = dict(models=MODELS, tasks=TASKS, seeds=SEEDS, titles=TITLES)
 # A rule's params hold what its numbers depend on and no more: these parts, not the whole section.
 EVAL_SAMPLE = {key: config["evaluation"][key] for key in ("max_eval_examples", "seed")}
 FORWARD = {key: config["evaluation"][key] for key in ("batch_size", "precision")}
 RUN = "<results>/runs/{model}_{task}/{variant}/seed{seed}"
 ACTIVATIONS = "<results>/activations/{model}_{task}"
-STATE = f"pretrained|(?:{Variant.PATTERN})-seed[0-9]+"
+STATE = f"pretrained|{Variant.KEPT}-seed[0-9]+"
 
 
 wildcard_constraints:
@@ -92,10 +98,28 @@ def task_source(wildcards):
     return source_description(registered("tasks", wildcards.task))
 
 
+def explained(function, *arguments):
+    """A library call whose errors end the planning with their sentence alone."""
+    try:
+        return function(*arguments)
+    except (StrataError, ValueError) as error:
+        raise WorkflowError(str(error))
+
+
 def training_of(wildcards):
     registered("models", wildcards.model)
     registered("tasks", wildcards.task)
-    return training_settings(config, wildcards.model, wildcards.task)
+    variant = wildcards.get("variant", "full")
+    return training_settings(config, wildcards.model, wildcards.task, variant)
+
+
+def ablation_of(wildcards):
+    """What shapes a variant; layers that the model does not have are refused here, if it is known."""
+    variant = explained(Variant.parse, wildcards.variant)
+    registered("models", wildcards.model)
+    if variant.kind != "full" and (variant.kind, variant.first) != ("lora", None):
+        explained(variant.check, *explained(encoder_facts, config, wildcards.model))
+    return ablation_settings(config, variant)
 
 
 def max_length_of(wildcards):
@@ -130,15 +154,18 @@ def model_pairs():
     return [(y, x) for i, y in enumerate(MODELS) for x in MODELS[i + 1 :]]
 
 
-def train_disk_mb(wildcards, input):
+def train_disk_mb(wildcards, input, limit=config["evaluation"]["max_train_examples"]):
     """Room for train activations in float16, from the model's and the task's own sizes."""
-    layers, hidden, rows = 24, 1024, config["evaluation"]["max_train_examples"] or 40000
+    layers, hidden, rows = 24, 1024, limit or 40000
     if (Path(input.model) / "config.json").is_file() and Path(input.task).is_file():
         model = json.loads((Path(input.model) / "config.json").read_text())
-        layers = model.get("num_hidden_layers", model.get("n_layers"))
+        layers = layer_count(model)
         hidden = model.get("hidden_size", model.get("dim"))
         task = json.loads(Path(input.task).read_text())
-        rows = min(rows, task["sizes"]["train"]) * task["choices"]
+        rows = (
+            min(limit or task["sizes"]["train"], task["sizes"]["train"])
+            * task["choices"]
+        )
     return rows * layers * hidden * 2 // 2**20 + 1
 
 
@@ -162,6 +189,9 @@ def study_targets():
         figures += [4]
     if "export" in ANALYSES:
         targets += pairs("<results>/export/{model}_{task}/depth-auto")
+    targets += reinit_targets() if "reinit" in ANALYSES else []
+    targets += variability_targets() if "variability" in ANALYSES else []
+    targets += agreement_targets() if "agreement" in ANALYSES else []
     return targets + expand(
         "<results>/figures/figure{number}.png", number=sorted(figures)
     )

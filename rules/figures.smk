@@ -12,7 +12,6 @@ CKA_STYLE = dict(
     estimator=config["cka"]["estimator"],
     pooling=config["cka"]["pooling"],
 )
-STYLE = dict(models=MODELS, tasks=TASKS, seeds=SEEDS, titles=TITLES)
 FIGURE = "<results>/figures/figure"
 
 

@@ -1,56 +1,69 @@
-"""Fine-tune one run; write its checkpoint, predictions, history and circumstances."""
+"""Fine-tune one run; write its predictions, history, circumstances and, if asked, checkpoint."""
 
 import json
+import time
 from pathlib import Path
 
 from strata.devices import gpu_job
 from strata.provenance import config_hash, git_commit, versions
 
-given = snakemake.params
+given, out = snakemake.input, snakemake.output
+training, seed = snakemake.params.training, int(snakemake.wildcards.seed)
 with gpu_job(
     snakemake.log[0],
     snakemake.threads,
     snakemake.resources.get("gpu", 0),
     snakemake.resources.jobs_per_device,
 ):
-    from strata.batches import Rows
-    from strata.models import load_model, load_tokenizer
+    from strata.ablations import adapt, merge_adapters, trainable_parameters
+    from strata.models import encoder_layers, load_model, load_tokenizer
     from strata.predictions import predict
     from strata.tasks import Task, read_examples
+    from strata.tokens import TokenisedRows
     from strata.training import finetune, training_examples
     from strata.variants import Variant
 
-    task, seed = Task.read(snakemake.input.task), int(snakemake.wildcards.seed)
-    dev, training = read_examples(snakemake.input.eval), given.training
-    variant = Variant.parse(snakemake.wildcards.variant)
-    train = training_examples(read_examples(snakemake.input.train), variant, seed)
-    print(f"{task.name}: {len(train):,} train, {len(dev):,} eval examples", flush=True)
+    task, variant = Task.read(given.task), Variant.parse(snakemake.wildcards.variant)
+    model, tokenizer = load_model(given.model, task, seed), load_tokenizer(given.model)
+    adapt(model, variant, snakemake.params.ablation, seed)
+    trainable = trainable_parameters(model)
 
-    model = load_model(snakemake.input.model, task, seed)
-    tokenizer = load_tokenizer(snakemake.input.model)
-    checkpoint = Path(snakemake.output.checkpoint)
-    trained = finetune(
-        model, tokenizer, train, dev, task, training, seed, snakemake.output.history,
-        scratch=checkpoint.parent,
-    )  # fmt: skip
-    model.save_pretrained(checkpoint)
-    tokenizer.save_pretrained(checkpoint)
+    examples = training_examples(read_examples(given.train), variant, seed)
+    train = TokenisedRows(tokenizer, examples, given.train_tokens)
+    dev = TokenisedRows(tokenizer, read_examples(given.eval), given.eval_tokens)
+    print(
+        f"{task.name}: {len(train.examples):,} train, {len(dev.examples):,} eval examples; "
+        f"{trainable:,} parameters are trained",
+        flush=True,
+    )
+    folder = Path(out.history).parent
+    trained = finetune(model, train, dev, task, training, seed, out.history, scratch=folder)
+    merge_adapters(model)
+    if "checkpoint" in out.keys():  # noqa: SIM118 (Snakemake's own kind of list)
+        model.save_pretrained(out.checkpoint)
+        tokenizer.save_pretrained(out.checkpoint)
 
     # All eval examples, in float32: what of them is scored, and how, is score_run's to decide.
-    predictions = predict(model, Rows(tokenizer, dev, training["max_length"]), task, batch_size=64)
-    dev[["example_id", "label"]].assign(prediction=predictions).to_parquet(
-        snakemake.output.predictions, index=False
+    began = time.monotonic()
+    predictions = predict(model, dev, task, batch_size=64)
+    seconds = time.monotonic() - began
+    dev.examples[["example_id", "label"]].assign(prediction=predictions).to_parquet(
+        out.predictions, index=False
     )
     about = {
         **{name: snakemake.wildcards[name] for name in ("model", "task", "variant")},
         "seed": seed,
         **trained,
+        "train_examples": len(train.examples),
+        "trainable_parameters": trainable,
+        "layers": len(encoder_layers(model)),
+        "inference_examples_per_second": round(len(dev.examples) / seconds, 2),
         "threads": snakemake.threads,
         "training": training,
         "config_hash": config_hash(training),
-        "model_source": json.loads((Path(snakemake.input.model) / "source.json").read_text()),
+        "model_source": json.loads((Path(given.model) / "source.json").read_text()),
         "task_source": task.source,
         "versions": versions(),
         "git_commit": git_commit(),
     }
-    Path(snakemake.output.run).write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
+    Path(out.run).write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")

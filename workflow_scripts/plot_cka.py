@@ -2,7 +2,8 @@
 
 import pandas as pd
 
-from strata.figures import pair_maps, save
+from strata.drawing import save
+from strata.figures import pair_maps
 from strata.jobs import job
 
 style, out = snakemake.params.style, snakemake.output

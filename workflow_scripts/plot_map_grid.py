@@ -1,6 +1,7 @@
 """Figures 2, 5 and 6: one kind of CKA map for every task and model."""
 
-from strata.figures import map_grid, save
+from strata.drawing import save
+from strata.figures import map_grid
 from strata.jobs import job
 from strata.tables import read_tables
 

@@ -1,6 +1,7 @@
 """Figure 7: CKA between models fine-tuned on the same task."""
 
-from strata.figures import model_pair_grid, save
+from strata.drawing import save
+from strata.figures import model_pair_grid
 from strata.jobs import job
 from strata.tables import read_tables
 

@@ -1,6 +1,7 @@
 """Skip triangles, of one model and task or of the study (Figure 4)."""
 
-from strata.figures import save, skip_triangles
+from strata.drawing import save
+from strata.figures import skip_triangles
 from strata.jobs import job
 from strata.tables import read_tables
 

@@ -1,6 +1,7 @@
 """Truncation curves, of one model and task or of the study (Figure 3)."""
 
-from strata.figures import save, truncation_curves
+from strata.drawing import save
+from strata.figures import truncation_curves
 from strata.jobs import job
 from strata.tables import read_tables
 

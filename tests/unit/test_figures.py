@@ -11,7 +11,7 @@ from matplotlib import colormaps, image, pyplot
 from matplotlib.colors import to_rgba
 from matplotlib.text import Text
 
-from strata import figures
+from strata import drawing, figures
 
 LABELS = {"roberta": "RoBERTa", "albert": "ALBERT", "rte": "RTE", "accuracy": "Accuracy"}
 LAYERS = {"roberta": 3, "albert": 24, "electra": 4}
@@ -176,7 +176,7 @@ def test_the_tile_of_depth_one_is_at_the_bottom_left_of_the_picture(tmp_path):
     cka[0, 0] = np.nan
     table = cka_table(["roberta"], ["rte"], cka=cka)
     plot = figures.map_grid(table, "ft-ft", [1], "biased", LABELS, ["roberta"], ["rte"])
-    figures.save(plot, tmp_path / "map.png", tmp_path / "map.pdf")
+    drawing.save(plot, tmp_path / "map.png", tmp_path / "map.pdf")
     picture = image.imread(tmp_path / "map.png")
     grey = np.isclose(picture, GREY, atol=0.01).all(axis=2)
     green = np.isclose(picture, tiles(plot.draw().axes[0])[1, 1], atol=0.01).all(axis=2)
@@ -371,7 +371,7 @@ def test_save_writes_both_files_at_their_printed_size_and_again_the_same(tmp_pat
     table = cka_table(["albert"], ["rte"], (1, 2))
     plot = figures.pair_maps(table, [1, 2], "biased", LABELS)
     for name in ("one", "two"):
-        figures.save(plot, tmp_path / f"{name}.png", tmp_path / f"{name}.pdf")
+        drawing.save(plot, tmp_path / f"{name}.png", tmp_path / f"{name}.pdf")
     height, width, _ = image.imread(tmp_path / "one.png").shape
     assert width == pytest.approx(3.3 * 300, abs=15)
     assert 3.8 * 300 < height < 4.3 * 300

@@ -56,3 +56,8 @@ def check_supported(config: dict[str, Any], name: str) -> None:
 def shares_layers(model_type: str) -> bool:
     """Whether all depths use the same weights (ALBERT): cutting layers saves no parameters."""
     return model_type == "albert"
+
+
+def layer_count(config: dict[str, Any]) -> int:
+    """L of an encoder, from its config.json."""
+    return int(config.get("num_hidden_layers", config.get("n_layers")))

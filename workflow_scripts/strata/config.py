@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,9 @@ import yaml
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
-from strata.architectures import check_supported, read_config
+from strata.architectures import check_supported, layer_count, read_config, shares_layers
 from strata.jobs import StrataError
+from strata.variants import Variant
 
 SCHEMA = Path(__file__).parents[2] / "schemas" / "config.schema.yaml"
 METRIC_TITLES = {
@@ -53,13 +55,88 @@ def check_config(config: dict[str, Any]) -> dict[str, Any]:
     return config
 
 
-def training_settings(config: Mapping[str, Any], model: str, task: str) -> dict[str, Any]:
-    """The recipe of a pair's runs: the study's, then the model's, then the task's own."""
-    return {
+def training_settings(
+    config: Mapping[str, Any], model: str, task: str, variant: str = "full"
+) -> dict[str, Any]:
+    """The recipe of a run: the study's, then the model's, the task's and the variants' own."""
+    settings = {
         **config["training"],
         **config["models"][model].get("training", {}),
         **config["tasks"][task].get("training", {}),
     }
+    for pattern, own in config["variants"].items():
+        if fnmatchcase(variant, pattern):
+            settings |= own
+    return settings
+
+
+def ablation_settings(config: Mapping[str, Any], variant: Variant) -> dict[str, Any]:
+    """What else than the recipe and the variant's string decides a run."""
+    if variant.kind in ("reinit", "keep"):
+        return {"scheme": config["reinit"]["scheme"]}
+    return config["variability"]["lora"] if variant.kind == "lora" else {}
+
+
+def reinit_settings(config: Mapping[str, Any], task: str) -> dict[str, Any]:
+    """The ``reinit`` section for a task, which may have training-set sizes of its own."""
+    sizes = config["tasks"][task].get("reinit_sizes")
+    settings = dict(config["reinit"])
+    for part in ("progressive", "kept_norms", "probing"):
+        if sizes is not None and settings[part] is not None:
+            # Of a part's sizes those that the task has.
+            kept = [size for size in settings[part]["sizes"] if size in sizes]
+            settings[part] = {**settings[part], "sizes": kept}
+    return settings
+
+
+def encoder_facts(config: Mapping[str, Any], model: str) -> tuple[int, bool]:
+    """Layers of a model, and whether they share weights, before it need be there.
+
+    From its folder or local source where that is there, else from its entry.
+
+    Raises
+    ------
+    StrataError : neither says how many layers it has, or the two disagree.
+    """
+    entry = config["models"][model]
+    kind, _, place = entry["source"].partition(":")
+    folders = [Path("data/models") / model, *([Path(place)] if kind == "path" else [])]
+    for folder in folders:
+        if (folder / "config.json").is_file():
+            found = read_config(folder)
+            layers = layer_count(found)
+            if entry.get("layers", layers) != layers:
+                raise StrataError(
+                    f"models.{model}.layers is {entry['layers']}, but {folder}/config.json has "
+                    f"{layers}."
+                )
+            return layers, shares_layers(found["model_type"])
+    if "layers" not in entry:
+        raise StrataError(
+            f"models.{model} has no 'layers': give the number of its layers, so that the runs it "
+            "needs can be planned before it is downloaded."
+        )
+    return entry["layers"], entry["shares_layers"]
+
+
+def reinit_models(config: Mapping[str, Any]) -> list[str]:
+    """The models that are partly reinitialised: those listed, else all whose layers are their own.
+
+    Raises
+    ------
+    StrataError : a model is listed whose layers share their weights.
+    """
+    listed = config["reinit"]["models"]
+    if listed is None:
+        models = config["study"]["models"]
+        return [model for model in models if not encoder_facts(config, model)[1]]
+    for model in listed:
+        layers, shared = encoder_facts(config, model)
+        try:
+            Variant("reinit", 1, layers).check(layers, shared)
+        except ValueError as error:
+            raise StrataError(f"reinit.models: '{model}': {error}") from error
+    return listed
 
 
 def head_settings(config: Mapping[str, Any], task: str) -> dict[str, Any]:
@@ -69,7 +146,8 @@ def head_settings(config: Mapping[str, Any], task: str) -> dict[str, Any]:
 
 def source_description(entry: Mapping[str, Any]) -> dict[str, Any]:
     """What of a registry entry decides the fetched data: not its title, not its recipes."""
-    return {k: v for k, v in entry.items() if k not in ("title", "training", "heads")}
+    others = ("title", "training", "heads", "layers", "shares_layers", "reinit_sizes")
+    return {k: v for k, v in entry.items() if k not in others}
 
 
 def sampling(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -160,6 +238,9 @@ def _inconsistencies(config: Mapping[str, Any]) -> Iterator[str]:
     for kind, name in shown.items():
         if name not in study[f"{kind}s"]:
             yield f"study.figure1.{kind}: '{name}' is not among study.{kind}s."
+    for name in config["reinit"]["models"] or []:
+        if name not in study["models"]:
+            yield f"reinit.models: '{name}' is not among study.models."
     if config["cka"]["pooling"] not in config["evaluation"]["poolings"]:
         yield (
             f"cka.pooling: '{config['cka']['pooling']}' is not kept; evaluation.poolings has "

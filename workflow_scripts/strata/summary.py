@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from safetensors import safe_open
 
-from strata.architectures import read_config, shares_layers
+from strata.architectures import layer_count, read_config, shares_layers
 from strata.metrics import bootstrap
 
 COLUMNS = [
@@ -67,7 +67,7 @@ def summarise(
         "seeds": _listed(good),
         "failed_seeds": _listed(failed),
         "baseline": any_run["baseline"],
-        "layers": layer_count(checkpoint),
+        "layers": layer_count(read_config(checkpoint)),
         "parameters": parameter_count(checkpoint),
     }
     rows = []
@@ -134,12 +134,6 @@ def _answer(
         "parameters_saved": saved,
         "note": "layers share weights: saves layers and time, no parameters" if shared else "",
     }
-
-
-def layer_count(checkpoint: str | Path) -> int:
-    """L of a model folder."""
-    config = read_config(checkpoint)
-    return int(config.get("num_hidden_layers", config.get("n_layers")))
 
 
 def parameter_count(checkpoint: str | Path, depth: int | None = None) -> int:

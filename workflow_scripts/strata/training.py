@@ -1,6 +1,7 @@
 """Fine-tuning by the Transformers Trainer, and what is written about a run."""
 
 import csv
+import math
 import tempfile
 import time
 from collections.abc import Mapping
@@ -14,7 +15,6 @@ from transformers import (
     DataCollatorForMultipleChoice,
     DataCollatorWithPadding,
     PreTrainedModel,
-    PreTrainedTokenizerBase,
     PrinterCallback,
     Trainer,
     TrainerCallback,
@@ -41,9 +41,8 @@ def training_examples(examples: pd.DataFrame, variant: Variant, seed: int) -> pd
 
 def finetune(
     model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    train: pd.DataFrame,
-    dev: pd.DataFrame,
+    train: Rows,
+    dev: Rows,
     task: Task,
     settings: Mapping[str, Any],
     seed: int,
@@ -57,32 +56,35 @@ def finetune(
 
     Parameters
     ----------
-    train, dev : examples; `dev` is looked at only where settings["checkpoint"] is "best".
+    model : trained as far as its parameters require gradients.
+    train, dev : rows; `dev` is looked at only where settings["checkpoint"] is "best".
     settings : the ``training`` section of the config.
     history : CSV written as training goes: step, loss, learning_rate, examples_per_second.
     scratch : folder on a disk with room for a checkpoint.
 
     Returns
     -------
-    device, precision, steps, wall_seconds.
+    device, precision, steps, wall_seconds, seconds_per_step (the median of the logged intervals').
     """
     refuse_many_gpus()
     check_length(model, settings["max_length"])
+    tokenizer, speed = train.tokenizer, _History(history, settings["batch_size"])
     precision = training_precision(settings["precision"])
+    steps = step_count(settings, len(train.examples))
     began = time.monotonic()
     with tempfile.TemporaryDirectory(dir=scratch) as folder:
         trainer = Trainer(
             model=model,
-            args=_arguments(settings, precision, seed, folder),
-            train_dataset=_Dataset(Rows(tokenizer, train, settings["max_length"])),
-            eval_dataset=_Dataset(Rows(tokenizer, dev, settings["max_length"])),
+            args=_arguments(settings, steps, precision, seed, folder),
+            train_dataset=_Dataset(train),
+            eval_dataset=_Dataset(dev),
             data_collator=(
                 DataCollatorForMultipleChoice(tokenizer)
                 if task.type == "multiple-choice"
                 else DataCollatorWithPadding(tokenizer)
             ),
             compute_metrics=_metrics(task),
-            callbacks=[_History(history, settings["batch_size"])],
+            callbacks=[speed],
         )
         trainer.remove_callback(PrinterCallback)  # _History prints, with rate and time left
         trainer.train()
@@ -93,16 +95,26 @@ def finetune(
         "precision": precision,
         "steps": trainer.state.global_step,
         "wall_seconds": round(time.monotonic() - began, 2),
+        "seconds_per_step": speed.seconds_per_step(),
     }
 
 
+def step_count(settings: Mapping[str, Any], examples: int) -> int:
+    """Optimiser steps: of so many epochs where those are given, else max_steps."""
+    if settings["epochs"] is None:
+        return settings["max_steps"]
+    return round(settings["epochs"] * math.ceil(examples / settings["batch_size"]))
+
+
 def _arguments(
-    settings: Mapping[str, Any], precision: str, seed: int, folder: str
+    settings: Mapping[str, Any], steps: int, precision: str, seed: int, folder: str
 ) -> TrainingArguments:
     best = settings["checkpoint"] == "best"
+    each_epoch = settings["eval_steps"] == "epoch"
+    when = ("epoch" if each_epoch else "steps") if best else "no"
     return TrainingArguments(
         output_dir=folder,
-        max_steps=settings["max_steps"],
+        max_steps=steps,
         per_device_train_batch_size=settings["batch_size"],
         per_device_eval_batch_size=64,
         learning_rate=settings["learning_rate"],
@@ -117,11 +129,11 @@ def _arguments(
         use_cpu=device().type == "cpu",
         seed=seed,
         full_determinism=True,
-        logging_steps=max(1, settings["max_steps"] // 100),
-        eval_strategy="steps" if best else "no",
-        save_strategy="steps" if best else "no",
-        eval_steps=settings["eval_steps"] if best else None,
-        save_steps=settings["eval_steps"],
+        logging_steps=max(1, steps // 100),
+        eval_strategy=when,
+        save_strategy=when,
+        eval_steps=None if each_epoch or not best else settings["eval_steps"],
+        save_steps=500 if each_epoch else settings["eval_steps"],
         save_total_limit=1,
         load_best_model_at_end=best,
         metric_for_best_model="score" if best else None,
@@ -178,22 +190,28 @@ class _History(TrainerCallback):
         self.writer = csv.writer(self.file)
         self.writer.writerow(["step", "loss", "learning_rate", "examples_per_second"])
         self.progress = Progress(state.max_steps, "steps")
-        self.step, self.time = 0, time.monotonic()
+        self.step, self.time, self.paces = 0, time.monotonic(), []
 
     def on_log(self, args, state, control, logs=None, **kwargs):
         if "loss" not in logs:
             return
         now = time.monotonic()
-        rate = (state.global_step - self.step) * self.batch_size / max(now - self.time, 1e-9)
+        steps = state.global_step - self.step
+        self.paces.append((now - self.time) / steps)
+        rate = steps * self.batch_size / max(now - self.time, 1e-9)
         self.writer.writerow(
             [state.global_step, logs["loss"], logs["learning_rate"], round(rate, 2)]
         )
         self.file.flush()
         self.progress.advance(
-            state.global_step - self.step,
+            steps,
             lambda: f"loss {float(logs['loss']):.4f}, {rate:,.1f} examples/s",
         )
         self.step, self.time = state.global_step, now
 
     def on_train_end(self, args, state, control, **kwargs):
         self.file.close()
+
+    def seconds_per_step(self) -> float:
+        """The median over the logged intervals, so that no start-up or evaluation counts."""
+        return round(float(np.median(self.paces)), 5)

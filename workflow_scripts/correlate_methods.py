@@ -1,0 +1,10 @@
+"""Rank correlations between methods, over the depths of every task."""
+
+from strata.agreement import method_correlations
+from strata.jobs import job
+from strata.tables import read_tables
+
+with job(snakemake.log[0]):
+    table = read_tables(snakemake.input.tables)
+    found = method_correlations(table, **snakemake.params.sampling)
+    found.to_csv(snakemake.output.table, index=False)

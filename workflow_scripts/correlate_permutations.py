@@ -1,0 +1,10 @@
+"""Do tasks agree on which order of the layers is worse? (Tamkin et al. 2020, permutations)"""
+
+from strata.jobs import job
+from strata.reinit_tables import permutation_correlations
+from strata.tables import read_tables
+
+with job(snakemake.log[0]):
+    table = read_tables(snakemake.input.tables)
+    found = permutation_correlations(table, **snakemake.params.sampling)
+    found.to_csv(snakemake.output.table, index=False)

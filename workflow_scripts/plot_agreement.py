@@ -1,0 +1,14 @@
+"""Every method over the depths of a model on a task."""
+
+import pandas as pd
+
+from strata.drawing import save
+from strata.figures_agreement import methods_by_depth
+from strata.jobs import job
+
+given = snakemake.input
+with job(snakemake.log[0]):
+    plot = methods_by_depth(
+        pd.read_csv(given.table), pd.read_csv(given.finding), snakemake.params.titles
+    )
+    save(plot, snakemake.output.png, snakemake.output.pdf)

@@ -1,0 +1,11 @@
+"""Rank correlations between the methods, of the whole study."""
+
+import pandas as pd
+
+from strata.drawing import save
+from strata.figures_agreement import correlation_map
+from strata.jobs import job
+
+with job(snakemake.log[0]):
+    plot = correlation_map(pd.read_csv(snakemake.input.table), snakemake.params.titles)
+    save(plot, snakemake.output.png, snakemake.output.pdf)

@@ -1,0 +1,14 @@
+"""Variability over depth, and what training the selected layers gives, of a model and task."""
+
+import pandas as pd
+
+from strata.drawing import save
+from strata.figures_variability import variability_and_selection
+from strata.jobs import job
+
+given = snakemake.input
+with job(snakemake.log[0]):
+    plot = variability_and_selection(
+        pd.read_csv(given.nu), pd.read_csv(given.table), snakemake.params.titles
+    )
+    save(plot, snakemake.output.png, snakemake.output.pdf)
