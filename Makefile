@@ -1,14 +1,17 @@
-# make demo: the study of studies/demo.yaml, end to end.  make test: every test.
-# Both need Python 3.11 or later and nothing else; what they use is installed into .venv once, and
+# make demo: the study of studies/demo.yaml, end to end.  make demo-all: the sister studies too.
+# make test: every test.  All need Python 3.11 or later and nothing else; what they use is installed into .venv once, and
 # again when envs/requirements.txt changes.
 
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint install
+.PHONY: demo demo-all test lint install
 
 demo: install
 	$(BIN)/snakemake --workflow-profile profiles/demo
+
+demo-all: install
+	$(BIN)/snakemake all reinit variability agreement --workflow-profile profiles/demo
 
 test: install lint
 	# One thread a process: tests are many small jobs, and threads of two would fight.

@@ -198,10 +198,12 @@ def study_targets():
 
 
 def print_summary():
-    """The answer in words, at the end of a run that has one."""
-    table = Path(config["outdir"]) / "summary.csv"
-    if "truncation" in ANALYSES and table.is_file():
-        import pandas as pd
-        from strata.summary import report
+    """The answers in words, at the end of a run, where the study has them."""
+    import pandas as pd
+    from strata.summary import report
 
-        print(f"\n{report(pd.read_csv(table))}\n\n(from {table})")
+    summary, findings = (Path(config["outdir"]) / f"{n}.csv" for n in ("summary", "agreement"))
+    if "truncation" in ANALYSES and summary.is_file():
+        print(f"\n{report(pd.read_csv(summary))}\n\n(from {summary})")
+    if findings.is_file():
+        print("", *pd.read_csv(findings)["finding"], f"\n(from {findings})", sep="\n")

@@ -13,7 +13,8 @@ def selection_plan(wildcards):
     table = checkpoints.measure_variability.get(**wildcards).output.table
     nu = pd.read_csv(table)
     selected = int(nu.loc[nu["selected"], "depth"].item())
-    plan = selection_variants(selected, int(nu["depth"].max()), SELECTION["top"])
+    layers, shared = explained(encoder_facts, config, wildcards.model)
+    plan = selection_variants(selected, layers, SELECTION["top"], shared)
     size = "" if SELECTION["size"] == "all" else f"_n{SELECTION['size']}"
     return [p | {"variant": p["variant"] and p["variant"] + size} for p in plan]
 

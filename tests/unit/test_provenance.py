@@ -1,4 +1,4 @@
-"""What a result depends on: code_version and config_hash change when they should; variants."""
+"""What a result depends on: code_version and config_hash change when they should."""
 
 import re
 import shutil
@@ -7,7 +7,6 @@ import pytest
 
 from strata import provenance
 from strata.provenance import code_version, config_hash
-from strata.variants import Variant
 
 SCRIPT = '''"""Does a thing."""
 from strata.outer import halved
@@ -193,27 +192,3 @@ def test_versions_are_those_of_the_libraries():
     found = provenance.versions()
     assert found["numpy"] == numpy.__version__ and found["torch"] == torch.__version__
     assert found["python"].startswith("3.")
-
-
-# ---------------------------------------------------------------- variants
-
-
-@pytest.mark.parametrize(
-    ("text", "kind", "size"),
-    [("full", "full", None), ("full_n500", "full", 500), ("full_n1", "full", 1)],
-)
-def test_variant_parses_and_prints_back(text, kind, size):
-    assert Variant.parse(text) == Variant(kind, size)
-    assert str(Variant.parse(text)) == text == str(Variant(kind, size))
-    assert re.fullmatch(Variant.PATTERN, text)
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["", "Full", "full_n0", "full_n", "full_n05", "full_n-1", "full_n5k", "full ", "full\n",
-     "full_n1_n2", "nofull", "head8", "full_n\u0661"],
-)  # fmt: skip
-def test_what_is_no_variant_is_refused(text):
-    with pytest.raises(ValueError, match="is not a variant: expected ") as caught:
-        Variant.parse(text)
-    assert f"'{text}'" in str(caught.value)

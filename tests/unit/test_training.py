@@ -10,6 +10,7 @@ import torch
 from transformers import get_linear_schedule_with_warmup
 
 from strata import training
+from strata.batches import Rows
 from strata.jobs import StrataError
 from strata.metrics import run_metrics
 from strata.models import load_model
@@ -19,6 +20,7 @@ from strata.variants import Variant
 
 SETTINGS = {
     "max_steps": 8,
+    "epochs": None,
     "batch_size": 4,
     "learning_rate": 1e-3,
     "warmup_steps": 2,
@@ -35,6 +37,10 @@ SAMPLING = {"resamples": 200, "confidence": 0.95}
 KINDS = ("classification", "regression", "multiple-choice")
 
 
+def rows_of(examples):
+    return Rows(tiny.tokenizer(), examples, SETTINGS["max_length"])
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     return tiny.save_model(tmp_path_factory.mktemp("model"), "bert", layers=2)
@@ -48,9 +54,8 @@ def trained(folder, tmp_path):
         model = load_model(folder, tiny.task(kind), seed)
         found = finetune(
             model,
-            tiny.tokenizer(),
-            tiny.examples(kind, 40, seed=1) if train is None else train,
-            tiny.examples(kind, 24, seed=2) if dev is None else dev,
+            rows_of(tiny.examples(kind, 40, seed=1) if train is None else train),
+            rows_of(tiny.examples(kind, 24, seed=2) if dev is None else dev),
             tiny.task(kind),
             SETTINGS | changes,
             seed,
@@ -84,7 +89,8 @@ def test_the_recipe_is_that_of_a_plain_loop(folder, tmp_path):
             module.p = 0.0
     examples, tokenizer = tiny.examples(count=12), tiny.tokenizer()
     history = tmp_path / "history.csv"
-    finetune(model, tokenizer, examples, examples, tiny.task(), settings, 1, history, tmp_path)
+    rows = rows_of(examples)
+    finetune(model, rows, rows, tiny.task(), settings, 1, history, tmp_path)
 
     exempt = [n.endswith("bias") or "LayerNorm" in n for n, _ in plain.named_parameters()]
     groups = [
@@ -281,7 +287,8 @@ def test_a_model_trained_in_bfloat16_is_scored_in_float32(tmp_path):
     task, train = tiny.task(), tiny.examples(count=40)
     model = tiny.task_model("bert")
     settings = SETTINGS | {"precision": "bfloat16"}
-    finetune(model, tiny.tokenizer(), train, train, task, settings, 0, tmp_path / "h.csv", tmp_path)
+    rows = rows_of(train)
+    finetune(model, rows, rows, task, settings, 0, tmp_path / "h.csv", tmp_path)
     model.save_pretrained(tmp_path / "saved")
     features, _ = tiny.rows(count=6).tokenize(slice(None))
     inputs = tiny.tokenizer().pad(features, return_tensors="pt")
@@ -318,3 +325,26 @@ def test_tables_of_predictions_and_scores():
     assert (scores["n"] == 3).all() and (scores["n_examples"] == 3).all()
     choices = score_table(table, tiny.task("multiple-choice"))
     assert (choices["n"] == 9).all() and (choices["n_examples"] == 3).all()
+
+
+# ---------------------------------------------------------------- length of training
+
+
+def test_epochs_take_the_place_of_steps(trained):
+    _, found, history = trained(epochs=2)
+    assert found["steps"] == 2 * 40 / 4 and history["step"].iloc[-1] == 20
+    assert training.step_count(SETTINGS | {"epochs": 1.5, "batch_size": 8}, 41) == 9
+
+
+def test_warm_up_may_be_a_share_of_the_steps(trained):
+    rates = trained(max_steps=20, warmup_steps=0.25)[2]["learning_rate"]
+    assert rates.idxmax() == 5 and rates.is_monotonic_increasing is False
+
+
+def test_the_best_epoch_is_kept(trained):
+    _, found, _ = trained(epochs=3, checkpoint="best", eval_steps="epoch")
+    assert found["steps"] == 30
+
+
+def test_a_step_takes_a_positive_time(trained):
+    assert 0 < trained()[1]["seconds_per_step"] < 10

@@ -24,12 +24,15 @@ PARTS = [
     "workflow_scripts",
 ]
 COSTLY = (
+    "ablate",
     "compare_models",
     "compare_states",
     "dump_eval",
+    "dump_means",
     "dump_train",
     "export",
     "finetune",
+    "measure_variability",
     "skip_spans",
     "tune_fresh_heads",
     "tune_heads",
@@ -180,6 +183,40 @@ def study(tmp_path_factory) -> Workflow:
     workflow = Workflow(copy_workflow(folder / "workflow"), folder)
     one_thread = [f"{rule}=1" for rule in COSTLY]
     workflow.output = workflow.configured("--cores", "2", "--set-threads", *one_thread)
+    return workflow
+
+
+SISTERS = {
+    "outdir": "results/sisters",
+    "study": {
+        "models": ["roberta", "albert"],
+        "tasks": ["entail", "goodness"],
+        "seeds": [1],
+        "analyses": ["reinit", "variability", "agreement"],
+        "skipping": [],
+        "figure1": {"model": "roberta", "task": "entail"},
+    },
+    "variants": {"*_n*": {"max_steps": 60}, "probe*": {"epochs": 5}, "lora*": {"max_steps": 60}},
+    "reinit": {
+        "models": None,
+        "scheme": "fresh",
+        "progressive": {"sizes": [64, 160], "seeds": [1, 2], "step": 2},
+        "kept_norms": {"sizes": [64], "seeds": [1], "step": 4},
+        "localized": {"block": 2, "stride": 2, "size": 160, "seeds": [1]},
+        "permutation": {"count": 3, "size": 160, "seeds": [1]},
+        "probing": {"sizes": [160], "seeds": [1], "step": 2},
+    },
+    "variability": {"max_examples": 100, "bins": 3, "top": [1, 4], "resamples": 20},
+    "evaluation": {"max_train_examples": 96, "poolings": ["cls"]},
+}
+
+
+@pytest.fixture(scope="session")
+def sisters(study) -> Workflow:
+    """A finished study of the sister papers, on two of the encoders and tasks of `study`."""
+    one_thread = [f"{rule}=1" for rule in COSTLY]
+    workflow = Workflow(study.code, study.folder)
+    workflow.output = workflow.configured("--cores", "2", "--set-threads", *one_thread, **SISTERS)
     return workflow
 
 

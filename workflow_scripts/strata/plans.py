@@ -60,32 +60,48 @@ def blocks(layers: int, length: int, stride: int) -> list[tuple[int, int]]:
     return found
 
 
-def selection_variants(selected: int, layers: int, tops: Sequence[int]) -> list[dict[str, Any]]:
+def selection_variants(
+    selected: int, layers: int, tops: Sequence[int], shares_layers: bool
+) -> list[dict[str, Any]]:
     """The runs that layer selection is judged by, with the variant of each.
+
+    Parameters
+    ----------
+    selected : l*, the depth that variability selects.
+    layers : L.
+    tops : how many layers are trained.
+    shares_layers : whether the layers share their weights, so that none can be trained alone.
 
     Returns
     -------
     dicts of comparison, top (None where it is all layers), variant (None where there is none) and
     reason (why there is none).
     """
-    found = [
-        {"comparison": "whole", "top": None, "variant": "full", "reason": ""},
-        {"comparison": "lora", "top": None, "variant": "lora", "reason": ""},
-    ]
+    found = [_choice("whole", None, Variant()), _choice("lora", None, Variant("lora"))]
     for top in tops:
         for comparison, depth in (("selected", selected), ("last", layers)):
-            fits = top <= depth
-            reason = "" if fits else f"depth {depth} has fewer than {top} layers"
-            variant = f"head{depth}top{top}" if fits else None
-            found.append(
-                {"comparison": comparison, "top": top, "variant": variant, "reason": reason}
-            )
-            if comparison == "selected":
-                lora = f"lora{selected - top + 1}-{selected}" if fits else None
-                found.append(
-                    {"comparison": "lora-selected", "top": top, "variant": lora, "reason": reason}
-                )
+            reason = f"depth {depth} has fewer than {top} layers" if top > depth else ""
+            if shares_layers and top < depth:
+                reason = "layers share their weights: none can be trained alone"
+            variant = None if reason else Variant("head", depth=depth, top=top)
+            found.append(_choice(comparison, top, variant, reason))
+        reason = f"depth {selected} has fewer than {top} layers" if top > selected else ""
+        if shares_layers:
+            reason = "layers share their weights: none can be trained alone"
+        variant = None if reason else Variant("lora", selected - top + 1, selected)
+        found.append(_choice("lora-selected", top, variant, reason))
     return found
+
+
+def _choice(
+    comparison: str, top: int | None, variant: Variant | None, reason: str = ""
+) -> dict[str, Any]:
+    return {
+        "comparison": comparison,
+        "top": top,
+        "variant": str(variant) if variant else None,
+        "reason": reason,
+    }
 
 
 Place = tuple[str, int | None, dict[str, Any]]

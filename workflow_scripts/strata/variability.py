@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from scipy.stats import rankdata
 
 from strata.jobs import Progress, StrataError
 from strata.tasks import Task
@@ -35,7 +36,7 @@ def classes(task: Task, labels: np.ndarray, bins: int) -> Classes:
     Parameters
     ----------
     labels : [examples]; an example has ``task.choices`` rows.
-    bins : of a regression's target, at most; equal quantiles are merged.
+    bins : of a regression's target, at most; equal values share one.
 
     Raises
     ------
@@ -45,10 +46,9 @@ def classes(task: Task, labels: np.ndarray, bins: int) -> Classes:
         gold = (np.arange(task.choices) == labels[:, None]).reshape(-1)
         found = {"wrong": np.flatnonzero(~gold), "right": np.flatnonzero(gold)}
     elif task.type == "regression":
-        inner = np.unique(np.quantile(labels, np.linspace(0, 1, bins + 1)[1:-1]))
-        each = np.searchsorted(inner, labels, side="right")
-        found = {f"bin {i + 1}": np.flatnonzero(each == i) for i in range(len(inner) + 1)}
-        found = {name: rows for name, rows in found.items() if len(rows)}
+        # Equal values have one rank, the mean of theirs, and so one bin.
+        each = (bins * (rankdata(labels) - 0.5) / len(labels)).astype(int)
+        found = {f"bin {i + 1}": np.flatnonzero(each == i) for i in np.unique(each)}
     else:
         found = {name: np.flatnonzero(labels == i) for i, name in enumerate(task.labels)}
     kept = {name: rows for name, rows in found.items() if len(rows) > 1}

@@ -1,0 +1,183 @@
+"""What the methods say side by side: numbers by hand, suggestions, words, correlations."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from strata.agreement import (
+    METHODS,
+    layer_table,
+    mean_similarity,
+    method_correlations,
+    pair_finding,
+    suggested_depths,
+)
+from strata.blocks import Boundary
+from strata.reinit_tables import layer_costs, permutation_correlations
+
+LAYERS = 6
+SETTINGS = {"tolerance": 0.02, "resamples": 200, "confidence": 0.95}
+UNTUNED = [0.5, 0.5, 0.6, 0.7, 0.89, 0.9]
+TUNED = [0.5, 0.6, 0.7, 0.89, 0.89, 0.9]
+SKIPPED = [0.6, 0.7, 0.85, 0.89, 0.89, 0.9]  # without layer 1, 2, ...
+NU = [9.0, 5.0, 4.0, 3.0, 2.0, 1.0, 1.5]  # depths 0..6
+
+
+def cka(end=4, failed=()):
+    late = np.arange(LAYERS) >= end
+    rows = []
+    for seed in (1, 2):
+        values = np.where(late[:, None] == late[None, :], 0.9, 0.2) + 0.02 * seed
+        values = values + 0.001 * np.abs(np.subtract.outer(range(LAYERS), range(LAYERS)))
+        np.fill_diagonal(values, 1)
+        for (y, x), value in np.ndenumerate(values):
+            for estimator, offset in (("debiased", 0.0), ("biased", 0.05)):
+                state = f"full-seed{seed}"
+                rows.append(
+                    (state, state, y + 1, x + 1, "cls", estimator, value + offset, seed in failed)
+                )
+    columns = ["y_state", "x_state", "y_depth", "x_depth", "pooling", "estimator", "cka", "failed"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def truncation(failed=()):
+    rows = []
+    for seed in (1, 2):
+        lower = 0.01 * (seed - 1)
+        for name, values in (("untuned", UNTUNED), ("tuned", TUNED)):
+            rows += [(seed, name, k, v - lower, seed in failed) for k, v in enumerate(values, 1)]
+        rows.append((seed, "full", LAYERS, 0.9 - lower, seed in failed))
+    rows.append((None, "baseline", None, 0.5, False))
+    return pd.DataFrame(rows, columns=["seed", "configuration", "depth", "value", "failed"])
+
+
+def skipping(failed=()):
+    rows = [(s, k, k, v, 0.9, s in failed) for s in (1, 2) for k, v in enumerate(SKIPPED, 1)]
+    rows += [(s, 1, 3, 0.1, 0.9, s in failed) for s in (1, 2)]
+    return pd.DataFrame(rows, columns=["seed", "first", "last", "value", "full", "failed"])
+
+
+def reinit():
+    """Blocks 1-2, 3-4, 5-6 of six layers, and what goes beside them."""
+    rows = [("full", None, "full_n9", 1, 0.8), ("embeddings", None, "reinit1-6_n9", 1, 0.5)]
+    rows += [
+        ("reinit", f, f"reinit{f}-{f + 1}_n9", 1, v) for f, v in ((1, 0.6), (3, 0.75), (5, 0.8))
+    ]
+    rows += [("keep", 1, "keep1-2_n9", 1, 0.1)]
+    return pd.DataFrame(rows, columns=["series", "position", "variant", "seed", "value"])
+
+
+def nu():
+    return pd.DataFrame({"depth": range(LAYERS + 1), "nu": NU})
+
+
+def table(**changes):
+    parts = {"cka": cka(), "truncation": truncation(), "skipping": skipping(), "nu": nu()}
+    parts = parts | {"reinit": layer_costs(reinit())} | changes
+    found = layer_table(
+        parts["cka"], parts["truncation"], parts["skipping"], parts["reinit"], parts["nu"]
+    )
+    return found.assign(model="m", task="t")
+
+
+def test_every_column_by_hand():
+    found = table().set_index("depth")
+    assert list(found.index) == [1, 2, 3, 4, 5, 6]
+    assert found["untuned"].tolist() == pytest.approx([0.4, 0.4, 0.3, 0.2, 0.01, 0.0])
+    assert found["tuned"].tolist() == pytest.approx([0.4, 0.3, 0.2, 0.01, 0.01, 0.0])
+    assert found["skipping"].tolist() == pytest.approx([0.3, 0.2, 0.05, 0.01, 0.01, 0.0])
+    assert found["reinit"].tolist() == pytest.approx([0.2, 0.2, 0.05, 0.05, 0.0, 0.0])
+    assert found["variability"].tolist() == NU[1:]
+    # 1 - debiased CKA with depth 6, the mean of 0.92 + ... and 0.94 + ...
+    assert found["cka"][6] == 0 and found["cka"][5] == pytest.approx(1 - 0.93 - 0.001)
+    assert found["cka"][1] == pytest.approx(1 - 0.23 - 0.005)
+
+
+def test_failed_seeds_are_left_out():
+    only_second = table(
+        cka=cka(failed=(1,)), truncation=truncation(failed=(1,)), skipping=skipping(failed=(1,))
+    )
+    assert only_second["cka"][4] == pytest.approx(1 - 0.94 - 0.001)
+    assert only_second["untuned"].tolist() == pytest.approx([0.4, 0.4, 0.3, 0.2, 0.01, 0.0])
+
+
+def test_overlapping_blocks_give_a_layer_their_mean():
+    rows = [("full", "full", 0.8), ("reinit", "reinit1-2", 0.6), ("reinit", "reinit2-3", 0.7)]
+    sliding = pd.DataFrame(rows, columns=["series", "variant", "value"]).assign(seed=1)
+    costs = layer_costs(sliding).set_index("depth")["cost"]
+    assert costs.tolist() == pytest.approx([0.2, 0.15, 0.1])
+
+
+def test_each_method_suggests_a_depth():
+    found = Boundary(depth=4, strength=0.7, null_high=0.3, p=0.001)
+    depths = suggested_depths(table(), found, 0.02)
+    assert depths == {
+        "cka": 5, "untuned": 5, "tuned": 4, "skipping": 3, "reinit": 4, "variability": 5,
+    }  # fmt: skip
+    weak = Boundary(depth=4, strength=0.2, null_high=0.3, p=0.4)
+    assert suggested_depths(table(), weak, 0.02)["cka"] is None
+    assert suggested_depths(table(), None, 0.5)["skipping"] == 0
+
+
+def test_a_method_that_was_not_run_is_empty():
+    found = table(reinit=None)
+    assert found["reinit"].isna().all()
+    row = pair_finding("m", "t", found, cka(), SETTINGS)
+    assert row["depth_reinit"] is None and "new weights" not in row["finding"]
+
+
+def test_the_finding_in_words():
+    row = pair_finding("m", "t", table(), cka(), SETTINGS)
+    assert row["early_block_end"] == 4 and row["blocks"]
+    assert row["strength"] == pytest.approx(0.7, abs=0.01)
+    words = row["finding"]
+    assert words.startswith("m on t: two blocks, depths 1-4 and 5-6 (0.70, by chance up to ")
+    assert "within 2 points it needs depth 5 UNTUNED and depth 4 TUNED" in words
+    assert "skipping one layer costs more than that up to layer 3" in words
+    assert "new weights for a block costs more than that up to layer 4" in words
+    assert words.endswith("variability is lowest at depth 5.")
+
+
+def test_a_map_without_blocks_is_said_to_have_none():
+    flat = cka()
+    flat.loc[flat["y_depth"] != flat["x_depth"], "cka"] = 0.5
+    words = pair_finding("m", "t", table(), flat, SETTINGS)["finding"]
+    assert "no blocks beyond chance" in words
+
+
+def test_nothing_is_said_of_runs_that_all_failed():
+    everything = (1, 2)
+    found = table(
+        cka=cka(failed=everything),
+        truncation=truncation(failed=everything),
+        skipping=skipping(failed=everything),
+    )
+    row = pair_finding("m", "t", found, cka(failed=everything), SETTINGS)
+    assert row["finding"] == "m on t: every run failed, so there is nothing to say of its layers."
+    assert np.isnan(mean_similarity(cka(failed=everything), LAYERS)).all()
+
+
+def test_correlations_between_methods():
+    two = pd.concat([table(), table().assign(task="u")])
+    found = method_correlations(two, 100, 0.95)
+    assert len(found) == len(METHODS) * (len(METHODS) - 1) / 2
+    row = found.query("method_a == 'untuned' and method_b == 'skipping'").iloc[0]
+    assert row["n"] == 12 and row["tasks"] == 2
+    assert row["spearman"] > 0.9 and row["low"] <= row["spearman"] <= row["high"]
+
+
+def test_correlations_of_permutations_between_tasks():
+    scores = {"a": [0.5, 0.6, 0.7, 0.8], "b": [0.1, 0.2, 0.3, 0.9], "c": [4, 3, 2, 1]}
+    rows = [
+        ("m", task, "permuted", p, seed, value + 0.001 * seed)
+        for task, values in scores.items()
+        for p, value in enumerate(values, 1)
+        for seed in (1, 2)
+    ]
+    rows += [("m", task, "full", None, 1, 9.0) for task in scores]
+    columns = ["model", "task", "series", "position", "seed", "value"]
+    found = permutation_correlations(pd.DataFrame(rows, columns=columns), 50, 0.95)
+    wide = found.set_index(["task_a", "task_b", "kind"])["correlation"]
+    assert wide["a", "b", "spearman"] == pytest.approx(1) and wide["a", "b", "pearson"] < 1
+    assert wide["a", "c", "spearman"] == pytest.approx(-1)
+    assert (found["n"] == 4).all() and len(found) == 6

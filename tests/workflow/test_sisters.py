@@ -1,0 +1,228 @@
+"""Partial reinitialisation, variability and agreement: a finished study of all three, by `all`."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import SISTERS
+from matplotlib import image
+
+from strata.variants import Variant
+
+PAIRS = [(model, task) for model in ("roberta", "albert") for task in ("entail", "goodness")]
+
+
+@pytest.fixture(scope="session")
+def outdir(sisters):
+    return sisters.folder / "results" / "sisters"
+
+
+@pytest.fixture
+def read(outdir):
+    return lambda name: pd.read_csv(outdir / name)
+
+
+def planned(sisters, *arguments, **changes):
+    merged = {**SISTERS, **changes}
+    done = sisters.configured(*arguments, "--dry-run", check=False, **merged)
+    return done.stdout + done.stderr
+
+
+# ---------------------------------------------------------------- partial reinitialisation
+
+
+def test_progressive_has_a_row_a_run(read):
+    for task in ("entail", "goodness"):
+        rows = read(f"reinit/roberta_{task}/progressive.csv")
+        assert len(rows) == 3 * 2 * 2  # 0, 2 and 4 layers preserved, sizes, seeds
+        assert {"metric", "value", "baseline", "n", "n_examples", "trainable_parameters"} <= set(rows)
+        assert set(rows["variant"]) == {
+            f"{kind}_n{size}" for kind in ("reinit1-4", "reinit3-4", "full") for size in (64, 160)
+        }
+        assert (rows["train_examples"] == rows["size"]).all()
+        assert (rows["steps"] == 60).all()
+
+
+def test_parts_that_share_a_run_share_it(outdir, read):
+    full = [
+        read(f"reinit/roberta_entail/{part}.csv").query("variant == 'full_n160' and seed == 1")
+        for part in ("progressive", "localized", "permutation")
+    ]
+    assert len({rows["value"].item() for rows in full}) == 1
+    runs = [path.name for path in (outdir / "runs/roberta_entail").iterdir()]
+    assert sorted(runs) == sorted({*runs}) and all(Variant.parse(name) for name in runs)
+
+
+def test_localized_has_blocks_their_inverse_and_references(read):
+    rows = read("reinit/roberta_entail/localized.csv").set_index("series")
+    assert sorted(rows.loc["reinit", "variant"]) == ["reinit1-2_n160", "reinit3-4_n160"]
+    assert sorted(rows.loc["keep", "variant"]) == ["keep1-2_n160", "keep3-4_n160"]
+    assert rows.loc["embeddings", "variant"] == "reinit1-4_n160"
+
+
+def test_probing_trains_the_head_for_its_own_epochs(read):
+    rows = read("reinit/roberta_entail/probing.csv")
+    assert rows["layers"].tolist() == [2, 4] == rows["position"].tolist()
+    assert (rows["steps"] == 5 * 160 / 16).all()
+    assert (rows["trainable_parameters"] < 1000).all()
+
+
+def test_ablated_runs_keep_no_checkpoint(outdir):
+    for run in outdir.glob("runs/*/*/seed*"):
+        kept = run.parent.name == "full"
+        assert (run / "checkpoint").exists() == kept
+        for name in ("predictions.parquet", "history.csv", "run.json"):
+            assert (run / name).is_file(), run
+
+
+def test_albert_is_left_out_of_reinitialisation(outdir, read):
+    assert not list(outdir.glob("reinit/albert*"))
+    assert read("agreement/albert_entail.csv")["reinit"].isna().all()
+
+
+def test_permutations_are_correlated_between_tasks(read):
+    rows = read("reinit/permutation_correlations.csv")
+    assert rows["kind"].tolist() == ["spearman", "pearson"] and (rows["n"] == 3).all()
+    assert rows[["task_a", "task_b"]].drop_duplicates().to_numpy().tolist() == [["entail", "goodness"]]
+
+
+# ---------------------------------------------------------------- variability
+
+
+def test_variability_is_that_of_every_depth(read):
+    for model, task in PAIRS:
+        nu = read(f"variability/{model}_{task}/nu.csv")
+        assert nu["depth"].tolist() == list(range((4 if model == "roberta" else 5) + 1))
+        assert np.isfinite(nu["nu"]).all() and nu["selected"].sum() == 1
+        assert (nu["n"] == 100).all()
+        assert (nu["classes"] == (2 if task == "entail" else 3)).all()
+
+
+def test_selection_is_compared_with_what_else_one_might_train(read):
+    for task in ("entail", "goodness"):
+        selected = read(f"variability/roberta_{task}/nu.csv").query("selected")["depth"].item()
+        rows = read(f"variability/roberta_{task}.csv").set_index(["comparison", "top"])
+        assert rows.loc[("selected", 1), "variant"] == f"head{selected}top1"
+        assert rows.loc[("last", 4), "variant"] == "head4top4"
+        assert rows.loc[("lora-selected", 1), "variant"] == f"lora{selected}-{selected}"
+        if selected < 4:
+            empty = rows.loc[("selected", 4)]
+            assert np.isnan(empty["value"]) and "fewer than 4 layers" in empty["reason"]
+        there = rows[rows["value"].notna()]
+        assert (there["seconds_per_step"] > 0).all()
+        assert (there["inference_examples_per_second"] > 0).all()
+        whole = rows.loc["whole"].iloc[0]["trainable_parameters"]
+        assert (there["trainable_parameters"] <= whole).all()
+        assert rows.loc[("selected", 1), "trainable_parameters"] < whole
+
+
+def test_albert_has_cells_with_a_reason(read):
+    rows = read("variability/albert_entail.csv")
+    empty = rows[rows["value"].isna()]
+    assert len(empty) >= 4 and empty["reason"].str.len().gt(0).all()
+
+
+def test_mean_activations_are_gone(outdir):
+    assert not list(outdir.glob("activations/*/train-means/*.h5"))
+
+
+# ---------------------------------------------------------------- agreement
+
+
+def test_agreement_puts_every_method_beside_every_depth(read):
+    for model, task in PAIRS:
+        rows = read(f"agreement/{model}_{task}.csv")
+        layers = 4 if model == "roberta" else 5
+        assert rows["depth"].tolist() == list(range(1, layers + 1))
+        truncation = read(f"truncation/{model}_{task}.csv").set_index(["configuration", "depth"])
+        if truncation["failed"].astype(bool).any():
+            continue
+        lost = truncation.loc[("full", layers), "value"] - truncation.loc[("untuned", 1), "value"]
+        assert rows["untuned"][0] == pytest.approx(lost.item() if hasattr(lost, "item") else lost)
+
+
+def test_the_suggested_depth_is_the_summarys(read):
+    # The study's analyses have no truncation: agreement asks for what it needs, no more.
+    findings = read("agreement.csv")
+    assert len(findings) == len(PAIRS)
+    for row in findings.itertuples():
+        assert row.finding.startswith(f"{row.model} on {row.task}: ")
+        if not np.isnan(row.depth_untuned):
+            assert f"p={row.p:.3f}" in row.finding
+
+
+def test_findings_are_printed_at_the_end(sisters, read):
+    printed = sisters.output.stdout + sisters.output.stderr
+    for finding in read("agreement.csv")["finding"]:
+        assert finding in printed
+
+
+def test_correlations_between_methods(read):
+    rows = read("agreement/correlations.csv")
+    assert set(rows["model"]) == {"roberta", "albert"} and len(rows) == 2 * 15
+    known = rows.dropna(subset="spearman")
+    assert known["spearman"].between(-1, 1).all()
+    assert (known["low"] <= known["high"]).all()
+
+
+def test_every_figure_exists(outdir):
+    figures = [f"reinit/{n}" for n in ("progressive", "kept-norms", "localized", "permutation")]
+    figures += [f"{kind}/{m}_{t}" for kind in ("variability", "agreement") for m, t in PAIRS]
+    for name in [*figures, "agreement/correlations"]:
+        assert image.imread(outdir / f"{name}.png")[..., :3].std() > 0.02, name
+        assert (outdir / f"{name}.pdf").stat().st_size > 5000
+
+
+# ---------------------------------------------------------------- planning
+
+
+def test_the_number_of_runs_is_said(sisters):
+    # Of a task: progressive 12; kept-norms 1 more; localized 3 more; permutation 3; probing 2.
+    assert "Partial reinitialisation needs 42 runs." in planned(sisters)
+
+
+def test_finished_sisters_have_nothing_to_do(sisters):
+    assert "Nothing to be done" in planned(sisters)
+
+
+def test_another_scheme_reruns_what_has_new_weights_and_nothing_else(sisters):
+    merged = {**SISTERS, "reinit": SISTERS["reinit"] | {"scheme": "paper"}}
+    made = sisters.planned(**merged)
+    variants = {path.split("/")[4] for rule, path in made if rule == "ablate"}
+    assert variants and all(v.startswith(("reinit", "keep")) for v in variants)
+    assert not any(rule == "finetune" for rule, _ in made)
+
+
+@pytest.mark.parametrize(
+    ("target", "sentence"),
+    [
+        ("roberta_entail/reinit3-5", "'reinit3-5' names layer 5, but the model has 4 layers"),
+        ("roberta_entail/reinit3-1", "names a reversed range of layers: write 1-3"),
+        ("roberta_entail/head2top3", "trains more layers than there are"),
+        ("albert_entail/reinit1-2", "shares one layer's weights among all depths"),
+        ("albert_entail/permute1", "shares one layer's weights among all depths"),
+    ],
+)
+def test_impossible_variants_are_refused_while_planning(sisters, target, sentence):
+    run = f"results/sisters/runs/{target}/seed1/predictions.parquet"
+    assert sentence in planned(sisters, run).replace("\n", " ")
+
+
+def test_albert_cannot_be_listed_for_reinitialisation(sisters):
+    listed = {**SISTERS["reinit"], "models": ["albert"]}
+    assert "reinit.models: 'albert'" in planned(sisters, reinit=listed)
+
+
+def test_a_model_without_known_layers_asks_for_them(sisters):
+    hub = {"models": {"far": {"source": "hub:a/b"}}}
+    study = SISTERS["study"] | {"models": ["far"], "figure1": {"model": "far", "task": "entail"}}
+    assert "models.far has no 'layers'" in planned(sisters, study=study, **hub)
+
+
+def test_runs_that_differ_in_the_variant_share_one_token_file(outdir):
+    for model, task in PAIRS:
+        assert (outdir / f"tokens/{model}_{task}/train.arrow").is_file()
+    assert json.loads(
+        (outdir / "runs/roberta_entail/permute1_n160/seed1/run.json").read_text()
+    )["train_examples"] == 160
