@@ -11,6 +11,7 @@ configfile: Path(workflow.basedir) / "config.yaml"
 
 
 include: "rules/common.smk"
+include: "rules/plans.smk"
 
 
 pathvars:

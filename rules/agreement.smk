@@ -1,22 +1,5 @@
 """What the three studies say together, layer by layer."""
 
-AGREEMENT = "<results>/agreement/{model}_{task}"
-
-
-def localized_table(wildcards):
-    """Partial reinitialisation block by block, of the pairs that have it."""
-    has = (wildcards.model, wildcards.task) in reinit_pairs("localized")
-    return [f"{REINIT}/localized.csv"] if has else []
-
-
-def agreement_targets():
-    return [
-        *pairs(f"{AGREEMENT}.png"),
-        "<results>/agreement.csv",
-        "<results>/agreement/correlations.csv",
-        "<results>/agreement/correlations.png",
-    ]
-
 
 localrules:
     agreement,

@@ -202,7 +202,9 @@ def print_summary():
     import pandas as pd
     from strata.summary import report
 
-    summary, findings = (Path(config["outdir"]) / f"{n}.csv" for n in ("summary", "agreement"))
+    summary, findings = (
+        Path(config["outdir"]) / f"{n}.csv" for n in ("summary", "agreement")
+    )
     if "truncation" in ANALYSES and summary.is_file():
         print(f"\n{report(pd.read_csv(summary))}\n\n(from {summary})")
     if findings.is_file():

@@ -1,84 +1,5 @@
 """Partial reinitialisation (Tamkin et al. 2020): layers with new weights, then fine-tuned."""
 
-from strata.plans import PARTS, count_runs, planned_runs
-
-REINIT = "<results>/reinit/{model}_{task}"
-
-
-def reinit_plan(model, task, part):
-    layers, _ = explained(encoder_facts, config, model)
-    return planned_runs(part, reinit_settings(config, task), layers)
-
-
-def reinit_pairs(part):
-    """The pairs of the study that a part has runs for."""
-    return [
-        (model, task)
-        for model in explained(reinit_models, config)
-        for task in TASKS
-        if reinit_plan(model, task, part)
-    ]
-
-
-def reinit_tables(part):
-    """A part's table of every pair."""
-    return [
-        f"{REINIT}/{part}.csv".format(model=m, task=t) for m, t in reinit_pairs(part)
-    ]
-
-
-def reinit_files(name):
-    """Input function: a file of every run of a part, in the plan's order."""
-
-    def files(wildcards):
-        plan = reinit_plan(wildcards.model, wildcards.task, wildcards.part)
-        return [
-            f"{RUN}/{name}".format(
-                model=wildcards.model,
-                task=wildcards.task,
-                variant=p.variant,
-                seed=p.seed,
-            )
-            for p in plan
-        ]
-
-    return files
-
-
-def reinit_places(wildcards):
-    """What the table calls each run: line, place on it, training examples (or all)."""
-    plan = reinit_plan(wildcards.model, wildcards.task, wildcards.part)
-    return [[p.series, p.position, p.variant.size or "all"] for p in plan]
-
-
-def reinit_targets():
-    """Every table of the study, and the figures whose parts it has."""
-    targets = [table for part in PARTS for table in reinit_tables(part)]
-    drawn = [part for part in PARTS if part != "probing" and reinit_pairs(part)]
-    targets += expand("<results>/reinit/{part}.png", part=drawn)
-    if len(TASKS) > 1 and "permutation" in drawn:
-        targets += ["<results>/reinit/permutation_correlations.csv"]
-    return targets
-
-
-def announce_runs():
-    """How many runs partial reinitialisation needs, where it is asked for."""
-    asked = {
-        *ANALYSES,
-        *(workflow.dag_settings.targets if workflow.dag_settings else []),
-    }
-    if workflow.is_main_process and asked & {"reinit", "agreement"}:
-        plans = [
-            (m, t, reinit_plan(m, t, p)) for p in PARTS for m, t in reinit_pairs(p)
-        ]
-        print(
-            f"Partial reinitialisation needs {count_runs(plans):,} runs.",
-            file=sys.stderr,
-        )
-
-
-announce_runs()
-
 
 localrules:
     reinit,
@@ -86,7 +7,7 @@ localrules:
 
 rule reinit:
     input:
-        reinit_targets(),
+        reinit_targets,
 
 
 rule collect_reinit:

@@ -1,51 +1,5 @@
 """Hidden-state variability and the layers it selects (Xie et al. 2022)."""
 
-from strata.plans import selection_variants
-
-VARIABILITY = "<results>/variability/{model}_{task}"
-SELECTION = config["variability"]
-
-
-def selection_plan(wildcards):
-    """The runs of a pair, once its variability says which depth is selected."""
-    import pandas as pd
-
-    table = checkpoints.measure_variability.get(**wildcards).output.table
-    nu = pd.read_csv(table)
-    selected = int(nu.loc[nu["selected"], "depth"].item())
-    layers, shared = explained(encoder_facts, config, wildcards.model)
-    plan = selection_variants(selected, layers, SELECTION["top"], shared)
-    size = "" if SELECTION["size"] == "all" else f"_n{SELECTION['size']}"
-    return [p | {"variant": p["variant"] and p["variant"] + size} for p in plan]
-
-
-def selection_files(name):
-    """Input function: a file of every run of a pair's comparison, and of each seed."""
-
-    def files(wildcards):
-        return [
-            f"{RUN}/{name}".format(
-                model=wildcards.model,
-                task=wildcards.task,
-                variant=p["variant"],
-                seed=seed,
-            )
-            for p in selection_plan(wildcards)
-            if p["variant"]
-            for seed in SEEDS
-        ]
-
-    return files
-
-
-def means_disk_mb(wildcards, input):
-    """Twice that of train activations for heads: float32."""
-    return 2 * train_disk_mb(wildcards, input, SELECTION["max_examples"])
-
-
-def variability_targets():
-    return pairs(f"{VARIABILITY}.csv") + pairs(f"{VARIABILITY}.png")
-
 
 localrules:
     variability,

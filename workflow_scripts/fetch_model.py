@@ -1,7 +1,12 @@
 """Bring a model into data/models: config, safetensors weights, tokenizer."""
 
+from strata.architectures import check_layer_count, read_config
 from strata.jobs import job
 from strata.sources import fetch_model
 
+name, folder = snakemake.wildcards.model, snakemake.output.folder
 with job(snakemake.log[0]):
-    fetch_model(snakemake.wildcards.model, snakemake.params.description, snakemake.output.folder)
+    fetch_model(name, snakemake.params.description, folder)
+    # Not among params: declaring the layers of a model that is there fetches nothing again.
+    declared = snakemake.config["models"][name].get("layers")
+    check_layer_count(read_config(folder), declared, name)

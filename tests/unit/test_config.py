@@ -10,19 +10,27 @@ import yaml
 from strata.config import (
     METRICS_OF_TYPE,
     SCHEMA,
+    ablation_settings,
     check_config,
+    encoder_facts,
     head_settings,
+    reinit_models,
+    reinit_settings,
     sampling,
     source_description,
     titles,
     training_settings,
 )
 from strata.jobs import StrataError
+from strata.variants import Variant
 
 REPOSITORY = Path(__file__).parents[2]
 PAPER = yaml.safe_load((REPOSITORY / "config.yaml").read_text())
 RTE = PAPER["tasks"]["rte"]
-DEMO = yaml.safe_load((REPOSITORY / "studies" / "demo.yaml").read_text())
+STUDIES = {
+    path.stem: yaml.safe_load(path.read_text()) for path in (REPOSITORY / "studies").glob("*.yaml")
+}
+DEMO = STUDIES["demo"]
 
 
 def merged(base: dict, changes: dict) -> dict:
@@ -62,8 +70,9 @@ def problems(config: dict) -> list[str]:
 # ---------------------------------------------------------------- what passes
 
 
-@pytest.mark.parametrize("config", [PAPER, merged(PAPER, DEMO)], ids=["paper", "demo"])
-def test_studies_pass_and_their_values_stand(config):
+@pytest.mark.parametrize("study", [{}, *STUDIES.values()], ids=["paper", *STUDIES])
+def test_studies_pass_and_their_values_stand(study):
+    config = merged(PAPER, study)
     before = deepcopy(config)
     checked = check_config(config)
     assert config == before
@@ -72,7 +81,7 @@ def test_studies_pass_and_their_values_stand(config):
 
 def test_defaults_are_filled_in_where_sections_are_missing():
     bare = PAPER
-    sections = ("evaluation", "cka", "summary", "gpus")
+    sections = ("evaluation", "cka", "variability", "summary", "gpus")
     for key in (*sections, "study.analyses", "study.skipping", "study.figure1"):
         bare = without(bare, key)
     checked = check_config(bare)
@@ -114,7 +123,14 @@ def test_filled_defaults_are_not_shared():
         ("study.nope", 1, "study: there is no key 'nope'; allowed are models, tasks, seeds,"),
         ("training.steps", 1, "training: there is no key 'steps'; allowed are max_steps,"),
         ("heads.converged.rate", 1, "heads.converged: there is no key 'rate'; allowed are learn"),
-        ("models.roberta.layers", 1, "models.roberta: there is no key 'layers'; allowed are tit"),
+        ("models.roberta.depth", 1, "models.roberta: there is no key 'depth'; allowed are tit"),
+        ("variants.Probe", {}, "variants: 'Probe' is not a name"),
+        ("variants.probe*", {"lr": 1}, "variants.probe*: there is no key 'lr'; allowed are max"),
+        ("reinit.scheme", "new", "reinit.scheme: 'new' is not allowed; allowed is one of paper,"),
+        ("reinit.localized.block", 0, "reinit.localized.block: 0 is not allowed; allowed is at"),
+        ("reinit.progressive.sizes", ["most"], "reinit.progressive.sizes.0: 'most' is not allow"),
+        ("variability.top", [0], "variability.top.0: 0 is not allowed; allowed is at least 1."),
+        ("training.eval_steps", "never", "training.eval_steps: 'never' is not allowed"),
         ("tasks.rte.text", 1, "tasks.rte: there is no key 'text'; allowed are label, title,"),
         ("tasks.rte.splits.dev", "x", "tasks.rte.splits: there is no key 'dev'; allowed are tr"),
         ("tasks.rte.training.lr", 1, "tasks.rte.training: there is no key 'lr'; allowed are max"),
@@ -184,6 +200,10 @@ def test_missing_key_is_named(path, sentence):
         (
             {"study": {"models": ["albert", "electra"]}},
             "study.skipping: 'roberta' is not among study.models (albert, electra).",
+        ),
+        (
+            {"reinit": {"models": ["bert"]}},
+            "reinit.models: 'bert' is not among study.models.",
         ),
         (
             {"study": {"figure1": {"task": "snli"}}},
@@ -291,6 +311,84 @@ def test_recipe_of_a_pair_is_the_studys_then_the_models_then_the_tasks():
     both = albert | {"learning_rate": 3e-5, "max_steps": 100}
     assert training_settings(config, "albert", "rte") == both
     assert config["training"] == study
+
+
+def test_a_variants_recipe_overrides_all_others_where_its_pattern_fits():
+    config = merged(
+        PAPER,
+        {
+            "tasks": {"rte": {"training": {"max_steps": 7}}},
+            "variants": {"*_n*": {"max_steps": 5}, "probe*": {"epochs": 3}},
+        },
+    )
+    steps = {
+        variant: (settings["max_steps"], settings["epochs"])
+        for variant in ("full", "full_n500", "probe3", "probe3_n500", "lora")
+        for settings in [training_settings(config, "albert", "rte", variant)]
+    }
+    assert steps == {
+        "full": (7, None), "full_n500": (5, None), "probe3": (7, 3), "probe3_n500": (5, 3),
+        "lora": (7, None),
+    }  # fmt: skip
+    assert training_settings(config, "albert", "rte", "lora1-2")["learning_rate"] == 1e-4
+
+
+def test_what_else_decides_a_run_is_its_kinds_own():
+    assert ablation_settings(PAPER, Variant.parse("full_n500")) == {}
+    assert ablation_settings(PAPER, Variant.parse("keep1-2")) == {"scheme": "paper"}
+    assert ablation_settings(PAPER, Variant.parse("lora"))["rank"] == 8
+
+
+def test_a_task_has_the_sizes_it_is_large_enough_for():
+    config = check_config(merged(PAPER, STUDIES["tamkin"]))
+    assert reinit_settings(config, "cola")["progressive"]["sizes"] == [500, 5000, "all"]
+    assert reinit_settings(config, "qnli")["progressive"]["sizes"] == [500, 5000, 50000, "all"]
+    assert reinit_settings(config, "cola")["localized"] == config["reinit"]["localized"]
+
+
+# ---------------------------------------------------------------- what is known of an encoder
+
+
+def local(tmp_path, monkeypatch):
+    """The paper's config with a local model, seen from a folder without downloads."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "m").mkdir()
+    written = {"model_type": "bert", "num_hidden_layers": 5}
+    (tmp_path / "m" / "config.json").write_text(json.dumps(written))
+    return check_config(merged(PAPER, {"models": {"mine": {"source": "path:m"}}}))
+
+
+def test_layers_are_those_of_the_entry_or_of_the_local_folder(tmp_path, monkeypatch):
+    config = local(tmp_path, monkeypatch)
+    assert encoder_facts(config, "mine") == (5, False)
+    assert encoder_facts(config, "albert") == (24, True)
+
+
+def test_layers_that_disagree_are_refused(tmp_path, monkeypatch):
+    config = local(tmp_path, monkeypatch)
+    config["models"]["mine"]["layers"] = 6
+    with pytest.raises(
+        StrataError, match="models.mine.layers is 6, but the model's config.json has 5"
+    ):
+        encoder_facts(config, "mine")
+
+
+def test_unknown_layers_are_asked_for(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    config = check_config(without(PAPER, "models.roberta.layers"))
+    with pytest.raises(StrataError, match="models.roberta has no 'layers': give the number"):
+        encoder_facts(config, "roberta")
+
+
+def test_shared_layers_are_left_out_of_reinitialisation_or_refused(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    config = check_config(PAPER)
+    assert reinit_models(config) == ["roberta", "electra"]
+    config["reinit"]["models"] = ["albert"]
+    with pytest.raises(
+        StrataError, match="'albert': 'reinit1-24' has no meaning.*shares one layer"
+    ):
+        reinit_models(config)
 
 
 def test_recipe_of_heads_is_the_studys_then_the_tasks():

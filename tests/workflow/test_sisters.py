@@ -36,7 +36,9 @@ def test_progressive_has_a_row_a_run(read):
     for task in ("entail", "goodness"):
         rows = read(f"reinit/roberta_{task}/progressive.csv")
         assert len(rows) == 3 * 2 * 2  # 0, 2 and 4 layers preserved, sizes, seeds
-        assert {"metric", "value", "baseline", "n", "n_examples", "trainable_parameters"} <= set(rows)
+        assert {"metric", "value", "baseline", "n", "n_examples", "trainable_parameters"} <= set(
+            rows
+        )
         assert set(rows["variant"]) == {
             f"{kind}_n{size}" for kind in ("reinit1-4", "reinit3-4", "full") for size in (64, 160)
         }
@@ -84,7 +86,9 @@ def test_albert_is_left_out_of_reinitialisation(outdir, read):
 def test_permutations_are_correlated_between_tasks(read):
     rows = read("reinit/permutation_correlations.csv")
     assert rows["kind"].tolist() == ["spearman", "pearson"] and (rows["n"] == 3).all()
-    assert rows[["task_a", "task_b"]].drop_duplicates().to_numpy().tolist() == [["entail", "goodness"]]
+    assert rows[["task_a", "task_b"]].drop_duplicates().to_numpy().tolist() == [
+        ["entail", "goodness"]
+    ]
 
 
 # ---------------------------------------------------------------- variability
@@ -223,6 +227,9 @@ def test_a_model_without_known_layers_asks_for_them(sisters):
 def test_runs_that_differ_in_the_variant_share_one_token_file(outdir):
     for model, task in PAIRS:
         assert (outdir / f"tokens/{model}_{task}/train.arrow").is_file()
-    assert json.loads(
-        (outdir / "runs/roberta_entail/permute1_n160/seed1/run.json").read_text()
-    )["train_examples"] == 160
+    assert (
+        json.loads((outdir / "runs/roberta_entail/permute1_n160/seed1/run.json").read_text())[
+            "train_examples"
+        ]
+        == 160
+    )

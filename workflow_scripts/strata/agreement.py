@@ -161,12 +161,12 @@ def sentence(
             if found.blocks
             else f"no blocks beyond chance ({chance})"
         )
-    points = 100 * settings["tolerance"]
+    points = f"{100 * settings['tolerance']:g} point{'' if settings['tolerance'] == 0.01 else 's'}"
     said = [
         f"{_depth(depths['untuned'], layers)} UNTUNED",
         f"{_depth(depths['tuned'], layers)} TUNED",
     ]
-    words = f"{model} on {task}: {blocks}; within {points:g} points it needs {' and '.join(said)}"
+    words = f"{model} on {task}: {blocks}; within {points} it needs {' and '.join(said)}"
     for method, name in (("skipping", "skipping one layer"), ("reinit", "new weights for a block")):
         if depths[method] is not None:
             words += f"; {name} costs more than that up to layer {depths[method]}"

@@ -61,3 +61,12 @@ def shares_layers(model_type: str) -> bool:
 def layer_count(config: dict[str, Any]) -> int:
     """L of an encoder, from its config.json."""
     return int(config.get("num_hidden_layers", config.get("n_layers")))
+
+
+def check_layer_count(config: dict[str, Any], declared: int | None, name: str) -> None:
+    """Refuse a model whose entry declares other layers than its config.json has."""
+    if declared not in (None, layer_count(config)):
+        raise StrataError(
+            f"models.{name}.layers is {declared}, but the model's config.json has "
+            f"{layer_count(config)}; correct the entry."
+        )

@@ -11,7 +11,13 @@ import yaml
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
-from strata.architectures import check_supported, layer_count, read_config, shares_layers
+from strata.architectures import (
+    check_layer_count,
+    check_supported,
+    layer_count,
+    read_config,
+    shares_layers,
+)
 from strata.jobs import StrataError
 from strata.variants import Variant
 
@@ -104,13 +110,8 @@ def encoder_facts(config: Mapping[str, Any], model: str) -> tuple[int, bool]:
     for folder in folders:
         if (folder / "config.json").is_file():
             found = read_config(folder)
-            layers = layer_count(found)
-            if entry.get("layers", layers) != layers:
-                raise StrataError(
-                    f"models.{model}.layers is {entry['layers']}, but {folder}/config.json has "
-                    f"{layers}."
-                )
-            return layers, shares_layers(found["model_type"])
+            check_layer_count(found, entry.get("layers"), model)
+            return layer_count(found), shares_layers(found["model_type"])
     if "layers" not in entry:
         raise StrataError(
             f"models.{model} has no 'layers': give the number of its layers, so that the runs it "

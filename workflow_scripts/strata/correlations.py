@@ -64,7 +64,7 @@ def _within(parts: list[tuple[np.ndarray, np.ndarray]], ranks: bool) -> float:
     norms = [np.sqrt((side**2).sum()) for side in sides]
     if min(norms, default=0) == 0:
         return float("nan")
-    return float(sides[0] @ sides[1] / (norms[0] * norms[1]))
+    return float(np.clip(sides[0] @ sides[1] / (norms[0] * norms[1]), -1, 1))
 
 
 def _scaled(values: np.ndarray, ranks: bool) -> np.ndarray:

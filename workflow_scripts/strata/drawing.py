@@ -1,11 +1,13 @@
 """How every figure of a study looks: sizes, colours, theme, axes, and how it is written."""
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 from pathlib import Path
 
 import matplotlib
 import numpy as np
 import pandas as pd
+from matplotlib import pyplot
 from plotnine import (
     element_blank,
     element_line,
@@ -16,6 +18,7 @@ from plotnine import (
     theme,
     theme_bw,
 )
+from plotnine.composition import Compose
 
 COLUMN_WIDTH = 3.3
 TEXT_WIDTH = 7.0
@@ -26,7 +29,7 @@ TEXT_PANELS = 6
 MAX_ROWS = 6
 
 DPI = 300
-TIGHT = {"dpi": DPI, "bbox_inches": "tight", "pad_inches": 0.02, "verbose": False}
+TIGHT = {"dpi": DPI, "bbox_inches": "tight", "pad_inches": 0.02}
 FONT = "DejaVu Sans"  # comes with matplotlib, so every machine draws the same figure
 FONT_SIZE = 7
 
@@ -39,13 +42,18 @@ GREEN, BLUE, ORANGE, PURPLE, RED = "#009E73", "#0072B2", "#E69F00", "#CC79A7", "
 Labels = Mapping[str, str]
 
 
-def save(plot: ggplot, png_path: str | Path, pdf_path: str | Path) -> None:
+def save(plot: ggplot | Compose, png_path: str | Path, pdf_path: str | Path) -> None:
     """Write `plot` to `png_path`, at 300 dpi, and to `pdf_path`, with its fonts embedded."""
     # Type 42 keeps text as text, hinting would draw some words bolder than others, and without
     # dates the same plot gives the same bytes.
     with matplotlib.rc_context({"pdf.fonttype": 42, "text.hinting": "none"}):
-        plot.save(png_path, format="png", **TIGHT)
-        plot.save(pdf_path, format="pdf", metadata={"CreationDate": None}, **TIGHT)
+        if isinstance(plot, Compose):  # whose own save takes no margins
+            write = plot.draw().savefig
+        else:
+            write = partial(plot.save, verbose=False)
+        write(png_path, format="png", **TIGHT)
+        write(pdf_path, format="pdf", metadata={"CreationDate": None}, **TIGHT)
+    pyplot.close("all")
 
 
 def layout(panels: int, columns: int, aspect: float) -> list:
@@ -78,6 +86,7 @@ def layout(panels: int, columns: int, aspect: float) -> list:
             strip_text=element_text(size=small, margin={"t": 1, "b": 1.5, "units": "pt"}),
             legend_position="bottom",
             legend_box_spacing=0.04 / width,
+            legend_spacing=2,
             legend_ticks=element_blank(),
             legend_text=element_text(size=small),
             legend_title=element_text(size=small + 0.5),

@@ -13,6 +13,7 @@ from matplotlib.colors import to_hex
 from plotnine import (
     aes,
     element_blank,
+    element_text,
     geom_errorbar,
     geom_hline,
     geom_jitter,
@@ -45,6 +46,7 @@ from strata.drawing import (
     side_by_side,
     whole_breaks,
 )
+from strata.variants import Variant
 
 LINES = {
     "reinitialised": ("New layers, trained", "solid"),
@@ -111,11 +113,8 @@ def block_scores(
     """
     table = _panelled(tables, labels, models, tasks)
     placed = table[table["position"].notna()].copy()
-    placed["block"] = placed["variant"].str.extract(r"(\d+-\d+)", expand=False)
-    order = placed.sort_values("position")["block"].unique()
-    placed["block"] = pd.Categorical(
-        placed["block"].str.replace("-", "–"), [b.replace("-", "–") for b in order]
-    )
+    spans = placed["variant"].map(Variant.parse).map(lambda v: (v.first, v.last))
+    placed["block"] = pd.Categorical(spans.map(_span_name), map(_span_name, sorted(set(spans))))
     band = _band(placed, ["panel", "series", "block"])
     lines = _band(table[table["position"].isna()], ["panel", "series"])
     names = [name for name in BLOCKS if (table["series"] == name).any()]
@@ -136,7 +135,8 @@ def block_scores(
         + labs(x="Block of layers", y=metric_title(table, labels))
         + layout(_count(table), columns, aspect=0.8)
         + guides(color=guide_legend(nrow=2, byrow=True))
-        + theme(legend_title=element_blank())
+        # More than a few blocks would not stand side by side.
+        + theme(legend_title=element_blank(), axis_text_x=element_text(angle=45, ha="right"))
     )
 
 
@@ -214,6 +214,11 @@ def _count(table: pd.DataFrame) -> int:
     return table["panel"].nunique()
 
 
+def _span_name(span: tuple[int, int]) -> str:
+    first, last = span
+    return str(first) if first == last else f"{first}–{last}"
+
+
 def _size_order(size: str) -> float:
     return float("inf") if size == "all" else float(size)
 
@@ -223,7 +228,7 @@ def _size_name(size: str) -> str:
 
 
 def _stacked_legends() -> theme:
-    return theme(legend_box="vertical", legend_box_margin=0)
+    return theme(legend_box="vertical", legend_spacing=0)
 
 
 FIGURES: Mapping[str, object] = {

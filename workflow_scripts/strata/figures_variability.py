@@ -27,6 +27,7 @@ from strata.drawing import (
     ORANGE,
     PURPLE,
     RED,
+    TEXT_WIDTH,
     Labels,
     layout,
     metric_title,
@@ -37,7 +38,7 @@ from strata.drawing import (
 # comparison -> (legend entry, colour, point)
 COMPARISONS = {
     "selected": ("Layers up to l*", BLUE, "o"),
-    "last": ("Last layers", ORANGE, "s"),
+    "last": ("Last layers", ORANGE, "x"),
     "lora-selected": ("LoRA, layers up to l*", GREEN, "^"),
     "lora": ("LoRA, all layers", PURPLE, "v"),
     "whole": ("Whole model", "black", "D"),
@@ -53,7 +54,8 @@ def variability_and_selection(nu: pd.DataFrame, table: pd.DataFrame, labels: Lab
     table : comparison, top, seed, metric, value, baseline, trainable_parameters, of the same.
     """
     title = f"{shown_name(nu, 'task', labels)}, {shown_name(nu, 'model', labels)}"
-    return _curve(nu, title) | _scores(table, labels)
+    both = _curve(nu, title) | _scores(table, labels)
+    return both & theme(figure_size=(TEXT_WIDTH, 2.9))
 
 
 def _curve(nu: pd.DataFrame, title: str) -> ggplot:
@@ -64,7 +66,7 @@ def _curve(nu: pd.DataFrame, title: str) -> ggplot:
         + geom_line(color=BLUE, size=0.6)
         + geom_point(layers[layers["selected"]], shape="D", size=1.6, color="black")
         + scale_x_continuous(breaks=whole_breaks, expand=(0.04, 0))
-        + labs(x="Depth (diamond: l*)", y="Variability ν, lower is more specialised")
+        + labs(x="Depth (diamond: l*)", y="Variability ν")
         + ggtitle(title)
         + _half()
     )
@@ -75,7 +77,6 @@ def _scores(table: pd.DataFrame, labels: Labels) -> ggplot:
     keys = ["comparison", "top", "trainable_parameters"]
     groups = runs.groupby(keys, dropna=False, sort=False)["value"]
     means = groups.mean().reset_index()
-    means["name"] = means["top"].map(lambda top: "" if pd.isna(top) else f"{top:.0f}")
     names = [name for name in COMPARISONS if (runs["comparison"] == name).any()]
     entries, colours, shapes = zip(*(COMPARISONS[name] for name in names), strict=True)
     return (
@@ -90,7 +91,7 @@ def _scores(table: pd.DataFrame, labels: Labels) -> ggplot:
         + labs(x="Parameters trained (log scale)", y=metric_title(runs, labels))
         + ggtitle(" ")
         + _half()
-        + guides(color=guide_legend(nrow=3, byrow=True), shape=guide_legend(nrow=3, byrow=True))
+        + guides(color=guide_legend(nrow=2, byrow=True), shape=guide_legend(nrow=2, byrow=True))
         + theme(legend_title=element_blank())
     )
 

@@ -103,15 +103,17 @@ def variability_table(
 
     Returns
     -------
-    columns depth, nu, nu_low, nu_high, selected, share_selected (of the resamples, how many select
-    this depth), n (rows), classes, note.
+    columns depth, nu, nu_low, nu_high (the spread of bootstrap samples about nu), selected,
+    share_selected (of the resamples, how many select this depth), n (rows), classes, note.
     """
     rows, records, draws = list(found.rows.values()), [], []
     progress = Progress(len(depths), "depths")
     for slot, depth in enumerate(depths):
-        drawn = resampled(vectors[slot], rows, resamples)
-        low, high = np.quantile(drawn, [(1 - confidence) / 2, (1 + confidence) / 2])
-        nu = variability(vectors[slot], rows)
+        drawn, nu = resampled(vectors[slot], rows, resamples), variability(vectors[slot], rows)
+        # Resampling adds the noise of the class means a second time, which sets them farther apart
+        # and nu lower: only the spread of the resamples is meaningful, not their level.
+        spread = np.quantile(drawn, [(1 - confidence) / 2, (1 + confidence) / 2]) - drawn.mean()
+        low, high = nu + spread
         records.append({"depth": depth, "nu": nu, "nu_low": low, "nu_high": high})
         draws.append(drawn if depth > 0 else np.full(resamples, np.inf))
         progress.advance()

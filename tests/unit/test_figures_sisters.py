@@ -1,0 +1,180 @@
+"""Figures of the sister studies: drawn without a warning, nothing missing, nothing cut off."""
+
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib import pyplot
+from matplotlib.text import Text
+
+from strata import drawing
+from strata.agreement import METHODS, suggested_depths
+from strata.blocks import Boundary
+from strata.figures_agreement import correlation_map, methods_by_depth
+from strata.figures_reinit import FIGURES
+from strata.figures_variability import variability_and_selection
+from strata.plans import planned_runs, selection_variants
+
+LABELS = {"m": "Model", "t": "Task", "accuracy": "Accuracy"}
+SEEDS = [1, 2, 3]
+SETTINGS = {
+    "progressive": {"sizes": [500, 5000, "all"], "seeds": SEEDS, "step": 1},
+    "kept_norms": {"sizes": [500], "seeds": SEEDS, "step": 2},
+    "localized": {"block": 3, "stride": 3, "inverse": True, "size": 500, "seeds": SEEDS},
+    "permutation": {"count": 10, "size": 500, "seeds": [1]},
+    "probing": {"sizes": [500, 5000], "seeds": SEEDS, "step": 1},
+}
+
+
+def runs(part, tasks=("t",), models=("m",), layers=12):
+    rng = np.random.default_rng(0)
+    rows = [
+        {
+            "model": model,
+            "task": task,
+            "series": p.series,
+            "position": p.position,
+            "size": p.variant.size or "all",
+            "variant": str(p.variant),
+            "seed": p.seed,
+            "metric": "accuracy",
+            "value": 0.5 + 0.03 * (p.position or 0) + 0.01 * rng.standard_normal(),
+            "baseline": 0.5,
+        }
+        for model in models
+        for task in tasks
+        for p in planned_runs(part, SETTINGS, layers)
+    ]
+    return pd.DataFrame(rows)
+
+
+@pytest.fixture
+def drawn(tmp_path):
+    """Save a plot, warnings being errors; the texts on it and its size in inches."""
+
+    def draw(plot):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            warnings.filterwarnings("ignore", category=DeprecationWarning)
+            drawing.save(plot, tmp_path / "x.png", tmp_path / "x.pdf")
+        figure = plot.draw()
+        figure.canvas.draw()
+        texts = [t.get_text() for t in figure.findobj(Text) if t.get_visible() and t.get_text()]
+        image = pyplot.imread(tmp_path / "x.png")
+        pyplot.close(figure)
+        return texts, image.shape[1] / drawing.DPI
+
+    return draw
+
+
+@pytest.mark.parametrize(
+    ("kind", "legend"),
+    [
+        ("progressive", ["New layers, trained", "Frozen, head trained", "500", "5,000", "all"]),
+        ("kept-norms", ["New layers, trained", "Layer norms kept", "500"]),
+        ("localized", ["The block is new", "All but the block is new", "No layer is new"]),
+        ("permutation", ["Permuted layers", "Layers in order"]),
+    ],
+)
+@pytest.mark.parametrize(("models", "tasks"), [(["m"], ["t"]), (["m", "n"], ["t", "u", "v"])])
+def test_reinit_figures(drawn, kind, legend, models, tasks):
+    table = runs(kind, tasks, models)
+    if kind == "progressive":
+        table = pd.concat([table, runs("probing", tasks, models)])
+    texts, width = drawn(FIGURES[kind](table, LABELS, models, tasks))
+    assert set(legend) <= set(texts)
+    assert texts.count("Task\nModel") == 1 and "Accuracy" in texts
+    assert len([t for t in texts if "\n" in t]) == len(models) * len(tasks)
+    assert width <= drawing.TEXT_WIDTH + 0.1
+
+
+def test_blocks_are_named_by_their_layers_in_order(drawn):
+    texts, _ = drawn(FIGURES["localized"](runs("localized"), LABELS, ["m"], ["t"]))
+    assert [t for t in texts if "–" in t] == ["1–3", "4–6", "7–9", "10–12"]
+
+
+def selection():
+    rows = [
+        {
+            **p,
+            "seed": seed,
+            "metric": "accuracy",
+            "model": "m",
+            "task": "t",
+            "value": 0.8 + 0.01 * seed if p["variant"] else None,
+            "baseline": 0.5,
+            "trainable_parameters": 1e5 * (p["top"] or 9) + 3e4 * len(p["comparison"]),
+        }
+        for p in selection_variants(2, 6, [1, 3], False)
+        for seed in (1, 2)
+    ]
+    return pd.DataFrame(rows)
+
+
+def nu_table():
+    nu = [3.0, 2.0, 1.0, 1.5, 1.7, 1.8, 2.0]
+    return pd.DataFrame(
+        {"model": "m", "task": "t", "depth": range(7), "nu": nu, "nu_low": nu, "nu_high": nu}
+    ).assign(selected=lambda table: table["depth"] == 2)
+
+
+def test_variability_figure(drawn):
+    texts, width = drawn(variability_and_selection(nu_table(), selection(), LABELS))
+    assert {"Task, Model", "Layers up to l*", "Last layers", "Whole model"} <= set(texts)
+    assert "Accuracy" in texts and width <= drawing.TEXT_WIDTH + 0.1
+
+
+def methods(layers=12, **changes):
+    depth = np.arange(1, layers + 1)
+    table = pd.DataFrame({"model": "m", "task": "t", "depth": depth})
+    for i, method in enumerate(METHODS):
+        table[method] = (layers - depth) / (layers + i)
+    return table.assign(**changes)
+
+
+@pytest.mark.parametrize("blocks", [True, False])
+def test_agreement_figure(drawn, blocks):
+    table = methods()
+    found = Boundary(7, 0.5, 0.1 if blocks else 0.9, 0.01)
+    depths = suggested_depths(table, found, 0.01)
+    finding = pd.DataFrame([{f"depth_{k}": v for k, v in depths.items()}])
+    finding = finding.assign(blocks=blocks, early_block_end=7)
+    texts, _ = drawn(methods_by_depth(table, finding, LABELS))
+    assert {"Lost when skipped", "Variability ν (pretrained)", "Task, Model"} <= set(texts)
+
+
+def test_a_method_without_numbers_has_no_panel(drawn):
+    finding = pd.DataFrame([{f"depth_{m}": np.nan for m in METHODS}])
+    finding = finding.assign(blocks=False, early_block_end=np.nan)
+    texts, _ = drawn(methods_by_depth(methods(reinit=np.nan), finding, LABELS))
+    assert "Lost when its block is new" not in texts and "Lost when skipped" in texts
+
+
+def correlations(models=("m",), without=None):
+    rows = [
+        {
+            "model": model,
+            "method_a": a,
+            "method_b": b,
+            "spearman": np.nan if without in (a, b) else 0.9 - 0.3 * i,
+            "low": -0.2,
+            "high": 1.0,
+        }
+        for model in models
+        for i, (a, b) in enumerate(
+            [(a, b) for k, a in enumerate(METHODS) for b in METHODS[k + 1 :]][:15]
+        )
+    ]
+    return pd.DataFrame(rows).assign(spearman=lambda t: t["spearman"].clip(-1, 1))
+
+
+@pytest.mark.parametrize("models", [("m",), ("m", "n")])
+def test_correlation_map(drawn, models):
+    texts, _ = drawn(correlation_map(correlations(models), LABELS))
+    assert "0.90\n[-0.20, 1.00]" in texts and {"CKA", "ν", "Model"} <= set(texts)
+
+
+def test_a_method_that_correlates_with_nothing_is_left_out(drawn):
+    texts, _ = drawn(correlation_map(correlations(without="reinit"), LABELS))
+    assert "New weights" not in texts
