@@ -8,5 +8,4 @@ name, folder = snakemake.wildcards.model, snakemake.output.folder
 with job(snakemake.log[0]):
     fetch_model(name, snakemake.params.description, folder)
     # Not among params: declaring the layers of a model that is there fetches nothing again.
-    declared = snakemake.config["models"][name].get("layers")
-    check_layer_count(read_config(folder), declared, name)
+    check_layer_count(read_config(folder), snakemake.config["models"][name], name)

@@ -364,13 +364,15 @@ def test_layers_are_those_of_the_entry_or_of_the_local_folder(tmp_path, monkeypa
     assert encoder_facts(config, "albert") == (24, True)
 
 
-def test_layers_that_disagree_are_refused(tmp_path, monkeypatch):
+def test_a_download_with_other_layers_than_declared_is_refused(tmp_path, monkeypatch):
     config = local(tmp_path, monkeypatch)
     config["models"]["mine"]["layers"] = 6
-    with pytest.raises(
-        StrataError, match="models.mine.layers is 6, but the model's config.json has 5"
-    ):
-        encoder_facts(config, "mine")
+    assert encoder_facts(config, "mine") == (5, False)  # local: its config.json counts
+    folder = tmp_path / "data/models/roberta"
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text((tmp_path / "m/config.json").read_text())
+    with pytest.raises(StrataError, match="models.roberta.layers is 12, but .* has 5"):
+        encoder_facts(config, "roberta")
 
 
 def test_unknown_layers_are_asked_for(tmp_path, monkeypatch):

@@ -69,9 +69,3 @@ def test_a_model_too_short_for_max_length_is_refused(workflow):
     text = refused(workflow, target, training={"max_length": 65})
     assert "max_length is 65, but the model (bert) has 64 positions" in text
     assert not (workflow.folder / "results/bad/runs/bert_entail/full/seed1/checkpoint").exists()
-
-
-def test_a_model_with_other_layers_than_declared_is_refused(workflow):
-    text = refused(workflow, "data/models/bert", models={"bert": {"layers": 9}})
-    assert "models.bert.layers is 9, but the model's config.json has 4" in text
-    assert "Traceback" not in text

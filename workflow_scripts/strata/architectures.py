@@ -63,10 +63,14 @@ def layer_count(config: dict[str, Any]) -> int:
     return int(config.get("num_hidden_layers", config.get("n_layers")))
 
 
-def check_layer_count(config: dict[str, Any], declared: int | None, name: str) -> None:
-    """Refuse a model whose entry declares other layers than its config.json has."""
-    if declared not in (None, layer_count(config)):
+def check_layer_count(config: dict[str, Any], entry: dict[str, Any], name: str) -> None:
+    """Refuse a downloaded model that has other layers than its registry entry declares.
+
+    A local model's config.json was there to be read when its runs were planned: it alone counts.
+    """
+    declared, found = entry.get("layers"), layer_count(config)
+    if declared not in (None, found) and not entry["source"].startswith("path:"):
         raise StrataError(
-            f"models.{name}.layers is {declared}, but the model's config.json has "
-            f"{layer_count(config)}; correct the entry."
+            f"models.{name}.layers is {declared}, but the model's config.json has {found}; "
+            "correct the entry."
         )

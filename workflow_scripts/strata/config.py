@@ -110,7 +110,7 @@ def encoder_facts(config: Mapping[str, Any], model: str) -> tuple[int, bool]:
     for folder in folders:
         if (folder / "config.json").is_file():
             found = read_config(folder)
-            check_layer_count(found, entry.get("layers"), model)
+            check_layer_count(found, entry, model)
             return layer_count(found), shares_layers(found["model_type"])
     if "layers" not in entry:
         raise StrataError(
