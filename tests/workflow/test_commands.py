@@ -63,6 +63,16 @@ def test_the_demo_has_no_figure_without_inputs(clone):
     assert counts["finetune"] == "4" and "figure6" in counts and "figure7" not in counts
 
 
+def test_a_dry_run_of_tamkins_study_says_how_many_runs_it_needs(clone):
+    done = snakemake("--configfile", "studies/tamkin.yaml", "-n", "--quiet", "rules", cwd=clone)
+    said = done.stdout + done.stderr
+    assert "Partial reinitialisation needs 1,584 runs." in said and "1,584 runs" in README
+    counts = dict(re.findall(r"^(\w+)\s+(\d+)$", said, re.MULTILINE))
+    assert int(counts["ablate"]) + int(counts["finetune"]) == 1584
+    # Runs that differ in their variant alone share one token file.
+    assert counts["tokenize_task"] == "3"
+
+
 def test_an_unregistered_name_is_refused(clone):
     done = snakemake("results/cka/bort_rte.png", "--dry-run", cwd=clone)
     said = done.stdout + done.stderr

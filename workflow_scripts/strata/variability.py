@@ -18,6 +18,8 @@ from scipy.stats import rankdata
 from strata.jobs import Progress, StrataError
 from strata.tasks import Task
 
+BLOCK = 1024  # rows projected at a time
+
 
 @dataclass(frozen=True)
 class Classes:
@@ -154,16 +156,26 @@ def _values(
         axis=1,
     )
     measures = [_measure(own) for own in means]
-    within = np.empty(means.shape[:2])
+    # All samples' directions side by side: one product with a class's rows serves them all.
+    directions = np.concatenate(measures, axis=1)
+    first = np.cumsum([0] + [measure.shape[1] for measure in measures[:-1]])
+    within = np.zeros(means.shape[:2])
     for y, (own, drawn) in enumerate(zip(rows, counts, strict=True)):
         part = _read(vectors, own)
         # Means dwarf variance: what is squared below is near 0 in every direction.
         centre = part.mean(0)
         part -= centre
-        for b, measure in enumerate(measures):
-            along = (part @ measure - (means[b, y] - centre) @ measure) ** 2
-            within[b, y] = drawn[b] @ along.sum(1) / len(own)
-    undefined = [measure.shape[1] == 0 for measure in measures]
+        shifts = [
+            (mean - centre) @ measure for mean, measure in zip(means[:, y], measures, strict=True)
+        ]
+        shift = np.concatenate(shifts)
+        for begin in range(0, len(part), BLOCK):
+            block = slice(begin, begin + BLOCK)
+            along = (part[block] @ directions - shift) ** 2
+            squares = np.add.reduceat(along, first, axis=1)
+            within[:, y] += np.einsum("rb,br->b", squares, drawn[:, block])
+        within[:, y] /= len(own)
+    undefined = [not measure.any() for measure in measures]
     # (1/|Y|) over the classes, times |Y| of the pseudo-inverse, over |Y|
     return np.where(undefined, np.nan, within.mean(1))
 
@@ -173,10 +185,13 @@ def _read(vectors: np.ndarray, rows: np.ndarray) -> np.ndarray:
 
 
 def _measure(means: np.ndarray) -> np.ndarray:
-    """[features, rank]: the directions between class means, each in units of its spread."""
+    """[features, rank]: the directions between class means, each in units of its spread.
+
+    One direction of zeros where the means do not differ.
+    """
     centred = means - means.mean(0)
     _, singular, directions = np.linalg.svd(centred, full_matrices=False)
     # Rank is at most |Y| - 1; what is left beyond it is rounding.
     scale = np.linalg.norm(means)
     real = singular > scale * max(means.shape) * np.finfo(np.float64).eps
-    return directions[real].T / singular[real]
+    return directions[real].T / singular[real] if real.any() else np.zeros((means.shape[1], 1))
