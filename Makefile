@@ -1,6 +1,6 @@
 # make demo: the study of studies/demo.yaml, end to end.  make demo-all: the sister studies too.
-# make test: every test.  All need Python 3.11 or later and nothing else; what they use is installed into .venv once, and
-# again when envs/requirements.txt changes.
+# make test: every test.  All need Python 3.11 or later and nothing else; what they use is installed
+# into .venv once, and again when envs/requirements.txt changes.
 
 PYTHON ?= python3
 BIN := .venv/bin
