@@ -207,5 +207,6 @@ def print_summary():
     )
     if "truncation" in ANALYSES and summary.is_file():
         print(f"\n{report(pd.read_csv(summary))}\n\n(from {summary})")
-    if findings.is_file():
+    asked = {*ANALYSES, *workflow.dag_settings.targets}
+    if "agreement" in asked and findings.is_file():
         print("", *pd.read_csv(findings)["finding"], f"\n(from {findings})", sep="\n")

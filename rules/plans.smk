@@ -6,7 +6,6 @@ from strata.plans import PARTS, count_runs, planned_runs, selection_variants
 
 REINIT = "<results>/reinit/{model}_{task}"
 VARIABILITY = "<results>/variability/{model}_{task}"
-SELECTION = config["variability"]
 AGREEMENT = "<results>/agreement/{model}_{task}"
 
 
@@ -78,6 +77,8 @@ def reinit_targets(wildcards=None):
     announce_runs()
     targets = [table for part in PARTS for table in reinit_tables(part)(wildcards)]
     drawn = [part for part in PARTS if part != "probing" and reinit_pairs(part)]
+    if reinit_pairs("probing") and "progressive" not in drawn:
+        drawn.append("progressive")  # whose figure shows probing, too
     targets += expand("<results>/reinit/{part}.png", part=drawn)
     if len(TASKS) > 1 and "permutation" in drawn:
         targets += ["<results>/reinit/permutation_correlations.csv"]
@@ -92,9 +93,10 @@ def selection_plan(wildcards):
     nu = pd.read_csv(table)
     selected = int(nu.loc[nu["selected"], "depth"].item())
     layers, shared = explained(encoder_facts, config, wildcards.model)
-    plan = selection_variants(selected, layers, SELECTION["top"], shared)
-    size = "" if SELECTION["size"] == "all" else f"_n{SELECTION['size']}"
-    return [p | {"variant": p["variant"] and p["variant"] + size} for p in plan]
+    plan = selection_variants(selected, layers, config["variability"]["top"], shared)
+    size = config["variability"]["size"]
+    suffix = "" if size == "all" else f"_n{size}"
+    return [p | {"variant": p["variant"] and p["variant"] + suffix} for p in plan]
 
 
 def selection_files(name):
@@ -117,8 +119,8 @@ def selection_files(name):
 
 
 def means_disk_mb(wildcards, input):
-    """Twice that of train activations for heads: float32."""
-    return 2 * train_disk_mb(wildcards, input, SELECTION["max_examples"])
+    """Room for mean-pooled train activations: float32, and depth 0 beside the layers."""
+    return 3 * train_disk_mb(wildcards, input, config["variability"]["max_examples"])
 
 
 def variability_targets():

@@ -29,6 +29,7 @@ rule collect_reinit:
     params:
         places=reinit_places,
         evaluation=EVAL_SAMPLE,
+        sampling=sampling(config),
         code=code_version("collect_reinit"),
     message:
         "Partial reinitialisation of {wildcards.model} on {wildcards.task}: {wildcards.part}"

@@ -1,8 +1,6 @@
 """Truncation: UNTUNED, TUNED and TUNEDORIG heads at every depth."""
 
 TRUNCATION = "<results>/truncation/{model}_{task}"
-# Train activations are temporary: once they are gone, only this tells that they would be others.
-TRAINED_ON = [config["evaluation"]["max_train_examples"], config["evaluation"]["seed"]]
 
 
 rule score_untuned:
@@ -58,7 +56,6 @@ rule tune_heads:
         runtime=120,
     params:
         heads=heads_without_converged,
-        trained_on=TRAINED_ON,
         code=code_version("tune_heads"),
     message:
         "TUNED: {wildcards.model} on {wildcards.task}, {wildcards.state}, all depths together"
@@ -90,7 +87,6 @@ rule tune_fresh_heads:
         runtime=240,
     params:
         heads=heads_of,
-        trained_on=TRAINED_ON,
         code=code_version("tune_fresh_heads"),
     message:
         "TUNEDORIG: {wildcards.model} on {wildcards.task}, seed {wildcards.seed}, all depths together"

@@ -10,20 +10,23 @@ rule variability:
         variability_targets(),
 
 
-use rule dump_eval as dump_means with:
+# Its activations are its own and gone with it. While a checkpoint waits, Snakemake deletes no
+# temporary file of the whole study: so this comes before every dump of train activations.
+checkpoint measure_variability:
     input:
         model="data/models/{model}",
-        checkpoint="data/models/{model}",
         task="data/tasks/{task}/task.json",
         examples="data/tasks/{task}/train.parquet",
     output:
-        activations=temp(f"{ACTIVATIONS}/train-means/{{state}}.h5"),
+        table=f"{VARIABILITY}/nu.csv",
     log:
-        "<logs>/dump_means/{model}_{task}_{state}.log",
+        "<logs>/measure_variability/{model}_{task}.log",
     benchmark:
-        "<benchmarks>/dump_means/{model}_{task}_{state}.tsv"
-    wildcard_constraints:
-        state="pretrained",
+        "<benchmarks>/measure_variability/{model}_{task}.tsv"
+    priority: 20
+    conda:
+        "../envs/strata.yaml"
+    threads: 4
     resources:
         gpu=1,
         jobs_per_device=config["gpus"]["jobs_per_device"],
@@ -31,42 +34,14 @@ use rule dump_eval as dump_means with:
         disk_mb=means_disk_mb,
         runtime=120,
     params:
-        split="train",
-        limit=SELECTION["max_examples"],
-        dtype="float32",
         max_length=max_length_of,
+        settings={
+            key: config["variability"][key]
+            for key in ("max_examples", "bins", "resamples")
+        },
         sample_seed=config["evaluation"]["seed"],
-        poolings=["mean"],
-        forward=FORWARD,
-        code=code_version("dump_activations"),
-    message:
-        "Mean-pooled train activations: {wildcards.model} on {wildcards.task}, {wildcards.state}"
-
-
-checkpoint measure_variability:
-    input:
-        activations=f"{ACTIVATIONS}/train-means/pretrained.h5",
-        task="data/tasks/{task}/task.json",
-    output:
-        table=f"{VARIABILITY}/nu.csv",
-    log:
-        "<logs>/measure_variability/{model}_{task}.log",
-    benchmark:
-        "<benchmarks>/measure_variability/{model}_{task}.tsv"
-    # Before any other dump of train activations, which this one's end deletes.
-    priority: 10
-    conda:
-        "../envs/strata.yaml"
-    threads: 4
-    resources:
-        mem_mb=8000,
-        runtime=60,
-    params:
-        bins=SELECTION["bins"],
-        resamples=SELECTION["resamples"],
         confidence=config["summary"]["confidence"],
-        # The activations are temporary: once they are gone, only this tells that they would be others.
-        measured_on=[SELECTION["max_examples"], config["evaluation"]["seed"]],
+        forward=FORWARD,
         code=code_version("measure_variability"),
     message:
         "Variability of {wildcards.model} on {wildcards.task}"
@@ -93,6 +68,7 @@ rule compare_selection:
         plan=selection_plan,
         seeds=SEEDS,
         evaluation=EVAL_SAMPLE,
+        sampling=sampling(config),
         code=code_version("compare_selection"),
     message:
         "Layer selection for {wildcards.model} on {wildcards.task}"

@@ -18,5 +18,6 @@ with job(snakemake.log[0]):
         given.about,
         Task.read(given.task),
         read_examples(given.examples, sample["max_eval_examples"], sample["seed"]),
+        snakemake.params.sampling,
     )
     table.astype({"position": "Int64"}).to_csv(snakemake.output.table, index=False)

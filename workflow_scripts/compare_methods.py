@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from strata.agreement import layer_table, pair_finding
+from strata.agreement import layer_table, pair_finding, with_blocks
 from strata.jobs import job
 from strata.reinit_tables import layer_costs
 
@@ -18,7 +18,7 @@ with job(snakemake.log[0]):
     )
     table.insert(0, "model", wildcards.model)
     table.insert(1, "task", wildcards.task)
-    table.to_csv(snakemake.output.table, index=False)
     finding = pair_finding(wildcards.model, wildcards.task, table, cka, snakemake.params.settings)
+    with_blocks(table, finding).to_csv(snakemake.output.table, index=False)
     pd.DataFrame([finding]).to_csv(snakemake.output.finding, index=False)
     print(finding["finding"])

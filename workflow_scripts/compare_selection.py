@@ -20,6 +20,7 @@ with job(snakemake.log[0]):
         given.about,
         Task.read(given.task),
         read_examples(given.examples, sample["max_eval_examples"], sample["seed"]),
+        params.sampling,
     )
     table = pd.concat([scored, plan[~there]], ignore_index=True)
     table.to_csv(snakemake.output.table, index=False)

@@ -1,6 +1,6 @@
 """Bring a model into data/models: config, safetensors weights, tokenizer."""
 
-from strata.architectures import check_layer_count, read_config
+from strata.architectures import check_declared, read_config
 from strata.jobs import job
 from strata.sources import fetch_model
 
@@ -8,4 +8,4 @@ name, folder = snakemake.wildcards.model, snakemake.output.folder
 with job(snakemake.log[0]):
     fetch_model(name, snakemake.params.description, folder)
     # Not among params: declaring the layers of a model that is there fetches nothing again.
-    check_layer_count(read_config(folder), snakemake.config["models"][name], name)
+    check_declared(read_config(folder), snakemake.config["models"][name], name)

@@ -1,24 +1,40 @@
 """Hidden-state variability at every depth of the pretrained encoder (Xie et al. 2022, 3.1)."""
 
-from strata.activations import Activations
-from strata.jobs import job
+import tempfile
+from pathlib import Path
 
-given = snakemake.params
-with (
-    job(snakemake.log[0], snakemake.threads),
-    Activations.open(snakemake.input.activations) as trained,
+from strata.devices import gpu_job
+
+given, params = snakemake.input, snakemake.params
+with gpu_job(
+    snakemake.log[0],
+    snakemake.threads,
+    snakemake.resources.get("gpu", 0),
+    snakemake.resources.jobs_per_device,
 ):
-    from strata.tasks import Task
+    from strata.activations import Activations, dump
+    from strata.batches import Rows
+    from strata.devices import device
+    from strata.models import Encoder, check_length, load_model, load_tokenizer
+    from strata.tasks import Task, read_examples
     from strata.variability import classes, variability_table
 
-    task, labels = Task.read(snakemake.input.task), trained.examples()["label"].to_numpy()
-    table = variability_table(
-        trained.vectors("mean"),
-        trained.depths("mean"),
-        classes(task, labels, given.bins),
-        given.resamples,
-        given.confidence,
-    )
+    task, settings = Task.read(given.task), params.settings
+    examples = read_examples(given.examples, settings["max_examples"], params.sample_seed)
+    found = classes(task, examples["label"].to_numpy(), settings["bins"])
+    model = load_model(given.model, task, seed=0).to(device())
+    check_length(model, params.max_length)
+    rows = Rows(load_tokenizer(given.model), examples, params.max_length)
+    about = {"model": snakemake.wildcards.model, "task": task.name, "state": "pretrained"}
+    # One forward pass, on disk beside the result: all depths need not fit into memory.
+    with tempfile.TemporaryDirectory(dir=Path(snakemake.output.table).parent) as folder:
+        path = Path(folder) / "means.h5"
+        dump(path, Encoder(model), rows, about, ["mean"], "float32", **params.forward)
+        with Activations.open(path) as means:
+            vectors, depths = means.vectors("mean"), means.depths("mean")
+            table = variability_table(
+                vectors, depths, found, settings["resamples"], params.confidence
+            )
     table.insert(0, "model", snakemake.wildcards.model)
     table.insert(1, "task", task.name)
     table.to_csv(snakemake.output.table, index=False)

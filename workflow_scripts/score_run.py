@@ -3,16 +3,15 @@
 import json
 from pathlib import Path
 
-import pandas as pd
-
 from strata.jobs import job
 from strata.metrics import run_metrics
+from strata.runs import run_predictions
 from strata.tasks import Task, read_examples
 
 given, sample = snakemake.input, snakemake.params.evaluation
 with job(snakemake.log[0]):
     scored = read_examples(given.examples, sample["max_eval_examples"], sample["seed"])
-    predictions = pd.read_parquet(given.predictions).merge(scored[["example_id"]])
+    predictions = run_predictions(given.predictions, scored)
     metrics = run_metrics(
         Task.read(given.task),
         predictions["label"].to_numpy(),

@@ -10,6 +10,7 @@ from test_training import SETTINGS
 from strata.ablations import adapt, merge_adapters, trainable_parameters
 from strata.jobs import StrataError
 from strata.models import Encoder, Head, encoder_layers, head_names, load_model
+from strata.predictions import predict
 from strata.training import finetune
 from strata.variants import Variant
 
@@ -117,3 +118,23 @@ def test_training_moves_what_is_trained_and_nothing_else(text, tmp_path):
 def test_layers_the_model_lacks_are_refused():
     with pytest.raises(StrataError, match="'head5top1' names layer 5, but the model has 4 layers"):
         adapted("bert", "head5top1")
+
+
+@pytest.mark.parametrize("text", ["lora", "head3top1"])
+def test_the_best_checkpoint_of_a_part_that_was_trained_is_restored(text, tmp_path):
+    """With a rate that ruins the model later on, the best evaluation is not the last."""
+    folder = tiny.save_model(tmp_path / "model", "bert")
+    task, dev = tiny.task(), tiny.rows(count=60, seed=4)
+    scores = {}
+    for checkpoint in ("last", "best"):
+        model = load_model(folder, task, seed=1)
+        adapt(model, Variant.parse(text), LORA, seed=1)
+        settings = SETTINGS | {
+            "max_steps": 60, "batch_size": 16, "learning_rate": 0.05, "eval_steps": 2,
+            "checkpoint": checkpoint,
+        }  # fmt: skip
+        train = tiny.rows(count=300, seed=3)
+        finetune(model, train, dev, task, settings, 1, tmp_path / "h.csv", tmp_path)
+        predicted = predict(model, dev, task, batch_size=64)
+        scores[checkpoint] = (predicted == dev.examples["label"].to_numpy()).mean()
+    assert scores["best"] > max(scores["last"], 0.55)

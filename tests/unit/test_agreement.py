@@ -11,6 +11,7 @@ from strata.agreement import (
     method_correlations,
     pair_finding,
     suggested_depths,
+    with_blocks,
 )
 from strata.blocks import Boundary
 from strata.reinit_tables import layer_costs, permutation_correlations
@@ -64,7 +65,8 @@ def reinit():
         ("reinit", f, f"reinit{f}-{f + 1}_n9", 1, v) for f, v in ((1, 0.6), (3, 0.75), (5, 0.8))
     ]
     rows += [("keep", 1, "keep1-2_n9", 1, 0.1)]
-    return pd.DataFrame(rows, columns=["series", "position", "variant", "seed", "value"])
+    columns = ["series", "position", "variant", "seed", "value"]
+    return pd.DataFrame(rows, columns=columns).assign(failed=False)
 
 
 def nu():
@@ -103,9 +105,30 @@ def test_failed_seeds_are_left_out():
 
 def test_overlapping_blocks_give_a_layer_their_mean():
     rows = [("full", "full", 0.8), ("reinit", "reinit1-2", 0.6), ("reinit", "reinit2-3", 0.7)]
-    sliding = pd.DataFrame(rows, columns=["series", "variant", "value"]).assign(seed=1)
+    sliding = pd.DataFrame(rows, columns=["series", "variant", "value"])
+    sliding = sliding.assign(seed=1, failed=False)
     costs = layer_costs(sliding).set_index("depth")["cost"]
     assert costs.tolist() == pytest.approx([0.2, 0.15, 0.1])
+
+
+def test_a_plain_run_that_failed_tells_no_costs():
+    runs = pd.concat([reinit(), reinit().assign(seed=2, failed=True, value=0.5)])
+    assert layer_costs(runs)["seed"].unique().tolist() == [1]
+    nothing = table(reinit=layer_costs(reinit().assign(failed=True)))
+    assert nothing["reinit"].isna().all()
+
+
+def test_depths_are_early_or_late_where_there_are_blocks():
+    row = pair_finding("m", "t", table(), cka(), SETTINGS)
+    assert with_blocks(table(), row)["block"].tolist() == ["early"] * 4 + ["late"] * 2
+    assert with_blocks(table(), row | {"blocks": False})["block"].tolist() == [""] * 6
+
+
+def test_a_method_that_never_costs_says_so():
+    free = skipping().assign(value=0.9)
+    row = pair_finding("m", "t", table(skipping=free), cka(), SETTINGS)
+    assert row["depth_skipping"] == 0
+    assert "skipping one layer never costs more than that" in row["finding"]
 
 
 def test_each_method_suggests_a_depth():

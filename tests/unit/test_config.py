@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from strata.architectures import check_declared
 from strata.config import (
     METRICS_OF_TYPE,
     SCHEMA,
@@ -202,6 +203,14 @@ def test_missing_key_is_named(path, sentence):
             "study.skipping: 'roberta' is not among study.models (albert, electra).",
         ),
         (
+            {"reinit": {"localized": {"stride": 4}}},
+            "reinit.localized.stride: 4 is more than a block's 3 layers, so that layers would be",
+        ),
+        (
+            {"variants": {"probe*": {"max_length": 64}}},
+            "variants.probe*.max_length: all variants read the same tokens; set training.max_len",
+        ),
+        (
             {"reinit": {"models": ["bert"]}},
             "reinit.models: 'bert' is not among study.models.",
         ),
@@ -339,11 +348,42 @@ def test_what_else_decides_a_run_is_its_kinds_own():
     assert ablation_settings(PAPER, Variant.parse("lora"))["rank"] == 8
 
 
-def test_a_task_has_the_sizes_it_is_large_enough_for():
+def as_snakemake_merges(study: dict) -> dict:
+    """A study's keys come first: config.yaml is merged into them, and they again into that."""
+    return merged(merged(study, PAPER), study)
+
+
+@pytest.mark.parametrize("merge", [as_snakemake_merges, lambda study: merged(PAPER, study)])
+def test_the_pattern_that_spells_out_more_wins_in_whatever_order(merge):
+    config = merge({"variants": {"*_n*": {"learning_rate": 3e-4, "batch_size": 5}}})
+    settings = training_settings(config, "albert", "rte", "lora_n500")
+    assert settings["learning_rate"] == 1e-4 and settings["batch_size"] == 5
+
+
+def test_of_epochs_and_steps_the_last_said_counts():
+    changes = {
+        "training": {"epochs": 3},
+        "tasks": {"rte": {"training": {"max_steps": 7}}},
+        "variants": {"*_n*": {"epochs": 2}, "lora*": {"max_steps": 9}},
+    }
+    config = merged(PAPER, changes)
+    found = {
+        (task, variant): (settings["max_steps"], settings["epochs"])
+        for task in ("cola", "rte")
+        for variant in ("full", "full_n5", "lora_n5")
+        for settings in [training_settings(config, "albert", task, variant)]
+    }
+    assert found["cola", "full"][1] == 3 and found["rte", "full"] == (7, None)
+    assert found["rte", "full_n5"][1] == 2 and found["rte", "lora_n5"] == (9, None)
+
+
+def test_sizes_that_a_task_does_not_exceed_are_all_of_it():
     config = check_config(merged(PAPER, STUDIES["tamkin"]))
     assert reinit_settings(config, "cola")["progressive"]["sizes"] == [500, 5000, "all"]
     assert reinit_settings(config, "qnli")["progressive"]["sizes"] == [500, 5000, 50000, "all"]
     assert reinit_settings(config, "cola")["localized"] == config["reinit"]["localized"]
+    assert reinit_settings(config, "rte")["localized"]["size"] == "all"
+    assert reinit_settings(config, "rte")["kept_norms"]["sizes"] == [500, "all"]
 
 
 # ---------------------------------------------------------------- what is known of an encoder
@@ -364,15 +404,33 @@ def test_layers_are_those_of_the_entry_or_of_the_local_folder(tmp_path, monkeypa
     assert encoder_facts(config, "albert") == (24, True)
 
 
-def test_a_download_with_other_layers_than_declared_is_refused(tmp_path, monkeypatch):
+def test_a_local_model_is_as_its_folder_says(tmp_path, monkeypatch):
     config = local(tmp_path, monkeypatch)
-    config["models"]["mine"]["layers"] = 6
-    assert encoder_facts(config, "mine") == (5, False)  # local: its config.json counts
+    config["models"]["mine"]["layers"] = 6  # left over from an entry of the same name
+    assert encoder_facts(config, "mine") == (5, False)
+    check_declared({"model_type": "bert", "num_hidden_layers": 5}, config["models"]["mine"], "mine")
+
+
+def test_what_was_downloaded_before_does_not_overrule_the_entry(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     folder = tmp_path / "data/models/roberta"
     folder.mkdir(parents=True)
-    (folder / "config.json").write_text((tmp_path / "m/config.json").read_text())
-    with pytest.raises(StrataError, match="models.roberta.layers is 12, but .* has 5"):
-        encoder_facts(config, "roberta")
+    (folder / "config.json").write_text('{"model_type": "roberta", "num_hidden_layers": 3}')
+    assert encoder_facts(check_config(PAPER), "roberta") == (12, False)
+    silent = check_config(without(PAPER, "models.roberta.layers"))
+    assert encoder_facts(silent, "roberta") == (3, False)
+
+
+@pytest.mark.parametrize(
+    ("found", "sentence"),
+    [
+        ({"model_type": "roberta", "num_hidden_layers": 5}, "roberta.layers is 12, but .* says 5"),
+        ({"model_type": "albert", "num_hidden_layers": 12}, "shares_layers is False, but .* True"),
+    ],
+)
+def test_a_download_that_is_not_as_declared_is_refused(found, sentence):
+    with pytest.raises(StrataError, match=sentence):
+        check_declared(found, check_config(PAPER)["models"]["roberta"], "roberta")
 
 
 def test_unknown_layers_are_asked_for(tmp_path, monkeypatch):

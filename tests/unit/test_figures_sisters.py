@@ -178,3 +178,8 @@ def test_correlation_map(drawn, models):
 def test_a_method_that_correlates_with_nothing_is_left_out(drawn):
     texts, _ = drawn(correlation_map(correlations(without="reinit"), LABELS))
     assert "New weights" not in texts
+
+
+def test_without_any_correlation_every_method_is_there(drawn):
+    texts, _ = drawn(correlation_map(correlations().assign(spearman=np.nan), LABELS))
+    assert {"CKA", "UNTUNED", "New weights"} <= set(texts)

@@ -62,6 +62,8 @@ def test_every_layer_is_in_a_block():
 def test_permutations_and_probes():
     assert strings("permutation") == ["permute1", "permute2", "full"]
     assert strings("probing", 3) == ["probe1_n500", "probe2_n500", "probe3_n500"]
+    wide = {"probing": SETTINGS["probing"] | {"step": 2}}
+    assert strings("probing", 5, **wide) == ["probe2_n500", "probe4_n500", "probe5_n500"]
 
 
 def test_a_part_that_is_null_has_no_runs_and_shared_runs_count_once():

@@ -334,6 +334,7 @@ def test_epochs_take_the_place_of_steps(trained):
     _, found, history = trained(epochs=2)
     assert found["steps"] == 2 * 40 / 4 and history["step"].iloc[-1] == 20
     assert training.step_count(SETTINGS | {"epochs": 1.5, "batch_size": 8}, 41) == 9
+    assert training.step_count(SETTINGS | {"epochs": 0.01}, 40) == 1
 
 
 def test_warm_up_may_be_a_share_of_the_steps(trained):

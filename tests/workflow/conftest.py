@@ -28,7 +28,6 @@ COSTLY = (
     "compare_models",
     "compare_states",
     "dump_eval",
-    "dump_means",
     "dump_train",
     "export",
     "finetune",
@@ -190,7 +189,7 @@ SISTERS = {
     "outdir": "results/sisters",
     "study": {
         "models": ["roberta", "albert"],
-        "tasks": ["entail", "goodness"],
+        "tasks": ["entail", "endings"],
         "seeds": [1],
         "analyses": ["reinit", "variability", "agreement"],
         "skipping": [],

@@ -18,7 +18,7 @@ from strata.variants import Variant
 def adapt(model: PreTrainedModel, variant: Variant, settings: Mapping[str, Any], seed: int) -> None:
     """Make a pretrained model what the variant says, in place, before it is trained.
 
-    Frozen parts stay in eval mode while the rest is trained: no dropout in them.
+    What ``probe`` and ``head`` freeze stays in eval mode (no dropout) while the rest is trained.
 
     Parameters
     ----------

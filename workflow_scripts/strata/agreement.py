@@ -83,6 +83,12 @@ def mean_similarity(cka: pd.DataFrame, layers: int) -> np.ndarray:
     return wide.reindex(index=depths, columns=depths).to_numpy(dtype=float)
 
 
+def with_blocks(table: pd.DataFrame, finding: Mapping[str, Any]) -> pd.DataFrame:
+    """The depths' table with ``block``: early or late by CKA, empty where there are no blocks."""
+    sides = np.where(table["depth"] <= (finding["early_block_end"] or 0), "early", "late")
+    return table.assign(block=sides if finding["blocks"] else "")
+
+
 def suggested_depths(
     table: pd.DataFrame, found: Boundary | None, tolerance: float
 ) -> dict[str, int | None]:
@@ -153,7 +159,7 @@ def sentence(
     if depths["untuned"] is None:
         return f"{model} on {task}: every run failed, so there is nothing to say of its layers."
     if found is None:
-        blocks = "too few layers for blocks"
+        blocks = "too few layers for blocks" if layers < 3 else "CKA is undefined"
     else:
         chance = f"{found.strength:.2f}, by chance up to {found.null_high:.2f}, p={found.p:.3f}"
         blocks = (
@@ -168,7 +174,9 @@ def sentence(
     ]
     words = f"{model} on {task}: {blocks}; within {points} it needs {' and '.join(said)}"
     for method, name in (("skipping", "skipping one layer"), ("reinit", "new weights for a block")):
-        if depths[method] is not None:
+        if depths[method] == 0:
+            words += f"; {name} never costs more than that"
+        elif depths[method] is not None:
             words += f"; {name} costs more than that up to layer {depths[method]}"
     if depths["variability"] is not None:
         words += f"; variability is lowest at depth {depths['variability']}"

@@ -63,14 +63,17 @@ def layer_count(config: dict[str, Any]) -> int:
     return int(config.get("num_hidden_layers", config.get("n_layers")))
 
 
-def check_layer_count(config: dict[str, Any], entry: dict[str, Any], name: str) -> None:
-    """Refuse a downloaded model that has other layers than its registry entry declares.
+def check_declared(config: dict[str, Any], entry: dict[str, Any], name: str) -> None:
+    """Refuse a downloaded model whose layers are not as its registry entry declares them.
 
     A local model's config.json was there to be read when its runs were planned: it alone counts.
     """
-    declared, found = entry.get("layers"), layer_count(config)
-    if declared not in (None, found) and not entry["source"].startswith("path:"):
-        raise StrataError(
-            f"models.{name}.layers is {declared}, but the model's config.json has {found}; "
-            "correct the entry."
-        )
+    if "layers" not in entry or entry["source"].startswith("path:"):
+        return
+    facts = {"layers": layer_count(config), "shares_layers": shares_layers(config["model_type"])}
+    for key, found in facts.items():
+        if entry[key] != found:
+            raise StrataError(
+                f"models.{name}.{key} is {entry[key]}, but the model's config.json says {found}; "
+                "correct the entry."
+            )

@@ -12,7 +12,6 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
 from strata.architectures import (
-    check_layer_count,
     check_supported,
     layer_count,
     read_config,
@@ -65,15 +64,23 @@ def training_settings(
     config: Mapping[str, Any], model: str, task: str, variant: str = "full"
 ) -> dict[str, Any]:
     """The recipe of a run: the study's, then the model's, the task's and the variants' own."""
-    settings = {
-        **config["training"],
-        **config["models"][model].get("training", {}),
-        **config["tasks"][task].get("training", {}),
-    }
-    for pattern, own in config["variants"].items():
-        if fnmatchcase(variant, pattern):
-            settings |= own
+    own = [
+        config["training"],
+        config["models"][model].get("training", {}),
+        config["tasks"][task].get("training", {}),
+    ]
+    # The more a pattern spells out, the later it comes; files may give them in any order.
+    fitting = [p for p in config["variants"] if fnmatchcase(variant, p)]
+    own += [config["variants"][p] for p in sorted(fitting, key=lambda p: (_spelled(p), p))]
+    settings: dict[str, Any] = {}
+    for part in own:
+        # Whichever of the two is said last counts.
+        settings |= {"epochs": None} | part if "max_steps" in part else part
     return settings
+
+
+def _spelled(pattern: str) -> int:
+    return len(re.sub(r"[*?]", "", pattern))
 
 
 def ablation_settings(config: Mapping[str, Any], variant: Variant) -> dict[str, Any]:
@@ -84,40 +91,43 @@ def ablation_settings(config: Mapping[str, Any], variant: Variant) -> dict[str, 
 
 
 def reinit_settings(config: Mapping[str, Any], task: str) -> dict[str, Any]:
-    """The ``reinit`` section for a task, which may have training-set sizes of its own."""
-    sizes = config["tasks"][task].get("reinit_sizes")
+    """The ``reinit`` section for a task: sizes that it does not exceed are all of its examples."""
+    examples = config["tasks"][task].get("train_examples", float("inf"))
+
+    def capped(size: int | str) -> int | str:
+        return size if size == "all" or size < examples else "all"
+
     settings = dict(config["reinit"])
-    for part in ("progressive", "kept_norms", "probing"):
-        if sizes is not None and settings[part] is not None:
-            # Of a part's sizes those that the task has.
-            kept = [size for size in settings[part]["sizes"] if size in sizes]
-            settings[part] = {**settings[part], "sizes": kept}
+    for part, own in settings.items():
+        if isinstance(own, dict) and "sizes" in own:
+            settings[part] = own | {"sizes": list(dict.fromkeys(map(capped, own["sizes"])))}
+        elif isinstance(own, dict):
+            settings[part] = own | {"size": capped(own["size"])}
     return settings
 
 
 def encoder_facts(config: Mapping[str, Any], model: str) -> tuple[int, bool]:
     """Layers of a model, and whether they share weights, before it need be there.
 
-    From its folder or local source where that is there, else from its entry.
+    Of a local source from its config.json, else from the model's entry, else from what was
+    downloaded before.
 
     Raises
     ------
-    StrataError : neither says how many layers it has, or the two disagree.
+    StrataError : nothing says how many layers it has.
     """
     entry = config["models"][model]
     kind, _, place = entry["source"].partition(":")
-    folders = [Path("data/models") / model, *([Path(place)] if kind == "path" else [])]
-    for folder in folders:
-        if (folder / "config.json").is_file():
-            found = read_config(folder)
-            check_layer_count(found, entry, model)
-            return layer_count(found), shares_layers(found["model_type"])
-    if "layers" not in entry:
-        raise StrataError(
-            f"models.{model} has no 'layers': give the number of its layers, so that the runs it "
-            "needs can be planned before it is downloaded."
-        )
-    return entry["layers"], entry["shares_layers"]
+    if kind != "path" and "layers" in entry:
+        return entry["layers"], entry["shares_layers"]
+    folder = Path(place) if kind == "path" else Path("data/models") / model
+    if (folder / "config.json").is_file():
+        found = read_config(folder)
+        return layer_count(found), shares_layers(found["model_type"])
+    raise StrataError(
+        f"models.{model} has no 'layers': give the number of its layers, so that the runs it "
+        "needs can be planned before it is downloaded."
+    )
 
 
 def reinit_models(config: Mapping[str, Any]) -> list[str]:
@@ -147,7 +157,7 @@ def head_settings(config: Mapping[str, Any], task: str) -> dict[str, Any]:
 
 def source_description(entry: Mapping[str, Any]) -> dict[str, Any]:
     """What of a registry entry decides the fetched data: not its title, not its recipes."""
-    others = ("title", "training", "heads", "layers", "shares_layers", "reinit_sizes")
+    others = ("title", "training", "heads", "layers", "shares_layers", "train_examples")
     return {k: v for k, v in entry.items() if k not in others}
 
 
@@ -239,6 +249,18 @@ def _inconsistencies(config: Mapping[str, Any]) -> Iterator[str]:
     for kind, name in shown.items():
         if name not in study[f"{kind}s"]:
             yield f"study.figure1.{kind}: '{name}' is not among study.{kind}s."
+    for pattern, own in config["variants"].items():
+        if "max_length" in own:
+            yield (
+                f"variants.{pattern}.max_length: all variants read the same tokens; set "
+                "training.max_length, or a task's."
+            )
+    localized = config["reinit"]["localized"]
+    if localized and localized["stride"] > localized["block"]:
+        yield (
+            f"reinit.localized.stride: {localized['stride']} is more than a block's "
+            f"{localized['block']} layers, so that layers would be left out."
+        )
     for name in config["reinit"]["models"] or []:
         if name not in study["models"]:
             yield f"reinit.models: '{name}' is not among study.models."

@@ -83,7 +83,7 @@ def correlation_map(correlations: pd.DataFrame, labels: Labels) -> ggplot:
     correlations : model, method_a, method_b, spearman, low, high.
     """
     table = correlations.copy()
-    shown = [m for m in METHODS if _said(table, m)]
+    shown = [m for m in METHODS if _said(table, m)] or list(METHODS)
     table = table[table["method_a"].isin(shown) & table["method_b"].isin(shown)]
     table["panel"] = table["model"].map(lambda model: labels.get(model, model))
     table["text"] = [

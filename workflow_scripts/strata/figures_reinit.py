@@ -79,7 +79,7 @@ def preserved_curves(
     ]
     colours = dict(zip(sizes, reversed(shades), strict=True))
     names = [_size_name(size) for size in sizes]
-    columns = side_by_side(len(models), len(tasks))
+    columns = side_by_side(table["model"].nunique(), table["task"].nunique())
     return (
         ggplot(band, aes("position", "value", color="size"))
         + _baseline(table)
@@ -99,7 +99,7 @@ def preserved_curves(
         + scale_x_continuous(breaks=whole_breaks, expand=(0.03, 0))
         + labs(x="Pretrained layers preserved", y=metric_title(table, labels))
         + layout(_count(table), columns, aspect=0.8)
-        + _stacked_legends()
+        + theme(legend_box="vertical", legend_spacing=0)
     )
 
 
@@ -119,7 +119,7 @@ def block_scores(
     lines = _band(table[table["position"].isna()], ["panel", "series"])
     names = [name for name in BLOCKS if (table["series"] == name).any()]
     dodge = position_dodge(width=0.4)
-    columns = side_by_side(len(models), len(tasks))
+    columns = side_by_side(table["model"].nunique(), table["task"].nunique())
     return (
         ggplot(band, aes("block", "value", color="series"))
         + _baseline(table)
@@ -152,7 +152,7 @@ def permutation_violins(
     means = _band(table, ["panel", "series", "position"])
     means["at"] = 0.0
     permuted, full = (means[means["series"] == name] for name in ("permuted", "full"))
-    columns = side_by_side(len(models), len(tasks))
+    columns = side_by_side(table["model"].nunique(), table["task"].nunique())
     shown = {"permuted": ("Permuted layers", BLUE, "o"), "full": ("Layers in order", "black", "D")}
     names = list(shown)
     return (
@@ -225,10 +225,6 @@ def _size_order(size: str) -> float:
 
 def _size_name(size: str) -> str:
     return "all" if size == "all" else f"{int(size):,}"
-
-
-def _stacked_legends() -> theme:
-    return theme(legend_box="vertical", legend_spacing=0)
 
 
 FIGURES: Mapping[str, object] = {

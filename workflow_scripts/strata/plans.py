@@ -138,7 +138,7 @@ def _permutation(settings: Mapping[str, Any], layers: int) -> Iterator[Place]:
 
 
 def _probing(settings: Mapping[str, Any], layers: int) -> Iterator[Place]:
-    for depth in range(settings["step"], layers + 1, settings["step"]):
+    for depth in sorted({*range(settings["step"], layers + 1, settings["step"]), layers}):
         yield "probed", depth, {"kind": "probe", "depth": depth}
 
 

@@ -47,11 +47,14 @@ def layer_costs(localized: pd.DataFrame) -> pd.DataFrame:
 
     Returns
     -------
-    columns seed, depth, cost: the mean over the blocks that hold the layer.
+    columns seed, depth, cost: the mean over the blocks that hold the layer. Seeds whose plain run
+    failed have lost nothing that could be told, and are left out.
     """
-    full = localized[localized["series"] == "full"].set_index("seed")["value"]
+    plain = localized[(localized["series"] == "full") & ~localized["failed"]]
+    full = plain.set_index("seed")["value"]
     records = []
-    for run in localized[localized["series"] == "reinit"].itertuples():
+    there = (localized["series"] == "reinit") & localized["seed"].isin(full.index)
+    for run in localized[there].itertuples():
         variant = Variant.parse(run.variant)
         for depth in range(variant.first, variant.last + 1):
             records.append((run.seed, depth, full[run.seed] - run.value))

@@ -103,7 +103,7 @@ def step_count(settings: Mapping[str, Any], examples: int) -> int:
     """Optimiser steps: of so many epochs where those are given, else max_steps."""
     if settings["epochs"] is None:
         return settings["max_steps"]
-    return round(settings["epochs"] * math.ceil(examples / settings["batch_size"]))
+    return max(1, round(settings["epochs"] * math.ceil(examples / settings["batch_size"])))
 
 
 def _arguments(
