@@ -56,7 +56,7 @@ def test_a_changed_formula_reruns_what_it_feeds(edited):
 
 
 def test_restyling_a_figure_only_draws(edited):
-    edit(edited, "workflow_scripts/strata/figures.py", "FONT_SIZE = 7", "FONT_SIZE = 8")
+    edit(edited, "workflow_scripts/strata/drawing.py", "FONT_SIZE = 7", "FONT_SIZE = 8")
     planned = rules(edited.planned())
     assert planned == DRAWING
 
