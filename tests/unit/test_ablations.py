@@ -5,6 +5,7 @@ from copy import deepcopy
 import pytest
 import tiny
 import torch
+from peft.tuners.lora import LoraLayer
 from test_training import SETTINGS
 
 from strata.ablations import adapt, merge_adapters, trainable_parameters
@@ -87,6 +88,7 @@ def test_merged_adapters_change_no_prediction():
     with torch.inference_mode():
         before = model(**inputs).logits
         merge_adapters(model)
+        assert all(layer.merged for layer in model.modules() if isinstance(layer, LoraLayer))
         torch.testing.assert_close(model(**inputs).logits, before, rtol=1e-4, atol=1e-4)
 
 

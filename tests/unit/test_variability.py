@@ -183,6 +183,16 @@ def test_the_table_selects_the_lowest_of_the_layers():
     assert (table["n"] == 60).all() and (table["classes"] == 2).all()
 
 
+def test_the_interval_is_about_nu_where_resamples_lie_below_it():
+    """Classes hardly apart: resampling moves their means farther, so that resamples are lower."""
+    vectors = np.random.default_rng(0).standard_normal((2, 60, 40))
+    vectors[:, 30:, 0] += 0.5
+    found = classes(tiny.task(), np.repeat([0, 1], 30), 2)
+    for row in variability_table(vectors, range(2), found, 100, 0.95).itertuples():
+        drawn = resampled(vectors[row.depth], list(found.rows.values()), 100)
+        assert np.quantile(drawn, 0.975) < row.nu and row.nu_low < row.nu < row.nu_high
+
+
 def test_undefined_everywhere_is_explained():
     vectors, found = layered(3)
     with pytest.raises(StrataError, match="undefined at every depth"):
