@@ -43,5 +43,11 @@ rule all:
         study_targets(),
 
 
+onstart:
+    # Every job started would leave a timer behind that makes the scheduler look at all waiting jobs
+    # again each second: thousands of looks a second after a thousand jobs.
+    workflow.scheduler.job_rate_limiter = None
+
+
 onsuccess:
     print_summary()

@@ -21,8 +21,12 @@ from strata.config import (
     training_settings,
 )
 from strata.jobs import StrataError
+from strata.locks import forget_dead_locks
 from strata.provenance import code_version
 from strata.variants import Variant
+
+# Kept open: it says that this Snakemake is alive.
+ALIVE = forget_dead_locks() if workflow.is_main_process else None
 
 try:
     config.update(check_config(config))

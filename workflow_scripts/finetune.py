@@ -18,6 +18,7 @@ with gpu_job(
     from strata.ablations import adapt, merge_adapters, trainable_parameters
     from strata.models import encoder_layers, load_model, load_tokenizer
     from strata.predictions import predict
+    from strata.resumption import file_facts, resumable
     from strata.tasks import Task, read_examples
     from strata.tokens import TokenisedRows
     from strata.training import finetune, training_examples
@@ -36,34 +37,53 @@ with gpu_job(
         f"{trainable:,} parameters are trained",
         flush=True,
     )
-    folder = Path(out.history).parent
-    trained = finetune(model, train, dev, task, training, seed, out.history, scratch=folder)
-    merge_adapters(model)
-    if "checkpoint" in out.keys():  # noqa: SIM118 (Snakemake's own kind of list)
-        model.save_pretrained(out.checkpoint)
-        tokenizer.save_pretrained(out.checkpoint)
-
-    # All eval examples, in float32: what of them is scored, and how, is score_run's to decide.
-    began = time.monotonic()
-    predictions = predict(model, dev, task, batch_size=64)
-    seconds = time.monotonic() - began
-    dev.examples[["example_id", "label"]].assign(prediction=predictions).to_parquet(
-        out.predictions, index=False
+    shaped_by = (
+        file_facts(given),
+        training,
+        snakemake.params.ablation,
+        snakemake.params.code,
+        dict(snakemake.wildcards),
+        versions(),
     )
-    about = {
-        **{name: snakemake.wildcards[name] for name in ("model", "task", "variant")},
-        "seed": seed,
-        **trained,
-        "train_examples": len(train.examples),
-        "trainable_parameters": trainable,
-        "layers": len(encoder_layers(model)),
-        "inference_examples_per_second": round(len(dev.examples) / seconds, 2),
-        "threads": snakemake.threads,
-        "training": training,
-        "config_hash": config_hash(training),
-        "model_source": json.loads((Path(given.model) / "source.json").read_text()),
-        "task_source": task.source,
-        "versions": versions(),
-        "git_commit": git_commit(),
-    }
-    Path(out.run).write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
+    with resumable(Path(out.history).parent, *shaped_by) as checkpoints:
+        trained = finetune(
+            model,
+            train,
+            dev,
+            task,
+            training,
+            seed,
+            out.history,
+            checkpoints,
+            # Not among params: how often checkpoints are written changes no result.
+            snakemake.config["resume"]["save_minutes"],
+        )
+        merge_adapters(model)
+        if "checkpoint" in out.keys():  # noqa: SIM118 (Snakemake's own kind of list)
+            model.save_pretrained(out.checkpoint)
+            tokenizer.save_pretrained(out.checkpoint)
+
+        # All eval examples, in float32: what of them is scored, and how, is score_run's to decide.
+        began = time.monotonic()
+        predictions = predict(model, dev, task, batch_size=64)
+        seconds = time.monotonic() - began
+        dev.examples[["example_id", "label"]].assign(prediction=predictions).to_parquet(
+            out.predictions, index=False
+        )
+        about = {
+            **{name: snakemake.wildcards[name] for name in ("model", "task", "variant")},
+            "seed": seed,
+            **trained,
+            "train_examples": len(train.examples),
+            "trainable_parameters": trainable,
+            "layers": len(encoder_layers(model)),
+            "inference_examples_per_second": round(len(dev.examples) / seconds, 2),
+            "threads": snakemake.threads,
+            "training": training,
+            "config_hash": config_hash(training),
+            "model_source": json.loads((Path(given.model) / "source.json").read_text()),
+            "task_source": task.source,
+            "versions": versions(),
+            "git_commit": git_commit(),
+        }
+        Path(out.run).write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")

@@ -185,13 +185,13 @@ def test_the_checkpoint_is_the_last_or_the_one_that_scored_best(trained, monkeyp
         stops[state.global_step] = weights(model)
 
     monkeypatch.setattr(training, "_metrics", fake)
-    monkeypatch.setattr(training._History, "on_evaluate", keep)
+    monkeypatch.setattr(training._Pace, "on_evaluate", keep)
     best, found, _ = trained(eval_steps=2, checkpoint="best")
     assert seen == [24] * 4 and list(stops) == [2, 4, 6, 8] and found["steps"] == 8
     assert all(torch.equal(stops[4][name], tensor) for name, tensor in weights(best).items())
     assert any(not torch.equal(stops[4][name], stops[8][name]) for name in stops[4])
 
-    monkeypatch.setattr(training._History, "on_step_end", keep)
+    monkeypatch.setattr(training._Pace, "on_step_end", keep)
     last, _, _ = trained(eval_steps=2)
     assert seen == [24] * 4  # nothing is evaluated where nothing is chosen
     assert all(torch.equal(stops[8][name], tensor) for name, tensor in weights(last).items())

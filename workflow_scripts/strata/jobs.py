@@ -1,12 +1,27 @@
 """What every job does around its work: its log, its threads, its errors, its progress."""
 
+import errno
 import os
+import signal
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from glob import escape
 from pathlib import Path
+
+import psutil
+
+NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+# What libraries say that write for us and raise no OSError (the last is torch.save's).
+NO_ROOM_WORDS = (
+    "No space left on device",
+    "Disk quota exceeded",
+    "File too large",
+    "inline_container.cc",
+)
 
 
 class StrataError(Exception):
@@ -17,7 +32,9 @@ class StrataError(Exception):
 def job(log: str, threads: int = 1) -> Iterator[None]:
     """Run a script's body: output goes to `log`, libraries use `threads`, the hub is offline.
 
-    A StrataError ends the job with its sentence alone; anything else with its traceback.
+    A StrataError ends the job with its sentence alone, a full disk with one, too; anything else
+    with its traceback. If the workflow that started the job is killed, the job ends as well: else
+    it would go on beside the next workflow's job of the same name.
 
     Parameters
     ----------
@@ -29,15 +46,53 @@ def job(log: str, threads: int = 1) -> Iterator[None]:
         os.environ[variable] = str(threads)
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     os.environ["HF_HUB_OFFLINE"] = "1"
+    _end_with_workflow()
     try:
         yield
     except StrataError as error:
         print(f"Error: {error}", file=sys.stderr, flush=True)
         sys.exit(1)
-    except Exception:  # noqa: BLE001 (the log is where a job tells of any error)
-        traceback.print_exc()
+    except Exception as error:  # noqa: BLE001 (the log is where a job tells of any error)
+        if _lacks_room(error):
+            print(
+                "Error: the disk (or a quota or size limit) left no room to write "
+                f"{getattr(error, 'filename', None) or 'a result'}: make room and give the same "
+                "command again; what was finished is kept.",
+                file=sys.stderr,
+            )
+        else:
+            traceback.print_exc()
         sys.stderr.flush()
         sys.exit(1)
+
+
+def _lacks_room(error: BaseException | None) -> bool:
+    if error is None:
+        return False
+    told = any(words in str(error) for words in NO_ROOM_WORDS)
+    return told or getattr(error, "errno", None) in NO_ROOM or _lacks_room(error.__context__)
+
+
+def _end_with_workflow(every: float = 1.0) -> None:
+    """Send this process SIGTERM once the Snakemake process above it is gone."""
+    workflow = next((p for p in psutil.Process().parents() if _is_snakemake(p)), None)
+
+    def watch() -> None:
+        with suppress(psutil.NoSuchProcess):
+            while workflow.is_running() and workflow.status() != psutil.STATUS_ZOMBIE:
+                time.sleep(every)
+        print("the workflow is gone: ending", flush=True)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    if workflow is not None:
+        threading.Thread(target=watch, daemon=True).start()
+
+
+def _is_snakemake(process: psutil.Process) -> bool:
+    try:
+        return any(Path(word).name == "snakemake" for word in process.cmdline()[:3])
+    except psutil.Error:
+        return False
 
 
 def _redirect(log: str) -> None:
@@ -86,6 +141,8 @@ def written_whole(path: str | Path) -> Iterator[Path]:
     """A temporary name beside `path`, renamed to it if the block ends well, else removed."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
+    for left in path.parent.glob(f".{escape(path.name)}.*.partial"):
+        left.unlink(missing_ok=True)  # of a job that was killed
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         yield partial

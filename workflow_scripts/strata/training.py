@@ -1,8 +1,6 @@
 """Fine-tuning by the Transformers Trainer, and what is written about a run."""
 
-import csv
 import math
-import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,7 +8,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from torch.utils.data import Dataset
+import torch
+from torch.utils.data import Dataset, Sampler
 from transformers import (
     DataCollatorForMultipleChoice,
     DataCollatorWithPadding,
@@ -20,15 +19,19 @@ from transformers import (
     TrainerCallback,
     TrainingArguments,
 )
+from transformers.trainer_pt_utils import LengthGroupedSampler
 
 from strata.batches import Rows
 from strata.devices import device, refuse_many_gpus, training_precision
-from strata.jobs import Progress
+from strata.jobs import Progress, StrataError
 from strata.metrics import score
 from strata.models import check_length
 from strata.predictions import decode
+from strata.resumption import Keep, last_checkpoint
 from strata.tasks import Task
 from strata.variants import Variant
+
+HISTORY = ["step", "loss", "learning_rate", "examples_per_second"]
 
 
 def training_examples(examples: pd.DataFrame, variant: Variant, seed: int) -> pd.DataFrame:
@@ -47,56 +50,79 @@ def finetune(
     settings: Mapping[str, Any],
     seed: int,
     history: str | Path,
-    scratch: str | Path,
+    checkpoints: str | Path,
+    save_minutes: float = 10,
 ) -> dict[str, Any]:
-    """Fine-tune `model` in place.
+    """Fine-tune `model` in place, from the last of `checkpoints` if there is one.
 
     AdamW (fused), linear warm-up then linear decay, clipped gradients (Phang et al. 2021,
-    section 2, and the jiant library's defaults).
+    section 2, and the jiant library's defaults). A resumed run computes what an undisturbed one
+    would have: same order of examples, same optimiser, schedule and random states.
 
     Parameters
     ----------
     model : trained as far as its parameters require gradients.
     train, dev : rows; `dev` is looked at only where settings["checkpoint"] is "best".
     settings : the ``training`` section of the config.
-    history : CSV written as training goes: step, loss, learning_rate, examples_per_second.
-    scratch : folder on a disk with room for a checkpoint.
+    history : CSV: step, loss, learning_rate, examples_per_second.
+    checkpoints : folder of this run's checkpoints, on a disk with room for two.
+    save_minutes : how often one is written, beside those of signals and of the best score.
 
     Returns
     -------
-    device, precision, steps, wall_seconds, seconds_per_step (the median of the logged intervals').
+    device, precision, steps, resumed_at (step, or None), wall_seconds (of all attempts),
+    seconds_per_step (the median of the logged intervals').
+
+    Raises
+    ------
+    StrataError : the GPU's memory does not suffice.
+    SystemExit : SIGTERM or SIGINT came; a checkpoint was saved.
     """
     refuse_many_gpus()
     check_length(model, settings["max_length"])
-    tokenizer, speed = train.tokenizer, _History(history, settings["batch_size"])
     precision = training_precision(settings["precision"])
     steps = step_count(settings, len(train.examples))
-    began = time.monotonic()
-    with tempfile.TemporaryDirectory(dir=scratch) as folder:
-        trainer = Trainer(
-            model=model,
-            args=_arguments(settings, steps, precision, seed, folder),
-            train_dataset=_Dataset(train),
-            eval_dataset=_Dataset(dev),
-            data_collator=(
-                DataCollatorForMultipleChoice(tokenizer)
-                if task.type == "multiple-choice"
-                else DataCollatorWithPadding(tokenizer)
-            ),
-            compute_metrics=_metrics(task),
-            callbacks=[speed],
-        )
-        trainer.remove_callback(PrinterCallback)  # _History prints, with rate and time left
-        trainer.train()
-        # Trainer leaves its autocast around the model's forward; whoever scores it wants it plain.
-        trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)
+    keep, resumed = Keep(save_minutes), last_checkpoint(Path(checkpoints))
+    trainer = _Trainer(
+        model=model,
+        args=_arguments(settings, steps, precision, seed, checkpoints),
+        train_dataset=_Dataset(train),
+        eval_dataset=_Dataset(dev),
+        data_collator=(
+            DataCollatorForMultipleChoice(train.tokenizer)
+            if task.type == "multiple-choice"
+            else DataCollatorWithPadding(train.tokenizer)
+        ),
+        compute_metrics=_metrics(task),
+        callbacks=[_Pace(settings["batch_size"]), keep],
+    )
+    trainer.remove_callback(PrinterCallback)  # _Pace prints, with rate and time left
+    try:
+        with keep.heeding_signals():
+            trainer.train(resume_from_checkpoint=None if resumed is None else str(resumed))
+    except torch.OutOfMemoryError as error:
+        raise StrataError(
+            f"Training runs out of the GPU's memory with batch_size {settings['batch_size']} and "
+            f"max_length {settings['max_length']}: lower training.batch_size (or max_length), or "
+            "gpus.jobs_per_device if jobs share the GPU."
+        ) from error
+    # Trainer leaves its autocast around the model's forward; whoever scores it wants it plain.
+    trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)
+    logged = pd.DataFrame([entry for entry in trainer.state.log_history if "loss" in entry])
+    logged[HISTORY].to_csv(history, index=False)
     return {
         "device": str(device()),
         "precision": precision,
         "steps": trainer.state.global_step,
-        "wall_seconds": round(time.monotonic() - began, 2),
-        "seconds_per_step": speed.seconds_per_step(),
+        "resumed_at": None if resumed is None else int(resumed.name.rpartition("-")[2]),
+        "wall_seconds": round(float(logged["seconds"].sum()), 2),
+        # The median interval's: no start-up or evaluation counts.
+        "seconds_per_step": round(float(_seconds_per_step(logged).median()), 5),
     }
+
+
+def _seconds_per_step(logged: pd.DataFrame) -> pd.Series:
+    return logged["seconds"] / logged["step"].diff().fillna(logged["step"])
 
 
 def step_count(settings: Mapping[str, Any], examples: int) -> int:
@@ -107,13 +133,12 @@ def step_count(settings: Mapping[str, Any], examples: int) -> int:
 
 
 def _arguments(
-    settings: Mapping[str, Any], steps: int, precision: str, seed: int, folder: str
+    settings: Mapping[str, Any], steps: int, precision: str, seed: int, folder: str | Path
 ) -> TrainingArguments:
     best = settings["checkpoint"] == "best"
     each_epoch = settings["eval_steps"] == "epoch"
-    when = ("epoch" if each_epoch else "steps") if best else "no"
     return TrainingArguments(
-        output_dir=folder,
+        output_dir=str(folder),
         max_steps=steps,
         per_device_train_batch_size=settings["batch_size"],
         per_device_eval_batch_size=64,
@@ -130,10 +155,9 @@ def _arguments(
         seed=seed,
         full_determinism=True,
         logging_steps=max(1, steps // 100),
-        eval_strategy=when,
-        save_strategy=when,
+        eval_strategy=("epoch" if each_epoch else "steps") if best else "no",
         eval_steps=None if each_epoch or not best else settings["eval_steps"],
-        save_steps=500 if each_epoch else settings["eval_steps"],
+        save_strategy="best" if best else "no",  # and by the clock, see strata.resumption
         save_total_limit=1,
         load_best_model_at_end=best,
         metric_for_best_model="score" if best else None,
@@ -166,8 +190,6 @@ class _Dataset(Dataset):
 
 def _metrics(task: Task) -> Any:
     def compute(output: Any) -> dict[str, float]:
-        import torch
-
         logits = torch.as_tensor(output.predictions)
         if task.type == "multiple-choice":  # [examples, choices] already
             predictions = logits.argmax(-1).numpy()
@@ -178,40 +200,35 @@ def _metrics(task: Task) -> Any:
     return compute
 
 
-class _History(TrainerCallback):
-    """Writes history.csv and progress lines."""
+class _Trainer(Trainer):
+    """Draws each epoch's order from seed and epoch alone, so that a resumed epoch has it again."""
 
-    def __init__(self, path: str | Path, batch_size: int):
-        self.path, self.batch_size = path, batch_size
+    def _get_train_sampler(self, train_dataset: Dataset | None = None) -> Sampler | None:
+        sampler = super()._get_train_sampler(train_dataset)
+        if isinstance(sampler, LengthGroupedSampler):  # others are seeded by accelerate
+            sampler.generator = torch.Generator()
+            sampler.set_epoch = lambda e: sampler.generator.manual_seed(self.args.seed + e)
+        return sampler
+
+
+class _Pace(TrainerCallback):
+    """Progress lines, and what each logged interval took, kept with the Trainer's own state."""
+
+    def __init__(self, batch_size: int):
+        self.batch_size = batch_size
 
     def on_train_begin(self, args, state, control, **kwargs):
-        # Closed by on_train_end; a run that dies takes its history with it.
-        self.file = Path(self.path).open("w", newline="", encoding="utf-8")  # noqa: SIM115
-        self.writer = csv.writer(self.file)
-        self.writer.writerow(["step", "loss", "learning_rate", "examples_per_second"])
-        self.progress = Progress(state.max_steps, "steps")
-        self.step, self.time, self.paces = 0, time.monotonic(), []
+        if state.global_step:
+            print(f"resuming at step {state.global_step:,} of {state.max_steps:,}", flush=True)
+        self.progress = Progress(state.max_steps - state.global_step, "steps")
+        self.step, self.time = state.global_step, time.monotonic()
 
     def on_log(self, args, state, control, logs=None, **kwargs):
         if "loss" not in logs:
             return
-        now = time.monotonic()
+        seconds = max(time.monotonic() - self.time, 1e-9)
         steps = state.global_step - self.step
-        self.paces.append((now - self.time) / steps)
-        rate = steps * self.batch_size / max(now - self.time, 1e-9)
-        self.writer.writerow(
-            [state.global_step, logs["loss"], logs["learning_rate"], round(rate, 2)]
-        )
-        self.file.flush()
-        self.progress.advance(
-            steps,
-            lambda: f"loss {float(logs['loss']):.4f}, {rate:,.1f} examples/s",
-        )
-        self.step, self.time = state.global_step, now
-
-    def on_train_end(self, args, state, control, **kwargs):
-        self.file.close()
-
-    def seconds_per_step(self) -> float:
-        """The median over the logged intervals, so that no start-up or evaluation counts."""
-        return round(float(np.median(self.paces)), 5)
+        rate = steps * self.batch_size / seconds
+        state.log_history[-1] |= {"examples_per_second": round(rate, 2), "seconds": seconds}
+        self.progress.advance(steps, lambda: f"loss {logs['loss']:.4f}, {rate:,.1f} examples/s")
+        self.step, self.time = state.global_step, time.monotonic()
