@@ -15,7 +15,10 @@ from strata.jobs import StrataError
 from strata.models import Encoder
 
 LAYERS = 4
-ATTRIBUTES = {"model": "tiny", "task": "tiny-task", "state": "full-seed1", "seed": None}
+ATTRIBUTES = {
+    "model": "tiny", "task": "tiny-task", "split": "eval", "state": "full-seed1", "seed": None
+}  # fmt: skip
+REBUILD = "rebuild it with 'snakemake .* --force'"
 every_architecture = pytest.mark.parametrize("architecture", tiny.ARCHITECTURES)
 
 
@@ -184,17 +187,41 @@ def short_labels(file):
 )
 def test_a_file_of_another_form_is_explained(edit, problem, tmp_path):
     change(write(tmp_path / "a.h5"), edit)
-    with pytest.raises(StrataError, match=f"a.h5 has .*{problem}.*; delete it and run again"):
+    with pytest.raises(StrataError, match=f"a.h5 has .*{problem}.*{REBUILD}"):
         Activations.open(tmp_path / "a.h5")
 
 
-def test_a_truncated_or_missing_file_is_explained(tmp_path):
+@pytest.mark.parametrize("share", (0.0, 0.1, 0.5, 0.99))
+def test_a_truncated_or_missing_file_is_explained(share, tmp_path):
     path = write(tmp_path / "a.h5")
-    path.write_bytes(path.read_bytes()[:3000])
-    with pytest.raises(StrataError, match="not a readable HDF5 file.*delete it and run again"):
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(share * len(whole))])
+    with pytest.raises(StrataError, match=f"not a whole HDF5 file.*{REBUILD}"):
         Activations.open(path)
-    with pytest.raises(StrataError, match="There is no activation file .*b.h5"):
+    with pytest.raises(StrataError, match=f"b.h5 is not there; {REBUILD}"):
         Activations.open(tmp_path / "b.h5")
+
+
+@pytest.mark.parametrize(
+    "name",
+    (
+        "tiny_tiny-task/eval/full-seed2.h5",
+        "tiny_tiny-task/train/full-seed1.h5",
+        "tiny_other/eval/full-seed1.h5",
+        "big_tiny-task/eval/full-seed1.h5",
+    ),
+)
+def test_a_file_under_the_name_of_another_is_refused(name, tmp_path):
+    own = tmp_path / "activations" / "tiny_tiny-task" / "eval" / "full-seed1.h5"
+    own.parent.mkdir(parents=True)
+    with Activations.open(write(own)):
+        pass
+    path = tmp_path / "activations" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    own.rename(path)
+    held = "holds activations/tiny_tiny-task/eval/full-seed1.h5, not what its name says"
+    with pytest.raises(StrataError, match=f"{held}; {REBUILD}"):
+        Activations.open(path)
 
 
 def open_pair(tmp_path, kind, **options):

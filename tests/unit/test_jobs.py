@@ -63,11 +63,8 @@ def test_a_job_ends_with_the_workflow_that_started_it(tmp_path):
     """The workflow is a process named snakemake, between it and the job a shell, as it is there."""
     workflow = tmp_path / "snakemake"
     job = "import time\nfrom strata.jobs import job\nwith job('job.log'): time.sleep(60)"
-    workflow.write_text(
-        "import subprocess, sys\n"
-        f"inner = subprocess.Popen(['sh', '-c', {sys.executable!r} + ' -c \"$0\"; true', {job!r}])\n"
-        "inner.wait()\n"
-    )
+    shell = ["sh", "-c", f'{sys.executable} -c "$0"; true', job]
+    workflow.write_text(f"import subprocess\nsubprocess.Popen({shell!r}).wait()\n")
     environment = os.environ | {"PYTHONPATH": str(SCRIPTS)}
     started = subprocess.Popen([sys.executable, workflow], cwd=tmp_path, env=environment)
     log = tmp_path / "job.log"

@@ -9,7 +9,7 @@ vector for every example. Attributes say whose representations they are.
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 
 import h5py
 import numpy as np
@@ -33,13 +33,11 @@ class Activations:
     def __init__(self, path: str | Path):
         self.path = Path(path)
         if not self.path.is_file():
-            raise StrataError(f"There is no activation file {path}.")
+            self._fail("is not there")
         try:
             self.file = h5py.File(path, "r")
         except OSError as error:
-            raise StrataError(
-                f"{path} is not a readable HDF5 file ({error}); delete it and run again."
-            ) from error
+            self._fail(f"is not a whole HDF5 file ({error})", error)
         self.attributes = dict(self.file.attrs)
         self._check()
 
@@ -71,8 +69,21 @@ class Activations:
             if len(shape) != 3 or shape[:2] != (depths, rows):
                 self._fail(f"has '{pooling}' of shape {shape}, expected ({depths}, {rows}, hidden)")
 
-    def _fail(self, problem: str) -> None:
-        raise StrataError(f"{self.path} {problem}; delete it and run again.")
+        self._check_name()
+
+    def _check_name(self) -> None:
+        """A name ``activations/{model}_{task}/{split}/{state}.h5`` says what the file holds."""
+        keys = ("model", "task", "split", "state")
+        model, task, split, state = (self.attributes.get(key) for key in keys)
+        held = Path("activations", f"{model}_{task}", split or "", f"{state}.h5")
+        if "activations" in self.path.parts[-4:-3] and self.path.parts[-4:] != held.parts:
+            self._fail(f"holds {held}, not what its name says")
+
+    def _fail(self, problem: str, cause: Exception | None = None) -> NoReturn:
+        raise StrataError(
+            f"{self.path} {problem}; rebuild it with 'snakemake {self.path} --force' (and the "
+            "study's --configfile)."
+        ) from cause
 
     @property
     def poolings(self) -> list[str]:
@@ -202,19 +213,22 @@ def _window(
     from strata.devices import device, inference
 
     buffers: dict[str, np.ndarray] = {}
+
+    def work(chosen: np.ndarray, inputs: Any, plain: Any) -> None:
+        for depth, hidden in enumerate(encoder.states(inputs)):
+            for pooling in poolings:
+                slot = depth - FIRST_DEPTH[pooling]
+                if slot < 0:
+                    continue
+                vectors = pool(hidden, plain, pooling).float().cpu().numpy()
+                if pooling not in buffers:
+                    depths = encoder.depth + 1 - FIRST_DEPTH[pooling]
+                    shape = (depths, len(window), vectors.shape[-1])
+                    buffers[pooling] = np.empty(shape, dtype=np.float32)
+                buffers[pooling][slot, chosen - window.start] = vectors
+
     with inference(precision):
-        for chosen, inputs, plain in rows.batches(window, batch_size, device()):
-            for depth, hidden in enumerate(encoder.states(inputs)):
-                for pooling in poolings:
-                    slot = depth - FIRST_DEPTH[pooling]
-                    if slot < 0:
-                        continue
-                    vectors = pool(hidden, plain, pooling).float().cpu().numpy()
-                    if pooling not in buffers:
-                        depths = encoder.depth + 1 - FIRST_DEPTH[pooling]
-                        shape = (depths, len(window), vectors.shape[-1])
-                        buffers[pooling] = np.empty(shape, dtype=np.float32)
-                    buffers[pooling][slot, chosen - window.start] = vectors
+        rows.each_batch(window, batch_size, device(), work)
     return buffers
 
 

@@ -1,6 +1,7 @@
 """From texts to padded batches of token ids, tokenised as they are needed."""
 
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,8 @@ import pandas as pd
 import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
+
+from strata.jobs import StrataError
 
 Features = list[dict[str, list[int]]]
 
@@ -26,11 +29,13 @@ class Rows:
     Attributes
     ----------
     choices : rows an example has.
+    most : rows of a batch that the GPU's memory has been seen not to exceed.
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, examples: pd.DataFrame, max_length: int):
         self.tokenizer, self.examples, self.max_length = tokenizer, examples, max_length
         self.choices = len(examples["choices"].iloc[0]) if "choices" in examples else 1
+        self.most = sys.maxsize
 
     def __len__(self) -> int:
         return len(self.examples) * self.choices
@@ -73,6 +78,50 @@ class Rows:
             plain = self._plain([special[i] for i in chosen], inputs["input_ids"].shape[1])
             on_device = {name: tensor.to(device) for name, tensor in inputs.items()}
             yield chosen + window.start, on_device, plain.to(device)
+
+    def each_batch(
+        self,
+        window: range,
+        batch_size: int,
+        device: Any,
+        work: Callable[[np.ndarray, dict[str, Tensor], Tensor], None],
+    ) -> None:
+        """Give each of a window's batches to `work`, in parts where the GPU's memory runs out.
+
+        Parameters
+        ----------
+        work : called with what `batches` yields; it may be called again with a part of the same
+            rows, so it sets results and adds up none.
+
+        Raises
+        ------
+        StrataError : a single row is too much.
+        """
+        for chosen, inputs, plain in self.batches(window, min(batch_size, self.most), device):
+            begin = 0
+            while begin < len(chosen):
+                part = slice(begin, begin + min(self.most, len(chosen)))
+                try:
+                    work(chosen[part], {k: v[part] for k, v in inputs.items()}, plain[part])
+                    begin = part.stop
+                    continue
+                except torch.OutOfMemoryError:
+                    pass  # halved below, where the failed attempt's tensors are free again
+                self._halve(len(chosen[part]), plain.shape[1])
+
+    def _halve(self, rows: int, tokens: int) -> None:
+        if rows == 1:
+            raise StrataError(
+                f"The GPU's memory does not hold one row of {tokens} tokens: lower "
+                "training.max_length, or gpus.jobs_per_device if jobs share the GPU."
+            )
+        self.most = rows // 2
+        torch.cuda.empty_cache()
+        print(
+            f"{rows} rows of {tokens} tokens are too many for the GPU's memory: going on with "
+            f"{self.most}",
+            flush=True,
+        )
 
     def _plain(self, special: list[list[int]], tokens: int) -> Tensor:
         plain = torch.zeros(len(special), tokens, dtype=torch.bool)

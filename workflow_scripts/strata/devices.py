@@ -25,7 +25,13 @@ def gpu_job(log: str, threads: int, gpus: int, jobs_per_device: int) -> Iterator
         import torch
 
         torch.set_num_threads(threads)
-        yield
+        try:
+            yield
+        except torch.OutOfMemoryError as error:
+            raise StrataError(
+                "The GPU's memory does not suffice: lower heads.batch_size where heads are tuned, "
+                "or gpus.jobs_per_device if jobs share the GPU."
+            ) from error
 
 
 @contextmanager

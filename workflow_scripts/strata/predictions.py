@@ -52,11 +52,14 @@ def predict(
     model.eval().to(device())
     logits = torch.empty(len(rows), task.num_labels)
     progress = Progress(len(rows), "rows evaluated")
+
+    def work(chosen: np.ndarray, inputs: dict[str, Tensor], _: Tensor) -> None:
+        logits[torch.from_numpy(chosen)] = row_logits(model, inputs, task).float().cpu()
+        progress.advance(len(chosen))
+
     with inference(precision):
         for window in rows.windows():
-            for chosen, inputs, _ in rows.batches(window, batch_size, device()):
-                logits[torch.from_numpy(chosen)] = row_logits(model, inputs, task).float().cpu()
-                progress.advance(len(chosen))
+            rows.each_batch(window, batch_size, device(), work)
     return decode(logits, task)
 
 

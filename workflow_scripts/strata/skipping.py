@@ -7,6 +7,7 @@ truncating to depth L-m, and nothing more is run.
 
 from collections.abc import Iterator
 
+import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
@@ -75,12 +76,17 @@ def skip_spans(
     every = spans(encoder.depth)
     logits = {span: torch.empty(len(rows), task.num_labels) for span in every}
     progress = Progress(len(rows), f"rows, {len(every)} spans each")
+
+    def work(chosen: np.ndarray, inputs: dict[str, Tensor], _: Tensor) -> None:
+        # Where a smaller batch was all that fitted, no larger one is stacked.
+        found = span_logits(encoder, head, inputs, stack_rows=min(512, rows.most))
+        for span, part in found.items():
+            logits[span][torch.from_numpy(chosen)] = part.float().cpu()
+        progress.advance(len(chosen))
+
     with inference(precision):
         for window in rows.windows():
-            for chosen, inputs, _ in rows.batches(window, batch_size, device()):
-                for span, part in span_logits(encoder, head, inputs).items():
-                    logits[span][torch.from_numpy(chosen)] = part.float().cpu()
-                progress.advance(len(chosen))
+            rows.each_batch(window, batch_size, device(), work)
     labels = rows.examples["label"].to_numpy()
     records = []
     for first, last in every:
