@@ -1,11 +1,12 @@
 # make demo: the study of studies/demo.yaml, end to end.  make demo-all: the sister studies too.
-# make test: every test.  All need Python 3.11 or later and nothing else; what they use is installed
-# into .venv once, and again when envs/requirements.txt changes.
+# make test: every test.  make soak: a small study, killed 50 times at random moments.
+# All need Python 3.11 or later and nothing else; what they use is installed into .venv once, and
+# again when envs/requirements.txt changes.
 
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo demo-all test lint install
+.PHONY: demo demo-all test soak lint install
 
 demo: install
 	$(BIN)/snakemake --workflow-profile profiles/demo
@@ -16,6 +17,9 @@ demo-all: install
 test: install lint
 	# One thread a process: tests are many small jobs, and threads of two would fight.
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+
+soak: install
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -s tests/soak
 
 lint: install
 	$(BIN)/ruff check .

@@ -20,6 +20,7 @@ from strata.config import (
     titles,
     training_settings,
 )
+from strata.fingerprints import CACHE, local_hashes
 from strata.jobs import StrataError
 from strata.locks import forget_dead_locks
 from strata.provenance import code_version
@@ -100,6 +101,28 @@ def model_source(wildcards):
 
 def task_source(wildcards):
     return source_description(registered("tasks", wildcards.task))
+
+
+def fetched_from(description, about, *inside):
+    """Hashes of a local source's files: a change fetches again, a source that is gone does not."""
+    hashes = local_hashes(description, CACHE)
+    is_local = description["source"].startswith("path:")
+    if hashes is None and is_local and Path(about).is_file():
+        recorded = json.loads(Path(about).read_text())
+        for key in inside:
+            recorded = recorded[key]
+        return recorded.get("files")
+    return hashes
+
+
+def model_files(wildcards):
+    about = f"data/models/{wildcards.model}/source.json"
+    return fetched_from(model_source(wildcards), about)
+
+
+def task_files(wildcards):
+    about = f"data/tasks/{wildcards.task}/task.json"
+    return fetched_from(task_source(wildcards), about, "source")
 
 
 def explained(function, *arguments):

@@ -17,6 +17,7 @@ rule fetch_model:
         "../envs/strata.yaml"
     params:
         description=model_source,
+        files=model_files,
         code=code_version("fetch_model"),
     message:
         "Fetch model {wildcards.model}"
@@ -37,6 +38,7 @@ rule fetch_task:
         "../envs/strata.yaml"
     params:
         description=task_source,
+        files=task_files,
         code=code_version("fetch_task"),
     message:
         "Fetch task {wildcards.task}"

@@ -94,8 +94,9 @@ def test_model_from_a_path_is_copied(model, tmp_path):
     target = tmp_path / "models" / "mine"
     target.mkdir(parents=True)
     (target / "older").write_text("")
-    assert fetched(f"path:{model}", target) == {"source": f"path:{model}"}
+    origin = fetched(f"path:{model}", target)
     expected = ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"]
+    assert origin["source"] == f"path:{model}" and sorted(origin["files"]) == expected
     assert names(target) == sorted([*expected, "source.json"])
     assert all((target / n).read_bytes() == (model / n).read_bytes() for n in expected)
     assert names(target.parent) == ["mine"]
@@ -224,7 +225,8 @@ def read(folder: Path, name: str, content: bytes | str, **entry) -> pd.DataFrame
     (folder / name).write_bytes(content.encode() if isinstance(content, str) else content)
     description = TASK | {"source": f"path:{folder}", "splits": {"train": name, "eval": name}}
     task = fetch_task("mine", description | entry, folder / "task")
-    assert task.source == {"source": f"path:{folder}"}
+    hashed = {name: sha256((folder / name).read_bytes()).hexdigest()}
+    assert task.source == {"source": f"path:{folder}", "files": hashed}
     return read_examples(folder / "task" / "train.parquet")
 
 

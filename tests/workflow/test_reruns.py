@@ -1,6 +1,8 @@
-"""What a change reruns, read off dry runs of the finished study."""
+"""What a change reruns, read off dry runs of the finished study: the README's table, row by row."""
 
+import os
 import shutil
+from pathlib import Path
 
 import pytest
 import yaml
@@ -127,3 +129,108 @@ def test_more_train_examples_retune_the_heads(study):
     planned = rules(study.planned(evaluation={"max_train_examples": 97}))
     assert {"dump_train", "tune_heads", "tune_fresh_heads"} <= planned
     assert not planned & {"finetune", "dump_eval", "score_untuned", "compare_states"}
+
+
+def test_a_training_parameter_of_all_retrains_all_and_fetches_nothing(study):
+    planned = rules(study.planned(training={"learning_rate": 0.001}))
+    assert {"finetune", "dump_eval", "compare_states", "tune_heads", "export"} <= planned
+    assert not planned & {"fetch_model", "fetch_task", "tokenize_task"}
+
+
+def test_another_column_of_a_task_reruns_all_of_that_task_alone(study):
+    planned = study.planned(tasks={"entail": {"texts": ["hypothesis", "premise"]}})
+    assert {"fetch_task", "tokenize_task", "finetune"} <= rules(planned)
+    for rule, output in planned:
+        assert "entail" in output or rule in DRAWING | {"summary"}, output
+
+
+def test_a_new_model_runs_only_its_own_jobs(study):
+    config = yaml.safe_load((study.folder / "study.yaml").read_text())
+    everything = [*config["study"]["models"], "new"]
+    planned = study.planned(
+        models={"new": config["models"]["roberta"]}, study={"models": everything}
+    )
+    assert {"fetch_model", "finetune", "compare_models"} <= rules(planned)
+    for rule, output in planned:
+        assert "new" in output or rule in DRAWING | {"summary", "cka_models"}, output
+
+
+def test_another_confidence_scores_again_and_runs_no_model(study):
+    planned = rules(study.planned(summary={"confidence": 0.9}))
+    assert {"score_run", "summarise"} <= planned
+    assert not planned & {"finetune", "dump_eval", "tune_heads", "skip_spans", "compare_states"}
+
+
+def test_other_eval_examples_retrain_nothing(study):
+    planned = rules(study.planned(evaluation={"max_eval_examples": 50}))
+    assert {"dump_eval", "score_run", "compare_states", "skip_spans"} <= planned
+    assert not planned & {"finetune", "tokenize_task", "fetch_task"}
+
+
+def test_how_often_checkpoints_are_saved_reruns_nothing(study):
+    assert study.planned(resume={"save_minutes": 1}) == []
+
+
+def test_an_upgraded_library_reruns_nothing(edited):
+    lock = edited.code / "envs" / "requirements.txt"
+    lock.write_text(lock.read_text().replace("transformers==", "transformers==99."))
+    assert edited.planned() == []
+
+
+@pytest.fixture
+def restored():
+    """Files that a test may touch or edit; afterwards they are as they were."""
+    kept = {}
+
+    def keep(path: Path) -> Path:
+        stat = path.stat()
+        kept[path] = path.read_bytes(), (stat.st_atime_ns, stat.st_mtime_ns)
+        return path
+
+    yield keep
+    for path, (content, times) in kept.items():
+        path.write_bytes(content)
+        os.utime(path, ns=times)
+
+
+@pytest.mark.parametrize(
+    "file",
+    (
+        "source/tasks/pairs.jsonl",
+        "source/roberta/model.safetensors",
+        "data/tasks/entail/train.parquet",
+        "data/models/roberta/config.json",
+        "results/tiny/tokens/roberta_entail/train.arrow",
+        "results/tiny/activations/roberta_entail/eval/full-seed1.h5",
+    ),
+)
+def test_a_file_that_was_only_touched_reruns_nothing(file, study, restored):
+    os.utime(restored(study.folder / file))
+    assert study.planned() == []
+
+
+def test_an_edited_source_file_reruns_its_task_alone(study, restored):
+    path = restored(study.folder / "source" / "tasks" / "pairs.jsonl")
+    path.write_text(path.read_text().replace("w1 ", "w2 "))
+    planned = study.planned()
+    assert {"fetch_task", "tokenize_task", "finetune"} <= rules(planned)
+    for rule, output in planned:
+        assert "entail" in output or rule in DRAWING | {"summary"}, output
+
+
+def test_an_edited_source_model_reruns_that_model(study, restored):
+    path = restored(study.folder / "source" / "electra" / "tokenizer_config.json")
+    path.write_text(path.read_text() + "\n")
+    planned = study.planned()
+    assert {"fetch_model", "finetune"} <= rules(planned)
+    for rule, output in planned:
+        assert "electra" in output or rule in DRAWING | {"summary", "cka_models", "compare_models"}
+
+
+def test_sources_that_are_gone_rerun_nothing(study):
+    source, away = study.folder / "source", study.folder / "away"
+    source.rename(away)
+    try:
+        assert study.planned() == []
+    finally:
+        away.rename(source)

@@ -23,22 +23,11 @@ from typing import Any
 import pandas as pd
 
 from strata.architectures import check_supported, read_config
+from strata.fingerprints import MODEL_FILES, PICKLED, TOKENIZER_FILES, local_hashes
 from strata.jobs import StrataError
 from strata.tasks import Task, prepare
 
 PARQUET_BRANCH = "refs/convert/parquet"
-TOKENIZER_FILES = (
-    "tokenizer*",
-    "vocab*",
-    "merges.txt",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "spiece.model",
-    "spm.model",
-    "sentencepiece.bpe.model",
-)
-MODEL_FILES = ("config.json", "*.safetensors", "*.safetensors.index.json", *TOKENIZER_FILES)
-PICKLED = ("pytorch_model*.bin", "pytorch_model.bin.index.json")
 
 
 # ---------------------------------------------------------------- models
@@ -63,6 +52,7 @@ def fetch_model(name: str, description: Mapping[str, Any], folder: str | Path) -
         if kind == "hub":
             origin |= _fetch_hub_model(name, place, description.get("revision", "main"), partial)
         elif kind == "path":
+            origin["files"] = local_hashes(description)
             _copy_model(name, Path(place), partial)
         else:
             origin |= _fetch_packed_model(name, place, description, partial)
@@ -177,6 +167,7 @@ def fetch_task(name: str, description: Mapping[str, Any], folder: str | Path) ->
         files = {s: Path(place) / f for s, f in description["splits"].items()}
         places = {split: str(file) for split, file in files.items()}
         rows = {s: _read_file(name, file, description) for s, file in files.items()}
+        origin["files"] = local_hashes(description)
     else:
         rows, places = _read_packed_splits(name, place, description)
         origin |= {"sha256": description["sha256"]}
