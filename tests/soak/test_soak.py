@@ -17,7 +17,7 @@ import psutil
 import pytest
 import tiny
 import yaml
-from workflow.conftest import RECIPE, copy_workflow, merge, write_tasks
+from workflow.conftest import COSTLY, RECIPE, copy_workflow, merge, write_tasks
 
 KILLS = int(os.environ.get("STRATA_SOAK_KILLS", "50"))
 SEED = int(os.environ.get("STRATA_SOAK_SEED", "1"))
@@ -26,11 +26,11 @@ COSTS = ["seconds_per_step", "inference_examples_per_second"]
 
 
 def study(folder: Path) -> dict:
-    """One encoder, two tasks, two seeds; checkpoints at every logged step."""
+    """One encoder, one task, two seeds; checkpoints every second."""
     changes = {
         "study": {
             "models": ["bert"],
-            "tasks": ["entail", "endings"],
+            "tasks": ["entail"],
             "seeds": [1, 2],
             "analyses": ["cka", "truncation", "skipping", "reinit"],
             "skipping": ["bert"],
@@ -38,8 +38,8 @@ def study(folder: Path) -> dict:
         },
         "models": {"bert": {"source": f"path:{tiny.save_model(folder / 'bert', 'bert', 2)}"}},
         "tasks": write_tasks(folder / "tasks"),
-        "training": {"max_steps": 600},
-        "resume": {"save_minutes": 0.001},
+        "training": {"max_steps": 400},
+        "resume": {"save_minutes": 0.02},
         "reinit": {
             "models": None,
             "scheme": "fresh",
@@ -69,6 +69,7 @@ def undisturbed(tmp_path_factory) -> Path:
 
 def start(folder: Path, name: str) -> subprocess.Popen:
     command = [sys.executable, "-m", "snakemake", "--cores", "2", "--configfile", f"{name}.yaml"]
+    command += ["--set-threads", *(f"{rule}=1" for rule in COSTLY)]
     with (folder / f"{name}.log").open("a") as log:
         return subprocess.Popen(command, cwd=folder, stdout=log, stderr=log, start_new_session=True)
 
@@ -132,7 +133,7 @@ def strays(folder: Path) -> list[str]:
 
 def test_a_study_killed_again_and_again_ends_as_one_that_was_not(undisturbed):
     expected = tables(undisturbed / "results" / "calm")
-    assert len(expected) >= 9 and not strays(undisturbed)
+    assert len(expected) == 5 and not strays(undisturbed)
     chance, kills, rounds = random.Random(SEED), [], 0
     while len(kills) < KILLS:
         name = f"round{rounds}"
