@@ -5,12 +5,7 @@ from pathlib import Path
 from strata.devices import gpu_job
 
 given, params, depth = snakemake.input, snakemake.params, snakemake.wildcards.depth
-with gpu_job(
-    snakemake.log[0],
-    snakemake.threads,
-    snakemake.resources.get("gpu", 0),
-    snakemake.resources.jobs_per_device,
-):
+with gpu_job(snakemake):
     import pandas as pd
 
     from strata import export

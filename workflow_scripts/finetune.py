@@ -9,12 +9,7 @@ from strata.provenance import config_hash, git_commit, versions
 
 given, out = snakemake.input, snakemake.output
 training, seed = snakemake.params.training, int(snakemake.wildcards.seed)
-with gpu_job(
-    snakemake.log[0],
-    snakemake.threads,
-    snakemake.resources.get("gpu", 0),
-    snakemake.resources.jobs_per_device,
-):
+with gpu_job(snakemake):
     from strata.ablations import adapt, merge_adapters, trainable_parameters
     from strata.models import encoder_layers, load_model, load_tokenizer
     from strata.predictions import predict

@@ -6,12 +6,7 @@ from pathlib import Path
 from strata.devices import gpu_job
 
 given, params = snakemake.input, snakemake.params
-with gpu_job(
-    snakemake.log[0],
-    snakemake.threads,
-    snakemake.resources.get("gpu", 0),
-    snakemake.resources.jobs_per_device,
-):
+with gpu_job(snakemake):
     from strata.activations import Activations, dump
     from strata.batches import Rows
     from strata.devices import device

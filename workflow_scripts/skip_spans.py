@@ -3,12 +3,7 @@
 from strata.devices import gpu_job
 
 given = snakemake.params
-with gpu_job(
-    snakemake.log[0],
-    snakemake.threads,
-    snakemake.resources.get("gpu", 0),
-    snakemake.resources.jobs_per_device,
-):
+with gpu_job(snakemake):
     from strata.batches import Rows
     from strata.devices import device
     from strata.models import Encoder, Head, load_model, load_tokenizer

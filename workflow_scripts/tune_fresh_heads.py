@@ -6,12 +6,7 @@ from strata.activations import Activations
 from strata.devices import gpu_job
 
 with (
-    gpu_job(
-        snakemake.log[0],
-        snakemake.threads,
-        snakemake.resources.get("gpu", 0),
-        snakemake.resources.jobs_per_device,
-    ),
+    gpu_job(snakemake),
     Activations.open(snakemake.input.train) as trained,
     Activations.open(snakemake.input.eval) as evaluated,
 ):

@@ -19,12 +19,18 @@ from strata.jobs import StrataError, job
 
 
 @contextmanager
-def gpu_job(log: str, threads: int, gpus: int, jobs_per_device: int) -> Iterator[None]:
-    """A job (see ``strata.jobs.job``) that holds a lease on a GPU if it asked for one."""
-    with job(log, threads), lease(gpus, jobs_per_device):
+def gpu_job(snakemake: Any) -> Iterator[None]:
+    """A job (see ``strata.jobs.job``) that holds a lease on a GPU if it asked for one.
+
+    Parameters
+    ----------
+    snakemake : what Snakemake puts into a script.
+    """
+    gpus, sharing = snakemake.resources.get("gpu", 0), snakemake.resources.jobs_per_device
+    with job(snakemake.log[0], snakemake.threads), lease(gpus, sharing):
         import torch
 
-        torch.set_num_threads(threads)
+        torch.set_num_threads(snakemake.threads)
         try:
             yield
         except torch.OutOfMemoryError as error:
