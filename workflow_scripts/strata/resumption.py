@@ -76,7 +76,8 @@ class Keep(TrainerCallback):
 
     SIGTERM (a time limit, preemption, `scancel`) and SIGINT end the training after its current
     step; the next attempt goes on there. Checkpoints by the clock are written where the loss is
-    logged, so that an interrupted run's history is that of one that was not.
+    logged, so that an interrupted run's history is that of one that was not; where every such step
+    also evaluates, Trainer saves new bests alone, and they are written half a period later.
     """
 
     def __init__(self, minutes: float):
@@ -102,8 +103,7 @@ class Keep(TrainerCallback):
         self.saved = time.monotonic()
 
     def on_log(self, args, state, control, **kwargs):
-        due = time.monotonic() - self.saved >= 60 * self.minutes
-        if due and state.global_step < state.max_steps:
+        if self._due(1) and state.global_step < state.max_steps:
             control.should_save = True
 
     def on_save(self, args, state, control, **kwargs):
@@ -112,3 +112,8 @@ class Keep(TrainerCallback):
     def on_step_end(self, args, state, control, **kwargs):
         if self.signal is not None:
             control.should_save = control.should_training_stop = True
+        elif self._due(1.5) and state.global_step < state.max_steps:
+            control.should_save = True
+
+    def _due(self, periods: float) -> bool:
+        return time.monotonic() - self.saved >= 60 * self.minutes * periods
