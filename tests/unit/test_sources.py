@@ -565,19 +565,6 @@ def test_hub_model_without_config_is_refused(served, model, tmp_path):
     assert message.startswith("The model 'mine': me/bert at main lacks a file:")
 
 
-def hub_dataset(folder: Path, subset: str, splits: tuple[str, ...], named: bool) -> Path:
-    """A dataset repository of parquet files; with `named`, its card says which file is what."""
-    for split in splits:
-        file = folder / subset / (f"{split}-00000.parquet" if named else f"{split}/0000.parquet")
-        file.parent.mkdir(parents=True, exist_ok=True)
-        ROWS.assign(text=[f"{subset} {split} {i}" for i in ROWS.index]).to_parquet(file)
-    if named:
-        lines = [f"  - split: {split}\n    path: {subset}/{split}-*\n" for split in splits]
-        card = f"---\nconfigs:\n- config_name: {subset}\n  data_files:\n{''.join(lines)}---\n"
-        (folder / "README.md").write_text(card)
-    return folder
-
-
 HUB_TASK = TASK | {
     "source": "hub:me/reviews",
     "splits": {"train": "train", "eval": "validation_matched"},
@@ -591,7 +578,7 @@ def texts(folder: Path, split: str) -> list[str]:
 
 @pytest.mark.parametrize("revision", ["main", "v1.0"])
 def test_task_from_the_hub_comes_with_its_commit(served, tmp_path, revision):
-    data = hub_dataset(tmp_path / "data", "films", SPLITS, named=True)
+    data = hub.dataset(tmp_path / "data", "films", SPLITS, named=True)
     commit = served.add("datasets", "me/reviews", data, revision)
     description = HUB_TASK | {"subset": "films", "revision": revision}
     task = fetch_task("mine", description, tmp_path / "mine")
@@ -604,7 +591,7 @@ def test_task_from_the_hub_comes_with_its_commit(served, tmp_path, revision):
 @pytest.mark.parametrize("subset", [None, "films"])
 def test_task_from_the_hubs_conversion_to_parquet(served, tmp_path, subset):
     """A dataset that is a loading script, as HellaSwag; without a subset it is 'default'."""
-    data = hub_dataset(tmp_path / "data", subset or "default", SPLITS, named=False)
+    data = hub.dataset(tmp_path / "data", subset or "default", SPLITS, named=False)
     commit = served.add("datasets", "me/reviews", data, "refs/convert/parquet")
     description = HUB_TASK | {"revision": "refs/convert/parquet"}
     description |= {"subset": subset} if subset else {}
@@ -616,7 +603,7 @@ def test_task_from_the_hubs_conversion_to_parquet(served, tmp_path, subset):
 
 def test_refused_row_of_the_hub_is_named_by_repository_subset_and_split(served, tmp_path):
     served.add(
-        "datasets", "me/reviews", hub_dataset(tmp_path / "data", "films", SPLITS, named=True)
+        "datasets", "me/reviews", hub.dataset(tmp_path / "data", "films", SPLITS, named=True)
     )
     description = HUB_TASK | {"subset": "films", "labels": ["no", "maybe"], "label": "text"}
     message = refused(tmp_path / "tasks" / "mine", fetch_task, description)
@@ -641,9 +628,9 @@ def test_refused_row_of_the_hub_is_named_by_repository_subset_and_split(served, 
     ],
 )
 def test_what_the_hub_does_not_have_is_said_in_a_sentence(served, tmp_path, entry, sentence):
-    data = hub_dataset(tmp_path / "data", "films", SPLITS, named=True)
+    data = hub.dataset(tmp_path / "data", "films", SPLITS, named=True)
     served.add("datasets", "me/reviews", data)
-    converted = hub_dataset(tmp_path / "converted", "films", SPLITS, named=False)
+    converted = hub.dataset(tmp_path / "converted", "films", SPLITS, named=False)
     served.add("datasets", "me/reviews", converted, "refs/convert/parquet")
     description = HUB_TASK | {"subset": "films"} | entry
     message = refused(tmp_path / "tasks" / "mine", fetch_task, description)
