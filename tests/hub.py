@@ -257,7 +257,6 @@ def point_to(url: str, home: Path, monkeypatch) -> None:
     In place of HF_ENDPOINT, HF_HOME and HF_HUB_OFFLINE, which they read only when imported. A hub
     that fails is given up within seconds.
     """
-    import datasets.config
     from huggingface_hub import constants
     from huggingface_hub.utils import close_session
 
@@ -272,16 +271,6 @@ def point_to(url: str, home: Path, monkeypatch) -> None:
             "HF_HUB_CACHE": str(home / "hub"),
             "HF_HUB_OFFLINE": False,
             "HF_HUB_DISABLE_XET": True,
-        },
-        datasets.config: {
-            "HF_ENDPOINT": url,
-            "HUB_DATASETS_URL": url + "/datasets/{repo_id}/resolve/{revision}/{path}",
-            "HF_DATASETS_CACHE": home / "datasets",
-            "DOWNLOADED_DATASETS_PATH": home / "datasets" / "downloads",
-            "EXTRACTED_DATASETS_PATH": home / "datasets" / "downloads" / "extracted",
-            "HF_MODULES_CACHE": home / "modules",
-            "HF_HUB_OFFLINE": False,
-            "HF_DATASETS_OFFLINE": False,
         },
     }
     for module, values in settings.items():

@@ -205,10 +205,10 @@ def _read_hub_splits(
 def _read_dataset(
     commit: Commit, description: Mapping[str, Any], folder: Path, scratch: Path
 ) -> dict[str, pd.DataFrame]:
-    """Rows of a dataset repository, with links to checked downloads in `folder` in its place.
+    """Rows of a dataset, read by ``datasets`` from checked files, linked into `folder`.
 
-    Which files make a subset, ``datasets`` finds out from their names and the card alone, so that
-    all others may be empty.
+    Which files make a subset, it finds out from the card and from their names, so `folder` first
+    holds the card and an empty file for each of the others; then what the subset needs is fetched.
     """
     from datasets import load_dataset_builder
 
@@ -217,21 +217,20 @@ def _read_dataset(
         if folder in Path(os.path.normpath(path)).parents:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.touch()
-            if file in DESCRIPTIONS or path.suffix == ".zip":
+            if file in DESCRIPTIONS or path.suffix == ".zip":  # what is inside is looked at
                 _link(path, commit.fetch(file))
     subset, splits = description.get("subset"), dict(description["splits"])
     if commit.revision == PARQUET_BRANCH:
         # The hub's own conversion of datasets that are scripts: a folder a subset.
-        patterns = {
-            s: str(folder / (subset or "default") / splits[s] / "*.parquet") for s in splits
-        }
-        splits = {split: split for split in splits}
+        start = folder / (subset or "default")
+        patterns = {split: str(start / inside / "*.parquet") for split, inside in splits.items()}
         builder = load_dataset_builder("parquet", data_files=patterns, cache_dir=str(scratch))
+        splits = {split: split for split in splits}
     else:
         builder = load_dataset_builder(str(folder), subset, cache_dir=str(scratch))
-    for path in {Path(file) for files in builder.config.data_files.values() for file in files}:
-        if path.is_relative_to(folder):
-            _link(path, commit.fetch(path.relative_to(folder).as_posix()))
+    needed = {Path(file) for files in builder.config.data_files.values() for file in files}
+    for path in sorted(path for path in needed if path.is_relative_to(folder)):
+        _link(path, commit.fetch(path.relative_to(folder).as_posix()))
     builder.download_and_prepare()
     return {s: builder.as_dataset(split=splits[s]).to_pandas() for s in splits}
 
