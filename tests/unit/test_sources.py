@@ -335,7 +335,7 @@ def packages(monkeypatch):
         if isinstance(offered[requirement], str):
             return subprocess.CompletedProcess(command, 1, "", offered[requirement])
         name, data = offered[requirement]
-        target = Path(arguments["--dest"])
+        offered["downloaded to"] = target = Path(arguments["--dest"])
         target.mkdir()
         (target / name).write_bytes(data)
         return subprocess.CompletedProcess(command, 0, "", "")
@@ -485,6 +485,15 @@ def test_what_pip_refuses_is_said_in_a_sentence(tmp_path, packages, stderr, sent
     assert message.startswith(f"The task 'mine': {sentence}")
 
 
+def test_what_pip_downloads_lies_in_the_folder_that_is_written(saved, tmp_path, packages):
+    """Which the next fetch removes, if this one is killed."""
+    packages["pkg==1"] = "pkg.whl", zipped({f"m/{n}": d for n, d in contents(saved).items()})
+    target = tmp_path / "models" / "mine"
+    fetched("pypi:pkg==1", target, sha256=HASH, inside="m")
+    place = packages["downloaded to"].relative_to(target.parent).parts[0]
+    assert place.startswith(".mine.") and place.endswith(".partial")
+
+
 def test_pip_itself_checks_the_hash(tmp_path, monkeypatch):
     """pip with a folder in place of the index: the right hash, a wrong one, no package."""
     about = "Metadata-Version: 2.1\nName: tiny-reviews\nVersion: 1.0\n"
@@ -567,19 +576,6 @@ def test_hub_model_without_config_is_refused(served, model, tmp_path):
     assert message.startswith("The model 'mine': me/bert at main lacks a file:")
 
 
-def hub_dataset(folder: Path, subset: str, splits: tuple[str, ...], named: bool) -> Path:
-    """A dataset repository of parquet files; with `named`, its card says which file is what."""
-    for split in splits:
-        file = folder / subset / (f"{split}-00000.parquet" if named else f"{split}/0000.parquet")
-        file.parent.mkdir(parents=True, exist_ok=True)
-        ROWS.assign(text=[f"{subset} {split} {i}" for i in ROWS.index]).to_parquet(file)
-    if named:
-        lines = [f"  - split: {split}\n    path: {subset}/{split}-*\n" for split in splits]
-        card = f"---\nconfigs:\n- config_name: {subset}\n  data_files:\n{''.join(lines)}---\n"
-        (folder / "README.md").write_text(card)
-    return folder
-
-
 HUB_TASK = TASK | {
     "source": "hub:me/reviews",
     "splits": {"train": "train", "eval": "validation_matched"},
@@ -593,7 +589,7 @@ def texts(folder: Path, split: str) -> list[str]:
 
 @pytest.mark.parametrize("revision", ["main", "v1.0"])
 def test_task_from_the_hub_comes_with_its_commit(served, tmp_path, revision):
-    data = hub_dataset(tmp_path / "data", "films", SPLITS, named=True)
+    data = hub.dataset(tmp_path / "data", "films", SPLITS, named=True)
     commit = served.add("datasets", "me/reviews", data, revision)
     description = HUB_TASK | {"subset": "films", "revision": revision}
     task = fetch_task("mine", description, tmp_path / "mine")
@@ -606,7 +602,7 @@ def test_task_from_the_hub_comes_with_its_commit(served, tmp_path, revision):
 @pytest.mark.parametrize("subset", [None, "films"])
 def test_task_from_the_hubs_conversion_to_parquet(served, tmp_path, subset):
     """A dataset that is a loading script, as HellaSwag; without a subset it is 'default'."""
-    data = hub_dataset(tmp_path / "data", subset or "default", SPLITS, named=False)
+    data = hub.dataset(tmp_path / "data", subset or "default", SPLITS, named=False)
     commit = served.add("datasets", "me/reviews", data, "refs/convert/parquet")
     description = HUB_TASK | {"revision": "refs/convert/parquet"}
     description |= {"subset": subset} if subset else {}
@@ -616,9 +612,49 @@ def test_task_from_the_hubs_conversion_to_parquet(served, tmp_path, subset):
     assert texts(tmp_path / "mine", "eval")[1] == f"{subset or 'default'} validation_matched 1"
 
 
+def test_hub_task_is_downloaded_no_further_than_needed(served, tmp_path):
+    """A subset's files and the card, which says what they are, even if a folder looks a pattern."""
+    data = hub.dataset(tmp_path / "data", "films", SPLITS, named=True)
+    for file in ("plays/train-00000.parquet", "films/notes.csv", "films.py"):
+        (data / file).parent.mkdir(exist_ok=True)
+        (data / file).write_bytes(b"never asked for")
+    served.add("datasets", "me/reviews", data)
+    fetch_task("mine", HUB_TASK | {"subset": "films"}, tmp_path / "work [1]*" / "mine")
+    assert served.asked_for("README.md") and served.asked_for("films/train-00000.parquet")
+    assert not [
+        r for file in ("plays/train-00000.parquet", ".csv", ".py") for r in served.asked_for(file)
+    ]
+    assert names(tmp_path / "work [1]*") == ["mine"]
+
+
+def test_hub_task_in_archives(served, tmp_path):
+    (tmp_path / "data").mkdir()
+    for split in ("train", "test"):
+        rows = {f"{split}.csv": f"text,label\n{split} a,0\n{split} b,1\n".encode()}
+        (tmp_path / "data" / f"{split}.zip").write_bytes(zipped(rows))
+    served.add("datasets", "me/reviews", tmp_path / "data")
+    fetch_task("mine", HUB_TASK | {"splits": {"train": "train", "eval": "test"}}, tmp_path / "mine")
+    assert texts(tmp_path / "mine", "eval") == ["test a", "test b"]
+
+
+def test_names_in_a_listing_that_climb_make_no_file(served, tmp_path, monkeypatch):
+    data = hub.dataset(tmp_path / "data", "films", SPLITS, named=True)
+    (data / "evil.csv").write_text("")
+    outside, listed = tmp_path / "outside.csv", hub.listed
+
+    def climbing(folder: Path, file: Path) -> dict:
+        climb = {"rfilename": "../" * 20 + str(outside)} if file.name == "evil.csv" else {}
+        return listed(folder, file) | climb
+
+    monkeypatch.setattr(hub, "listed", climbing)
+    served.add("datasets", "me/reviews", data)
+    fetch_task("mine", HUB_TASK, tmp_path / "mine")
+    assert not outside.exists()
+
+
 def test_refused_row_of_the_hub_is_named_by_repository_subset_and_split(served, tmp_path):
     served.add(
-        "datasets", "me/reviews", hub_dataset(tmp_path / "data", "films", SPLITS, named=True)
+        "datasets", "me/reviews", hub.dataset(tmp_path / "data", "films", SPLITS, named=True)
     )
     description = HUB_TASK | {"subset": "films", "labels": ["no", "maybe"], "label": "text"}
     message = refused(tmp_path / "tasks" / "mine", fetch_task, description)
@@ -643,9 +679,9 @@ def test_refused_row_of_the_hub_is_named_by_repository_subset_and_split(served, 
     ],
 )
 def test_what_the_hub_does_not_have_is_said_in_a_sentence(served, tmp_path, entry, sentence):
-    data = hub_dataset(tmp_path / "data", "films", SPLITS, named=True)
+    data = hub.dataset(tmp_path / "data", "films", SPLITS, named=True)
     served.add("datasets", "me/reviews", data)
-    converted = hub_dataset(tmp_path / "converted", "films", SPLITS, named=False)
+    converted = hub.dataset(tmp_path / "converted", "films", SPLITS, named=False)
     served.add("datasets", "me/reviews", converted, "refs/convert/parquet")
     description = HUB_TASK | {"subset": "films"} | entry
     message = refused(tmp_path / "tasks" / "mine", fetch_task, description)

@@ -1,5 +1,6 @@
 """A whole study on tiny encoders, run once by Snakemake; its results serve all workflow tests."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -105,6 +106,15 @@ def copy_workflow(to: Path, of: Path = REPOSITORY) -> Path:
             to.mkdir(parents=True, exist_ok=True)
             shutil.copy(source, to / part)
     return to
+
+
+def impatient(code: Path) -> None:
+    """Let a copy of the workflow give up a hub that fails within seconds."""
+    downloads = code / "workflow_scripts" / "strata" / "downloads.py"
+    patient = downloads.read_text()
+    changed = re.sub(r"^PATIENCE = [\d.]+", "PATIENCE = 3", patient, flags=re.MULTILINE)
+    assert changed != patient
+    downloads.write_text(changed)
 
 
 def write_tasks(folder: Path) -> dict[str, dict]:

@@ -3,7 +3,7 @@
 import pytest
 import tiny
 import yaml
-from conftest import RECIPE, Workflow, copy_workflow, write_tasks
+from conftest import RECIPE, Workflow, copy_workflow, impatient, write_tasks
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +19,9 @@ def workflow(tmp_path_factory) -> Workflow:
     }
     study["study"]["figure1"] = {"model": "bert", "task": "entail"}
     (folder / "study.yaml").write_text(yaml.safe_dump(study))
-    return Workflow(copy_workflow(folder / "workflow"), folder)
+    workflow = Workflow(copy_workflow(folder / "workflow"), folder)
+    impatient(workflow.code)
+    return workflow
 
 
 def refused(workflow, target, **changes) -> str:

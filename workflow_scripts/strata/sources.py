@@ -1,7 +1,7 @@
 """Where models and tasks come from: a hub, a local path, a file inside a Python package.
 
-The only module that touches a network. What it fetches is checked here, while it can still be
-refused in one sentence.
+With ``downloads``, the only module that touches a network. What it fetches is checked here, while
+it can still be refused in one sentence.
 """
 
 import io
@@ -17,17 +17,20 @@ import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pandas as pd
 
 from strata.architectures import check_supported, read_config
+from strata.downloads import Commit, hub_errors
 from strata.fingerprints import MODEL_FILES, PICKLED, TOKENIZER_FILES, local_hashes
 from strata.jobs import StrataError
 from strata.tasks import Task, prepare
 
 PARQUET_BRANCH = "refs/convert/parquet"
+DESCRIPTIONS = ("README.md", ".huggingface.yaml", "dataset_infos.json")
 
 
 # ---------------------------------------------------------------- models
@@ -47,7 +50,7 @@ def fetch_model(name: str, description: Mapping[str, Any], folder: str | Path) -
     StrataError : the source cannot be reached or is not what it should be.
     """
     kind, place = _split_source(description["source"])
-    with _folder_written_whole(folder) as partial:
+    with _folder_written_whole(folder) as (partial, scratch):
         origin = {"source": description["source"]}
         if kind == "hub":
             origin |= _fetch_hub_model(name, place, description.get("revision", "main"), partial)
@@ -55,7 +58,7 @@ def fetch_model(name: str, description: Mapping[str, Any], folder: str | Path) -
             origin["files"] = local_hashes(description)
             _copy_model(name, Path(place), partial)
         else:
-            origin |= _fetch_packed_model(name, place, description, partial)
+            origin |= _fetch_packed_model(name, place, description, partial, scratch)
         check_supported(read_config(partial), name)
         _ensure_safetensors(name, partial)
         found = {file.name for pattern in TOKENIZER_FILES for file in partial.glob(pattern)}
@@ -68,19 +71,18 @@ def fetch_model(name: str, description: Mapping[str, Any], folder: str | Path) -
 
 
 def _fetch_hub_model(name: str, repo: str, revision: str, folder: Path) -> dict[str, str]:
-    with _hub_errors(f"model '{name}'", repo, revision):
-        from huggingface_hub import HfApi, hf_hub_download, snapshot_download
-
-        info = HfApi().model_info(repo, revision=revision)
-        files = [file.rfilename for file in info.siblings]
+    what = f"model '{name}'"
+    with hub_errors(what, repo, revision):
+        commit = Commit.find(what, "model", repo, revision)
         # The config first: an architecture that is not supported costs no download of weights.
-        config = hf_hub_download(repo, "config.json", revision=info.sha)
-        check_supported(read_config(Path(config).parent), name)
-        weights = any(file.endswith(".safetensors") and "/" not in file for file in files)
+        shutil.copyfile(commit.fetch("config.json"), folder / "config.json")
+        check_supported(read_config(folder), name)
+        files = {file for file in commit.hashes if "/" not in file} - {"config.json"}
+        weights = any(file.endswith(".safetensors") for file in files)
         patterns = MODEL_FILES if weights else (*MODEL_FILES, *PICKLED)
-        cached = snapshot_download(repo, revision=info.sha, allow_patterns=list(patterns))
-    _copy_model(name, Path(cached), folder)
-    return {"revision": revision, "commit": info.sha}
+        for file in sorted(f for f in files if any(fnmatch(f, pattern) for pattern in patterns)):
+            shutil.copyfile(commit.fetch(file), folder / file)
+    return {"revision": revision, "commit": commit.name}
 
 
 def _copy_model(name: str, source: Path, folder: Path) -> None:
@@ -94,23 +96,22 @@ def _copy_model(name: str, source: Path, folder: Path) -> None:
 
 
 def _fetch_packed_model(
-    name: str, requirement: str, description: Mapping[str, Any], folder: Path
+    name: str, requirement: str, description: Mapping[str, Any], folder: Path, scratch: Path
 ) -> dict[str, str]:
-    with tempfile.TemporaryDirectory() as scratch:
-        archive = _pip_download(f"model '{name}'", requirement, description["sha256"], scratch)
-        inside = description["inside"].rstrip("/") + "/"
-        unpacked = Path(scratch) / "model"
-        unpacked.mkdir()
-        for path, data in _members(archive.name, archive.read_bytes(), inside):
-            relative = path.removeprefix(inside)
-            if "/" not in relative:
-                (unpacked / relative).write_bytes(data)
-        if not any(unpacked.iterdir()):
-            raise StrataError(
-                f"Model '{name}': {archive.name} has no folder '{description['inside']}'; "
-                "correct 'inside'."
-            )
-        _copy_model(name, unpacked, folder)
+    archive = _pip_download(f"model '{name}'", requirement, description["sha256"], scratch)
+    inside = description["inside"].rstrip("/") + "/"
+    unpacked = scratch / "model"
+    unpacked.mkdir()
+    for path, data in _members(archive.name, archive.read_bytes(), inside):
+        relative = path.removeprefix(inside)
+        if "/" not in relative:
+            (unpacked / relative).write_bytes(data)
+    if not any(unpacked.iterdir()):
+        raise StrataError(
+            f"Model '{name}': {archive.name} has no folder '{description['inside']}'; "
+            "correct 'inside'."
+        )
+    _copy_model(name, unpacked, folder)
     return {"sha256": description["sha256"], "inside": description["inside"]}
 
 
@@ -156,67 +157,99 @@ def fetch_task(name: str, description: Mapping[str, Any], folder: str | Path) ->
     """
     kind, place = _split_source(description["source"])
     origin = {"source": description["source"]}
-    if kind == "hub":
-        rows, commit = _read_hub_splits(name, place, description)
-        places = {
-            split: f"{place} {description.get('subset', '')} {hub_split}".replace("  ", " ")
-            for split, hub_split in description["splits"].items()
-        }
-        origin |= commit
-    elif kind == "path":
-        files = {s: Path(place) / f for s, f in description["splits"].items()}
-        places = {split: str(file) for split, file in files.items()}
-        rows = {s: _read_file(name, file, description) for s, file in files.items()}
-        origin["files"] = local_hashes(description)
-    else:
-        rows, places = _read_packed_splits(name, place, description)
-        origin |= {"sha256": description["sha256"]}
-    with _folder_written_whole(folder) as partial:
+    with _folder_written_whole(folder) as (partial, scratch):
+        if kind == "hub":
+            rows, commit = _read_hub_splits(name, place, description, scratch)
+            places = {
+                split: f"{place} {description.get('subset', '')} {hub_split}".replace("  ", " ")
+                for split, hub_split in description["splits"].items()
+            }
+            origin |= commit
+        elif kind == "path":
+            files = {s: Path(place) / f for s, f in description["splits"].items()}
+            places = {split: str(file) for split, file in files.items()}
+            rows = {s: _read_file(name, file, description) for s, file in files.items()}
+            origin["files"] = local_hashes(description)
+        else:
+            rows, places = _read_packed_splits(name, place, description, scratch)
+            origin |= {"sha256": description["sha256"]}
         return prepare(name, description, rows, places, origin, partial)
 
 
 def _read_hub_splits(
-    name: str, repo: str, description: Mapping[str, Any]
+    name: str, repo: str, description: Mapping[str, Any], scratch: Path
 ) -> tuple[dict[str, pd.DataFrame], dict[str, str]]:
     revision = description.get("revision", "main")
-    subset = description.get("subset")
-    with _hub_errors(f"task '{name}'", repo, revision):
-        from datasets import load_dataset
-        from huggingface_hub import HfApi
+    what = f"task '{name}'"
+    # Not in `scratch`: datasets takes brackets in a folder's path for a pattern.
+    with hub_errors(what, repo, revision), tempfile.TemporaryDirectory() as folder:
+        from datasets.exceptions import DatasetsError
 
-        commit = HfApi().dataset_info(repo, revision=revision).sha
-        rows = {}
-        for split, hub_split in description["splits"].items():
-            if revision == PARQUET_BRANCH:
-                # The hub's own conversion of datasets that are scripts: a folder a subset.
-                files = f"hf://datasets/{repo}@{commit}/{subset or 'default'}/{hub_split}/*.parquet"
-                data = load_dataset("parquet", data_files={"rows": files}, split="rows")
-            else:
-                data = load_dataset(repo, subset, revision=commit, split=hub_split)
-            rows[split] = data.to_pandas()
-    return rows, {"revision": revision, "commit": commit}
+        commit = Commit.find(what, "dataset", repo, revision)
+        try:
+            rows = _read_dataset(commit, description, Path(folder).resolve(), scratch)
+        except (DatasetsError, FileNotFoundError) as error:
+            raise ValueError(str(error).replace(folder, repo)) from error
+    return rows, {"revision": revision, "commit": commit.name}
+
+
+def _read_dataset(
+    commit: Commit, description: Mapping[str, Any], folder: Path, scratch: Path
+) -> dict[str, pd.DataFrame]:
+    """Rows of a dataset, read by ``datasets`` from checked files, linked into `folder`.
+
+    Which files make a subset, it finds out from the card and from their names, so `folder` first
+    holds the card and an empty file for each of the others; then what the subset needs is fetched.
+    """
+    from datasets import load_dataset_builder
+
+    for file in commit.hashes:
+        path = folder / file
+        if folder in Path(os.path.normpath(path)).parents:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+            if file in DESCRIPTIONS or path.suffix == ".zip":  # what is inside is looked at
+                _link(path, commit.fetch(file))
+    subset, splits = description.get("subset"), dict(description["splits"])
+    if commit.revision == PARQUET_BRANCH:
+        # The hub's own conversion of datasets that are scripts: a folder a subset.
+        start = folder / (subset or "default")
+        patterns = {split: str(start / inside / "*.parquet") for split, inside in splits.items()}
+        builder = load_dataset_builder("parquet", data_files=patterns, cache_dir=str(scratch))
+        splits = {split: split for split in splits}
+    else:
+        builder = load_dataset_builder(str(folder), subset, cache_dir=str(scratch))
+    needed = {Path(file) for files in builder.config.data_files.values() for file in files}
+    for path in sorted(path for path in needed if path.is_relative_to(folder)):
+        _link(path, commit.fetch(path.relative_to(folder).as_posix()))
+    builder.download_and_prepare()
+    return {s: builder.as_dataset(split=splits[s]).to_pandas() for s in splits}
+
+
+def _link(path: Path, target: Path) -> None:
+    path.unlink()
+    path.symlink_to(target.resolve())
 
 
 def _read_packed_splits(
-    name: str, requirement: str, description: Mapping[str, Any]
+    name: str, requirement: str, description: Mapping[str, Any], scratch: Path
 ) -> tuple[dict[str, pd.DataFrame], dict[str, str]]:
     rows, places = {}, {}
-    with tempfile.TemporaryDirectory() as scratch:
-        archive = _pip_download(f"task '{name}'", requirement, description["sha256"], scratch)
-        data = archive.read_bytes()
-        for split, file in description["splits"].items():
-            inside = str(PurePosixPath(description["inside"]) / file)
-            found = list(_members(archive.name, data, inside))
-            if not found:
-                raise StrataError(
-                    f"Task '{name}': {archive.name} has no file '{inside}'; correct 'inside' or "
-                    "'splits'."
-                )
-            local = Path(scratch) / split / PurePosixPath(file).name
-            local.parent.mkdir()
-            local.write_bytes(found[0][1])
-            places[split] = f"{archive.name}:{inside}"
-            rows[split] = _read_file(name, local, description)
+    archive = _pip_download(f"task '{name}'", requirement, description["sha256"], scratch)
+    data = archive.read_bytes()
+    for split, file in description["splits"].items():
+        inside = str(PurePosixPath(description["inside"]) / file)
+        found = list(_members(archive.name, data, inside))
+        if not found:
+            raise StrataError(
+                f"Task '{name}': {archive.name} has no file '{inside}'; correct 'inside' or "
+                "'splits'."
+            )
+        local = scratch / split / PurePosixPath(file).name
+        local.parent.mkdir()
+        local.write_bytes(found[0][1])
+        places[split] = f"{archive.name}:{inside}"
+        rows[split] = _read_file(name, local, description)
     return rows, places
 
 
@@ -279,74 +312,37 @@ def _split_source(source: str) -> tuple[str, str]:
 
 
 @contextmanager
-def _folder_written_whole(folder: str | Path) -> Iterator[Path]:
+def _folder_written_whole(folder: str | Path) -> Iterator[tuple[Path, Path]]:
+    """A folder that takes the place of `folder` if the block ends well, and one to throw away.
+
+    Both lie in a hidden folder beside it; one that a killed job left is removed.
+    """
     folder = Path(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    for left in folder.parent.glob(f".{folder.name}.*.partial"):
+        shutil.rmtree(left)
+    around = tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".partial", dir=folder.parent)
+    partial, scratch = Path(around) / "whole", Path(around) / "scratch"
+    partial.mkdir()
+    scratch.mkdir()
     try:
-        yield partial
-        partial.chmod(0o755)
+        yield partial, scratch
         if folder.exists():
             shutil.rmtree(folder)
         os.replace(partial, folder)
     finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        shutil.rmtree(around, ignore_errors=True)
 
 
-@contextmanager
-def _hub_errors(what: str, repo: str, revision: str) -> Iterator[None]:
-    """The hub's many exceptions as one sentence on what to do."""
-    os.environ["HF_HUB_OFFLINE"] = "0"
-    import httpx2
-    from huggingface_hub import errors
-
-    try:
-        yield
-    except errors.GatedRepoError as error:
-        raise StrataError(
-            f"The {what} ({repo}) is gated: ask for access on its page, then log in with "
-            "'hf auth login'."
-        ) from error
-    except errors.RevisionNotFoundError as error:
-        raise StrataError(
-            f"The {what}: {repo} has no revision '{revision}'; correct 'revision' (a branch, tag "
-            "or commit)."
-        ) from error
-    except errors.RepositoryNotFoundError as error:
-        raise StrataError(
-            f"The {what}: the hub has no repository {repo}, or it is private: correct 'source', "
-            "or log in with 'hf auth login'."
-        ) from error
-    except errors.EntryNotFoundError as error:
-        raise StrataError(f"The {what}: {repo} at {revision} lacks a file: {error}.") from error
-    except (
-        httpx2.HTTPError,
-        errors.HfHubHTTPError,
-        ConnectionError,
-        TimeoutError,
-        OSError,
-    ) as error:
-        raise StrataError(
-            f"The {what}: the hub cannot be reached for {repo} ({type(error).__name__}); check "
-            "the network or HF_ENDPOINT, or download it elsewhere and give its folder as "
-            "'source: path:...'."
-        ) from error
-    except ValueError as error:
-        raise StrataError(
-            f"The {what}: {repo} at {revision} cannot be read: {str(error).rstrip('.')}; check "
-            "'source', 'subset' and 'splits'."
-        ) from error
-
-
-def _pip_download(what: str, requirement: str, sha256: str, scratch: str) -> Path:
+def _pip_download(what: str, requirement: str, sha256: str, scratch: Path) -> Path:
     """Download one file of a package, without what it depends on.
 
     Given the hash, pip picks the file that has it (wheel or source archive), and refuses any
     other before it looks inside.
     """
-    wanted = Path(scratch) / "requirement.txt"
+    wanted = scratch / "requirement.txt"
     wanted.write_text(f"{requirement} --hash=sha256:{sha256}\n")
-    target = Path(scratch) / "download"
+    target = scratch / "download"
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--require-hashes"]
     done = subprocess.run(
         [*command, "--dest", str(target), "--requirement", str(wanted)],

@@ -1,0 +1,110 @@
+"""The real fetch rules and a hub on this machine that fails; then a study without it."""
+
+import hub
+import pytest
+import tiny
+import yaml
+from conftest import RECIPE, Workflow, copy_workflow, impatient
+
+WAIT = {"headers": {"Retry-After": "1"}}
+FIGURE = "results/net/cka/bert_entail.png"
+
+
+def write_rows(folder, split, count, seed):
+    rows = tiny.pair_rows(count, seed)
+    rows.to_json(folder / f"{split}.jsonl", orient="records", lines=True)
+
+
+@pytest.fixture
+def served(tmp_path, monkeypatch):
+    """A hub with one model and one task, which the jobs of a workflow use."""
+    with hub.serving() as running:
+        data = tmp_path / "served" / "entail"
+        data.mkdir(parents=True)
+        write_rows(data, "train", 160, 1)
+        write_rows(data, "validation", 64, 2)
+        running.add("models", "me/bert", tiny.save_model(tmp_path / "served" / "bert", "bert", 2))
+        running.add("datasets", "me/entail", data)
+        monkeypatch.setenv("HF_ENDPOINT", running.url)
+        monkeypatch.setenv("HF_HOME", str(tmp_path / "home"))
+        monkeypatch.setenv("HF_HUB_DOWNLOAD_TIMEOUT", "2")
+        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+        yield running
+
+
+@pytest.fixture
+def workflow(tmp_path) -> Workflow:
+    study = {
+        "outdir": "results/net",
+        "study": {
+            "models": ["bert"],
+            "tasks": ["entail"],
+            "seeds": [1],
+            "analyses": ["cka"],
+            "skipping": [],
+            "figure1": {"model": "bert", "task": "entail"},
+        },
+        "models": {"bert": {"source": "hub:me/bert", "revision": "main"}},
+        "tasks": {
+            "entail": {
+                "source": "hub:me/entail",
+                "revision": "main",
+                "type": "classification",
+                "texts": ["premise", "hypothesis"],
+                "label": "label",
+                "labels": ["yes", "no"],
+                "splits": {"train": "train", "eval": "validation"},
+                "metric": "accuracy",
+            }
+        },
+        **RECIPE,
+    }
+    study["training"] = RECIPE["training"] | {"max_steps": 4, "warmup_steps": 1}
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(study))
+    return Workflow(copy_workflow(tmp_path / "workflow"), tmp_path)
+
+
+FETCH = ("--until", "fetch_model", "fetch_task", "--cores", "2")
+
+
+def test_study_runs_without_the_hub_that_failed_while_it_was_fetched_from(
+    served, workflow, monkeypatch
+):
+    served.fail("/revision/main", "status", times=2, **WAIT)
+    served.fail("/config.json", "status", status=429, **WAIT)
+    served.fail("/model.safetensors", "cut")
+    served.fail("/model.safetensors", "stall")
+    served.fail("/model.safetensors", "flip")
+    served.fail("/train.jsonl", "short")
+    served.fail("/validation.jsonl", "status", status=500)
+    workflow.configured(*FETCH)
+    assert not [fault for fault in served.faults if fault.times], "a fault met no request"
+    logs = "".join(log.read_text() for log in workflow.folder.glob("results/net/logs/fetch_*/*"))
+    assert logs.count("The hub fails (503 Service Unavailable); again in 1 s") == 2
+    assert "model.safetensors came damaged" in logs and "train.jsonl came damaged" in logs
+
+    served.stop()
+    with hub.serving() as empty:  # in its place, to see whether it is missed
+        monkeypatch.setenv("HF_ENDPOINT", empty.url)
+        workflow.configured(FIGURE, "--cores", "2")
+        assert empty.requests == []
+    assert (workflow.folder / FIGURE).stat().st_size
+
+
+def test_study_whose_hub_stays_broken_ends_in_a_sentence(served, workflow):
+    impatient(workflow.code)
+    served.fail("/model.safetensors", "status", times=hub.ALWAYS)
+    served.fail("/train.jsonl", "flip", times=hub.ALWAYS)
+    done = workflow.configured(*FETCH, "--keep-going", check=False)
+    text = done.stdout + done.stderr
+    assert done.returncode and "Traceback" not in text
+    assert "The model 'bert': the hub cannot be reached for me/bert (503 Service" in text
+    assert "The task 'entail': train.jsonl of me/entail came damaged, twice" in text
+    assert not [path for path in (workflow.folder / "data").rglob("*") if path.is_file()]
+
+    # What had come whole is in the cache, and the same study goes on when the hub is back.
+    served.faults.clear()
+    before = len(served.asked_for("/config.json"))
+    workflow.configured(*FETCH)
+    assert len(served.asked_for("/config.json")) == before
+    assert (workflow.folder / "data/models/bert/model.safetensors").is_file()
