@@ -84,11 +84,12 @@ def jobs(scheduler: psutil.Process) -> list[psutil.Process]:
 
 
 def disturb(chance: random.Random, scheduler: subprocess.Popen) -> str | None:
-    """Kill a job or, one time in four, the scheduler; says what was done."""
+    """Kill a job or, one time in five, the scheduler; says what was done, if anything."""
     process = psutil.Process(scheduler.pid)
-    victims = jobs(process)
-    victim = process if chance.random() < 0.25 or not victims else chance.choice(victims)
-    number = chance.choice((signal.SIGKILL, signal.SIGTERM))
+    victims = [process] if chance.random() < 0.2 else jobs(process)
+    if not victims:
+        return None
+    victim, number = chance.choice(victims), chance.choice((signal.SIGKILL, signal.SIGTERM))
     try:
         name = "scheduler" if victim is process else Path(victim.cmdline()[1]).name.split(".")[1]
         victim.send_signal(number)
