@@ -1,5 +1,6 @@
 """The config: checked against its schema and against itself, defaults filled in, merged by run."""
 
+import math
 import re
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
@@ -21,6 +22,7 @@ from strata.jobs import StrataError
 from strata.variants import Variant
 
 SCHEMA = Path(__file__).parents[2] / "schemas" / "config.schema.yaml"
+DEEPEST = 20  # far more than any study needs; YAML can hold a list that is in itself
 METRIC_TITLES = {
     "accuracy": "Accuracy",
     "f1": "F1",
@@ -45,7 +47,7 @@ def check_config(config: dict[str, Any]) -> dict[str, Any]:
     StrataError : every problem found, one sentence each with key, value and what is allowed.
     """
     schema = yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
-    problems = [
+    problems = list(_beyond_json(config)) or [
         _sentence(error)
         for top in Draft202012Validator(schema).iter_errors(config)
         for error in _innermost(top)
@@ -172,6 +174,29 @@ def titles(config: Mapping[str, Any]) -> dict[str, str]:
     return METRIC_TITLES | {name: entry.get("title", name) for name, entry in entries.items()}
 
 
+def _beyond_json(value: Any, path: tuple[str, ...] = ()) -> Iterator[str]:
+    """What YAML can hold and JSON cannot, so that a schema says nothing about it, or worse."""
+    key = ".".join(path) or "the config"
+    if len(path) > DEEPEST:
+        yield f"{'.'.join(path[:3])}: is nested more than {DEEPEST} deep; no key is."
+    elif isinstance(value, dict):
+        for name, inner in value.items():
+            if isinstance(name, str):
+                yield from _beyond_json(inner, (*path, name))
+            else:
+                yield (
+                    f"{key}: the key {name!r} is not text ({type(name).__name__}); put it in "
+                    "quotes."
+                )
+    elif isinstance(value, list):
+        for index, inner in enumerate(value):
+            yield from _beyond_json(inner, (*path, str(index)))
+    elif isinstance(value, float) and not math.isfinite(value):
+        yield f"{key}: {value!r} is not allowed; allowed is a finite number."
+    elif isinstance(value, str) and re.search(r"[\ud800-\udfff]", value):
+        yield f"{key}: {value!r} is not allowed; allowed is text of whole characters."
+
+
 def _innermost(error: ValidationError) -> Iterator[ValidationError]:
     """Of a failed alternative, the one that fits best; else the error itself."""
     if error.context and error.validator in ("oneOf", "anyOf"):
@@ -232,6 +257,8 @@ def _fill(value: Any, part: Mapping[str, Any], schema: Mapping[str, Any]) -> Non
 
 def _inconsistencies(config: Mapping[str, Any]) -> Iterator[str]:
     study = config["study"]
+    if ".." in config["outdir"].split("/"):
+        yield f"outdir: '{config['outdir']}' is not a folder below this one; leave '..' out."
     for kind in ("models", "tasks"):
         for name in study[kind]:
             if name not in config[kind]:
@@ -289,6 +316,9 @@ def _task_problems(task: Mapping[str, Any]) -> Iterator[str]:
     classes = ("labels" in task) + ("cuts" in task)
     if classes != (1 if kind == "classification" else 0):
         yield "labels: a classification task has either 'labels' or 'cuts', others have neither."
+    names = [cut["name"] for cut in task.get("cuts", ())]
+    if len(set(names)) < len(names):
+        yield f"cuts: two classes have one name ({', '.join(names)}); names must differ."
     if ("eval" in task["splits"]) == ("holdout" in task):
         yield "splits: give either 'splits.eval' or 'holdout'."
 

@@ -6,23 +6,27 @@ refused in one sentence.
 
 import io
 import json
+import lzma
 import os
 import re
 import shutil
+import stat
 import subprocess
 import sys
 import tarfile
 import tempfile
 import warnings
 import zipfile
-from collections.abc import Iterator, Mapping
+import zlib
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, Self
 
 import pandas as pd
 
-from strata.architectures import check_supported, read_config
+from strata.architectures import check_supported, layer_count, read_config
 from strata.jobs import StrataError
 from strata.tasks import Task, prepare
 
@@ -38,7 +42,42 @@ TOKENIZER_FILES = (
     "sentencepiece.bpe.model",
 )
 MODEL_FILES = ("config.json", "*.safetensors", "*.safetensors.index.json", *TOKENIZER_FILES)
+# What the readers of files raise when a file is something else.
+UNREADABLE = (
+    ArithmeticError,
+    LookupError,
+    NotImplementedError,
+    OSError,
+    RecursionError,
+    TypeError,
+    ValueError,
+    pd.errors.ParserWarning,
+)
+# An archive may unpack to so many times its size, or to so many bytes, whichever is more: texts
+# come to a tenth of their size and weights hardly shrink, a bomb comes to a thousandth.
+MOST_TIMES = 100
+LARGEST_MEMBERS = 2**27
+READ_WHOLE = (
+    tarfile.XHDTYPE,
+    tarfile.XGLTYPE,
+    tarfile.SOLARIS_XHDTYPE,
+    tarfile.GNUTYPE_LONGNAME,
+    tarfile.GNUTYPE_LONGLINK,
+)
+# What the readers of archives raise on the way.
+DAMAGED = (
+    EOFError,
+    NotImplementedError,
+    OSError,
+    RuntimeError,
+    ValueError,
+    lzma.LZMAError,
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 PICKLED = ("pytorch_model*.bin", "pytorch_model.bin.index.json")
+WANTED = (*MODEL_FILES, *PICKLED)
 
 
 # ---------------------------------------------------------------- models
@@ -74,6 +113,7 @@ def fetch_model(name: str, description: Mapping[str, Any], folder: str | Path) -
                 f"Model '{name}' ({description['source']}) has no tokenizer files beside its "
                 "weights; add them (tokenizer.json, or the vocabulary)."
             )
+        _check_fit(name, partial)
         (partial / "source.json").write_text(json.dumps(origin, indent=2) + "\n")
 
 
@@ -97,7 +137,7 @@ def _copy_model(name: str, source: Path, folder: Path) -> None:
     if not source.is_dir():
         raise StrataError(f"Model '{name}': there is no folder {source}; correct its 'source'.")
     check_supported(read_config(source), name)
-    for pattern in (*MODEL_FILES, *PICKLED):
+    for pattern in WANTED:
         for file in source.glob(pattern):
             if file.is_file():
                 shutil.copy(file.resolve(), folder / file.name)
@@ -113,7 +153,7 @@ def _fetch_packed_model(
         unpacked.mkdir()
         for path, data in _members(archive.name, archive.read_bytes(), inside):
             relative = path.removeprefix(inside)
-            if "/" not in relative:
+            if any(fnmatchcase(relative, p) for p in WANTED) and "/" not in relative:
                 (unpacked / relative).write_bytes(data)
         if not any(unpacked.iterdir()):
             raise StrataError(
@@ -143,7 +183,7 @@ def _ensure_safetensors(name: str, folder: Path) -> None:
         try:
             loaded = torch.load(file, map_location="cpu", weights_only=True)
             # Tied weights share storage, which safetensors does not store: each gets its own copy.
-            tensors |= {key: value.clone().contiguous() for key, value in loaded.items()}
+            tensors |= {str(key): value.clone().contiguous() for key, value in loaded.items()}
         except Exception as error:  # whatever torch makes of a file that is something else
             raise StrataError(
                 f"Model '{name}': {file.name} is refused, it is damaged or holds more than tensors "
@@ -152,6 +192,13 @@ def _ensure_safetensors(name: str, folder: Path) -> None:
         file.unlink()
     (folder / "pytorch_model.bin.index.json").unlink(missing_ok=True)
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+def _check_fit(name: str, folder: Path) -> None:
+    from strata.models import check_folder  # torch and Transformers, which a task does without
+
+    layer_count(read_config(folder))
+    check_folder(folder, name)
 
 
 # ---------------------------------------------------------------- tasks
@@ -234,7 +281,8 @@ def _read_file(name: str, file: Path, description: Mapping[str, Any]) -> pd.Data
     if not file.is_file():
         raise StrataError(f"Task '{name}': there is no file {file}; correct 'source' or 'splits'.")
     form = description.get("format") or file.suffix.removeprefix(".").lower()
-    encoding = description.get("encoding", "utf-8")
+    # With or without the mark at its beginning that some editors leave.
+    encoding = description.get("encoding", "utf-8-sig")
     try:
         if form in ("csv", "tsv"):
             # Tab-separated files do not quote: a quotation mark in them is text.
@@ -254,17 +302,44 @@ def _read_file(name: str, file: Path, description: Mapping[str, Any]) -> pd.Data
         if form in ("jsonl", "json"):
             text = file.read_text(encoding=encoding)
             records = _json_lines(text) if form == "jsonl" else json.loads(text)
-            return pd.DataFrame.from_records(records)
+            return _table(records)
         if form == "parquet":
             return pd.read_parquet(file)
-    except (ValueError, LookupError, TypeError, pd.errors.ParserWarning) as error:
+    except UnicodeDecodeError as error:
         raise StrataError(
-            f"Task '{name}': {file} cannot be read as {form}: {str(error).strip().rstrip('.')}."
+            f"Task '{name}': {file}, line {_undecoded_line(file, encoding)}, is not "
+            f"{error.encoding} text (byte {error.object[error.start]:#04x}); save the file as "
+            "UTF-8, or give its 'encoding'."
+        ) from error
+    except UNREADABLE as error:
+        problem = str(error).strip().rstrip(".").replace("\n", " ")
+        raise StrataError(
+            f"Task '{name}': {file} cannot be read as {form}: {problem}; correct the file, or its "
+            "'format', 'columns' or 'encoding'."
         ) from error
     raise StrataError(
         f"Task '{name}': {file} is of no known format; say 'format': csv, tsv, jsonl, json or "
         "parquet."
     )
+
+
+def _undecoded_line(file: Path, encoding: str) -> int:
+    data = file.read_bytes()
+    try:
+        data.decode(encoding)
+    except UnicodeDecodeError as error:
+        return data.count(b"\n", 0, error.start) + 1
+    return data.count(b"\n") + 1  # cut off in the middle of its last character
+
+
+def _table(records: Any) -> pd.DataFrame:
+    if not isinstance(records, list):
+        raise TypeError(f"it holds one {type(records).__name__}, not a list of rows")
+    for row, record in enumerate(records, start=1):
+        if not isinstance(record, dict):
+            raise TypeError(f"row {row} is a {type(record).__name__}, not an object with columns")
+    # As they are: of a column that mixes numbers with null or text, pandas would change some.
+    return pd.DataFrame(records, dtype=object)
 
 
 def _json_lines(text: str) -> list[dict[str, Any]]:
@@ -274,7 +349,7 @@ def _json_lines(text: str) -> list[dict[str, Any]]:
         if line.strip():
             try:
                 records.append(json.loads(line))
-            except json.JSONDecodeError as error:
+            except (ValueError, RecursionError) as error:
                 raise ValueError(f"line {number}: {error}") from error
     return records
 
@@ -387,31 +462,66 @@ def _members(archive: str, data: bytes, wanted: str) -> Iterator[tuple[str, byte
     folder at the top of a source archive may be left out. Nothing is unpacked to disk by name,
     so no member can land outside its place; links and devices are passed over.
     """
-    for path, read in _entries(archive, data):
-        options = {path, path.partition("/")[2]}
-        for option in filter(None, options):
-            if option == wanted or (wanted.endswith("/") and option.startswith(wanted)):
-                yield wanted + option.removeprefix(wanted), read()
-                break
-            if wanted.startswith(option + "/"):
-                yield from (
-                    (f"{option}/{inner}", content)
-                    for inner, content in _members(option, read(), wanted[len(option) + 1 :])
-                )
-                break
+    try:
+        for path, read in _entries(archive, data):
+            options = {path, path.partition("/")[2]}
+            for option in filter(None, options):
+                if option == wanted or (wanted.endswith("/") and option.startswith(wanted)):
+                    yield wanted + option.removeprefix(wanted), read()
+                    break
+                if wanted.startswith(option + "/"):
+                    yield from (
+                        (f"{option}/{inner}", content)
+                        for inner, content in _members(option, read(), wanted[len(option) + 1 :])
+                    )
+                    break
+    except DAMAGED as error:
+        raise StrataError(
+            f"{archive} is damaged ({type(error).__name__}: {error}); get it anew."
+        ) from error
 
 
-def _entries(archive: str, data: bytes) -> Iterator[tuple[str, Any]]:
+def _entries(archive: str, data: bytes) -> Iterator[tuple[str, Callable[[], bytes]]]:
+    """Paths of an archive's regular files, and how to read each."""
+    room = max(LARGEST_MEMBERS, MOST_TIMES * len(data))
     if zipfile.is_zipfile(io.BytesIO(data)):
         with zipfile.ZipFile(io.BytesIO(data)) as unzipped:
+            _refuse_bomb(archive, sum(e.file_size for e in unzipped.infolist()), room)
             for entry in unzipped.infolist():
-                if not entry.is_dir():
-                    yield entry.filename, lambda entry=entry: unzipped.read(entry)
+                if not (entry.is_dir() or stat.S_ISLNK(entry.external_attr >> 16)):
+                    yield entry.filename, lambda entry=entry: _unzip(unzipped, entry)
         return
     try:
-        with tarfile.open(fileobj=io.BytesIO(data)) as tar:
-            for entry in tar:
-                if entry.isfile():
-                    yield entry.name, lambda entry=entry: tar.extractfile(entry).read()
+        tar = tarfile.open(fileobj=io.BytesIO(data), tarinfo=_Member)  # noqa: SIM115
     except tarfile.TarError as error:
         raise StrataError(f"{archive} is neither a zip (wheel) nor a tar archive.") from error
+    with tar:
+        for entry in tar:
+            # Its place too: what lies before a member has to be decompressed on the way to it.
+            _refuse_bomb(archive, entry.offset_data + entry.size, room)
+            if entry.isfile():
+                yield entry.name, lambda entry=entry: tar.extractfile(entry).read()
+
+
+def _unzip(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
+    with archive.open(entry) as file:
+        return file.read(entry.file_size)  # no more than it says: it may say less than there is
+
+
+class _Member(tarfile.TarInfo):
+    """A header of a tar archive; long names and the like, which tarfile reads whole, are short."""
+
+    @classmethod
+    def frombuf(cls, *arguments: Any) -> Self:
+        member = super().frombuf(*arguments)
+        if member.type in READ_WHOLE and member.size > 2**20:
+            raise tarfile.ReadError(f"a header of {member.size:,} bytes")
+        return member
+
+
+def _refuse_bomb(archive: str, size: int, room: int) -> None:
+    if size > room:
+        raise StrataError(
+            f"{archive} is refused: it unpacks to {size:,} bytes or more, and archives of its size "
+            f"may have {room:,}; unpack it yourself and give the folder as 'source: path:...'."
+        )
