@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from fnmatch import fnmatchcase
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,7 @@ def check_config(config: dict[str, Any]) -> dict[str, Any]:
     ------
     StrataError : every problem found, one sentence each with key, value and what is allowed.
     """
-    schema = yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
+    schema = _schema()
     problems = list(_beyond_json(config)) or [
         _sentence(error)
         for top in Draft202012Validator(schema).iter_errors(config)
@@ -58,7 +59,8 @@ def check_config(config: dict[str, Any]) -> dict[str, Any]:
         _fill(config, schema, schema)
         problems = list(_inconsistencies(config))
     if problems:
-        raise StrataError("the config is not valid:\n" + "\n".join(f"  - {p}" for p in problems))
+        lines = (f"  - {_printable(problem)}" for problem in problems)
+        raise StrataError("\n".join(("the config is not valid:", *lines)))
     return config
 
 
@@ -174,6 +176,11 @@ def titles(config: Mapping[str, Any]) -> dict[str, str]:
     return METRIC_TITLES | {name: entry.get("title", name) for name, entry in entries.items()}
 
 
+@cache
+def _schema() -> dict[str, Any]:
+    return yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
+
+
 def _beyond_json(value: Any, path: tuple[str, ...] = ()) -> Iterator[str]:
     """What YAML can hold and JSON cannot, so that a schema says nothing about it, or worse."""
     key = ".".join(path) or "the config"
@@ -197,6 +204,11 @@ def _beyond_json(value: Any, path: tuple[str, ...] = ()) -> Iterator[str]:
         yield f"{key}: {value!r} is not allowed; allowed is text of whole characters."
 
 
+def _printable(text: str) -> str:
+    """A problem stays on its line, whatever the keys in it hold."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
 def _innermost(error: ValidationError) -> Iterator[ValidationError]:
     """Of a failed alternative, the one that fits best; else the error itself."""
     if error.context and error.validator in ("oneOf", "anyOf"):
@@ -211,7 +223,7 @@ def _sentence(error: ValidationError) -> str:
     if rule == "additionalProperties":
         allowed = [*error.schema.get("properties", {})]
         unknown = [k for k in value if k not in allowed and not _matches(k, error.schema)]
-        names = ", ".join(f"'{k}'" for k in unknown)
+        names = ", ".join(map(repr, unknown))
         if "patternProperties" in error.schema:
             return f"{key}: {names} is not a name: use lower-case letters, digits and '-'."
         return f"{key}: there is no key {names}; allowed are {', '.join(allowed)}."
@@ -220,7 +232,7 @@ def _sentence(error: ValidationError) -> str:
         return f"{key}: {', '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing."
     allowed = {
         "enum": lambda: f"one of {', '.join(map(str, limit))}",
-        "type": lambda: limit if isinstance(limit, str) else " or ".join(limit),
+        "type": lambda: _types(value, limit),
         "minimum": lambda: f"at least {limit}",
         "maximum": lambda: f"at most {limit}",
         "exclusiveMinimum": lambda: f"above {limit}",
@@ -232,6 +244,13 @@ def _sentence(error: ValidationError) -> str:
         "contains": lambda: f"a list that contains {limit['const']}",
     }.get(rule, lambda: f"{rule} {limit}")
     return f"{key}: {value!r} is not allowed; allowed is {allowed()}."
+
+
+def _types(value: Any, limit: str | list[str]) -> str:
+    # YAML reads yes, 2020 and 2020-01-01 as something else than text.
+    quotable = limit == "string" and not isinstance(value, dict | list | None)
+    allowed = limit if isinstance(limit, str) else " or ".join(limit)
+    return f"{allowed}, so put it in quotes" if quotable else allowed
 
 
 def _matches(key: str, schema: Mapping[str, Any]) -> bool:

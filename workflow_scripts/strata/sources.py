@@ -460,10 +460,12 @@ def _members(archive: str, data: bytes, wanted: str) -> Iterator[tuple[str, byte
 
     A path goes on inside nested archives: ``a.tar.gz/b.txt`` is b.txt in a.tar.gz. The version
     folder at the top of a source archive may be left out. Nothing is unpacked to disk by name,
-    so no member can land outside its place; links and devices are passed over.
+    so no member can land outside its place; paths that climb, links and devices are passed over.
     """
     try:
         for path, read in _entries(archive, data):
+            if path.startswith("/") or ".." in path.split("/"):
+                continue  # not the version folder, which alone may be left out
             options = {path, path.partition("/")[2]}
             for option in filter(None, options):
                 if option == wanted or (wanted.endswith("/") and option.startswith(wanted)):
