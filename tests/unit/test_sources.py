@@ -272,9 +272,9 @@ def test_file_formats(tmp_path, name, content, entry, texts):
     [
         ("a.csv", "text,label\nb,1\na,0,x\n", {}, "Expected 2 fields in line 3, saw 3"),
         ("a.tsv", "1\ta\t0\n2\tb\t1\n", {"columns": ["text", "label"]}, "does not match length"),
-        ("a.csv", b"text,label\n\xe9,0\n", {}, "cannot be read as csv: 'utf-8' codec can't decode"),
-        ("a.csv", "text,label\n", {"encoding": "latin-99"}, "unknown encoding: latin-99."),
-        ("a.csv", "", {}, "cannot be read as csv: No columns to parse from file."),
+        ("a.csv", b"text,label\n\xe9,0\n", {}, "a.csv, line 2, is not utf-8 text (byte 0xe9);"),
+        ("a.csv", "text,label\n", {"encoding": "latin-99"}, "unknown encoding: latin-99; correct"),
+        ("a.csv", "", {}, "cannot be read as csv: No columns to parse from file;"),
         ("a.csv", "text,label\n", {}, "a.csv, its train split, is empty."),
         ("a.jsonl", '{"text": "a"}\n{"te', {}, "cannot be read as jsonl: line 2: "),
         ("a.json", "[", {}, "cannot be read as json: "),

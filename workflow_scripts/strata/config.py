@@ -1,9 +1,11 @@
 """The config: checked against its schema and against itself, defaults filled in, merged by run."""
 
+import math
 import re
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from fnmatch import fnmatchcase
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ from strata.jobs import StrataError
 from strata.variants import Variant
 
 SCHEMA = Path(__file__).parents[2] / "schemas" / "config.schema.yaml"
+DEEPEST = 20  # far more than any study needs; YAML can hold a list that is in itself
 METRIC_TITLES = {
     "accuracy": "Accuracy",
     "f1": "F1",
@@ -44,8 +47,8 @@ def check_config(config: dict[str, Any]) -> dict[str, Any]:
     ------
     StrataError : every problem found, one sentence each with key, value and what is allowed.
     """
-    schema = yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
-    problems = [
+    schema = _schema()
+    problems = list(_beyond_json(config)) or [
         _sentence(error)
         for top in Draft202012Validator(schema).iter_errors(config)
         for error in _innermost(top)
@@ -56,7 +59,8 @@ def check_config(config: dict[str, Any]) -> dict[str, Any]:
         _fill(config, schema, schema)
         problems = list(_inconsistencies(config))
     if problems:
-        raise StrataError("the config is not valid:\n" + "\n".join(f"  - {p}" for p in problems))
+        lines = (f"  - {_printable(problem)}" for problem in problems)
+        raise StrataError("\n".join(("the config is not valid:", *lines)))
     return config
 
 
@@ -172,6 +176,39 @@ def titles(config: Mapping[str, Any]) -> dict[str, str]:
     return METRIC_TITLES | {name: entry.get("title", name) for name, entry in entries.items()}
 
 
+@cache
+def _schema() -> dict[str, Any]:
+    return yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
+
+
+def _beyond_json(value: Any, path: tuple[str, ...] = ()) -> Iterator[str]:
+    """What YAML can hold and JSON cannot, so that a schema says nothing about it, or worse."""
+    key = ".".join(path) or "the config"
+    if len(path) > DEEPEST:
+        yield f"{'.'.join(path[:3])}: is nested more than {DEEPEST} deep; no key is."
+    elif isinstance(value, dict):
+        for name, inner in value.items():
+            if isinstance(name, str):
+                yield from _beyond_json(inner, (*path, name))
+            else:
+                yield (
+                    f"{key}: the key {name!r} is not text ({type(name).__name__}); put it in "
+                    "quotes."
+                )
+    elif isinstance(value, list):
+        for index, inner in enumerate(value):
+            yield from _beyond_json(inner, (*path, str(index)))
+    elif isinstance(value, float) and not math.isfinite(value):
+        yield f"{key}: {value!r} is not allowed; allowed is a finite number."
+    elif isinstance(value, str) and re.search(r"[\ud800-\udfff]", value):
+        yield f"{key}: {value!r} is not allowed; allowed is text of whole characters."
+
+
+def _printable(text: str) -> str:
+    """A problem stays on its line, whatever the keys in it hold."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
 def _innermost(error: ValidationError) -> Iterator[ValidationError]:
     """Of a failed alternative, the one that fits best; else the error itself."""
     if error.context and error.validator in ("oneOf", "anyOf"):
@@ -186,7 +223,7 @@ def _sentence(error: ValidationError) -> str:
     if rule == "additionalProperties":
         allowed = [*error.schema.get("properties", {})]
         unknown = [k for k in value if k not in allowed and not _matches(k, error.schema)]
-        names = ", ".join(f"'{k}'" for k in unknown)
+        names = ", ".join(map(repr, unknown))
         if "patternProperties" in error.schema:
             return f"{key}: {names} is not a name: use lower-case letters, digits and '-'."
         return f"{key}: there is no key {names}; allowed are {', '.join(allowed)}."
@@ -195,7 +232,7 @@ def _sentence(error: ValidationError) -> str:
         return f"{key}: {', '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing."
     allowed = {
         "enum": lambda: f"one of {', '.join(map(str, limit))}",
-        "type": lambda: limit if isinstance(limit, str) else " or ".join(limit),
+        "type": lambda: _types(value, limit),
         "minimum": lambda: f"at least {limit}",
         "maximum": lambda: f"at most {limit}",
         "exclusiveMinimum": lambda: f"above {limit}",
@@ -207,6 +244,13 @@ def _sentence(error: ValidationError) -> str:
         "contains": lambda: f"a list that contains {limit['const']}",
     }.get(rule, lambda: f"{rule} {limit}")
     return f"{key}: {value!r} is not allowed; allowed is {allowed()}."
+
+
+def _types(value: Any, limit: str | list[str]) -> str:
+    # YAML reads yes, 2020 and 2020-01-01 as something else than text.
+    quotable = limit == "string" and not isinstance(value, dict | list | None)
+    allowed = limit if isinstance(limit, str) else " or ".join(limit)
+    return f"{allowed}, so put it in quotes" if quotable else allowed
 
 
 def _matches(key: str, schema: Mapping[str, Any]) -> bool:
@@ -232,6 +276,8 @@ def _fill(value: Any, part: Mapping[str, Any], schema: Mapping[str, Any]) -> Non
 
 def _inconsistencies(config: Mapping[str, Any]) -> Iterator[str]:
     study = config["study"]
+    if ".." in config["outdir"].split("/"):
+        yield f"outdir: '{config['outdir']}' is not a folder below this one; leave '..' out."
     for kind in ("models", "tasks"):
         for name in study[kind]:
             if name not in config[kind]:
@@ -289,6 +335,9 @@ def _task_problems(task: Mapping[str, Any]) -> Iterator[str]:
     classes = ("labels" in task) + ("cuts" in task)
     if classes != (1 if kind == "classification" else 0):
         yield "labels: a classification task has either 'labels' or 'cuts', others have neither."
+    names = [cut["name"] for cut in task.get("cuts", ())]
+    if len(set(names)) < len(names):
+        yield f"cuts: two classes have one name ({', '.join(names)}); names must differ."
     if ("eval" in task["splits"]) == ("holdout" in task):
         yield "splits: give either 'splits.eval' or 'holdout'."
 

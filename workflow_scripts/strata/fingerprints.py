@@ -21,6 +21,7 @@ TOKENIZER_FILES = (
 )
 MODEL_FILES = ("config.json", "*.safetensors", "*.safetensors.index.json", *TOKENIZER_FILES)
 PICKLED = ("pytorch_model*.bin", "pytorch_model.bin.index.json")
+WANTED = (*MODEL_FILES, *PICKLED)
 CACHE = Path(".snakemake") / "strata-fingerprints.json"
 
 
@@ -62,8 +63,7 @@ def local_hashes(
 def _files(description: Mapping[str, Any], place: Path) -> dict[str, Path]:
     if "splits" in description:
         return {file: place / file for file in description["splits"].values()}
-    patterns = (*MODEL_FILES, *PICKLED)
-    return {file.name: file for pattern in patterns for file in sorted(place.glob(pattern))}
+    return {file.name: file for pattern in WANTED for file in sorted(place.glob(pattern))}
 
 
 def _read(cache: str | Path | None) -> dict[str, list[Any]]:

@@ -6,7 +6,9 @@ forward up to its first layer, keeps the arguments passed there (masks, position
 taken out: what goes in is what the last layer would have put out.
 """
 
+import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from transformers import (
+    AutoModel,
     AutoModelForMultipleChoice,
     AutoModelForSequenceClassification,
     AutoTokenizer,
@@ -60,20 +63,107 @@ def load_model(folder: str | Path, task: Task, seed: int | None = None) -> PreTr
         settings["label2id"] = {label: i for i, label in enumerate(task.labels)}
     if seed is not None:
         set_seed(seed)
-    # A fresh head is what we ask for; the library's report of missing weights would alarm.
+    with _quiet():
+        return auto_class(task.type).from_pretrained(
+            folder,
+            dtype=torch.float32,
+            ignore_mismatched_sizes=True,
+            trust_remote_code=False,
+            **settings,
+        )
+
+
+def load_tokenizer(folder: str | Path) -> PreTrainedTokenizerBase:
+    return AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+
+
+def check_folder(folder: str | Path, name: str) -> None:
+    """Refuse a model folder whose config, weights and tokenizer are not of one model.
+
+    Heads are drawn anew, so any or none may be there; and masked-language-model checkpoints lack a
+    pooler. All else that the weights lack would silently be random, and layers that they hold and
+    the config does not have would silently be left out.
+
+    Raises
+    ------
+    StrataError : with the name `name`.
+    """
+    try:
+        with _quiet():
+            model, found = AutoModel.from_pretrained(
+                folder,
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,
+                trust_remote_code=False,
+            )
+    except Exception as error:  # whatever the library makes of odd files
+        raise StrataError(
+            f"Model '{name}': its config.json and weights cannot be loaded ({_brief(error)}); get "
+            "the model's files anew."
+        ) from error
+    layers = "{}.{}.".format(*SUPPORTED[model.config.model_type])
+    wrong = {
+        "lack": [key for key in found["missing_keys"] if not key.startswith("pooler.")],
+        "have another shape of": [key for key, *_ in found["mismatched_keys"]],
+        "also hold": [k for k in found["unexpected_keys"] if re.search(rf"\b{layers}\d", k)],
+    }
+    for fault, keys in wrong.items():
+        if keys:
+            raise StrataError(
+                f"Model '{name}': its weights {fault} {min(keys)}"
+                + (f" and {len(keys) - 1} others" if len(keys) > 1 else "")
+                + f", which does not fit its config.json ({model.config.num_hidden_layers} layers "
+                f"of size {model.config.hidden_size}); get both from one place."
+            )
+    if not all(parameter.isfinite().all() for parameter in model.parameters()):
+        raise StrataError(
+            f"Model '{name}': its weights hold values that are not finite; get them anew."
+        )
+    _check_tokenizer(folder, name, model.eval())
+
+
+@torch.no_grad()
+def _check_tokenizer(folder: str | Path, name: str, model: PreTrainedModel) -> None:
+    try:
+        tokenizer = load_tokenizer(folder)
+        ids = tokenizer.get_vocab().values()
+    except Exception as error:
+        raise StrataError(
+            f"Model '{name}': its tokenizer cannot be loaded ({_brief(error)}); get the tokenizer "
+            "files of this model."
+        ) from error
+    rows = model.get_input_embeddings().num_embeddings
+    if tokenizer.pad_token_id is None:
+        problem = "its tokenizer has no padding token"
+    elif len(ids) <= len(tokenizer.all_special_ids):
+        problem = "its tokenizer knows no words"
+    elif max(ids) >= rows:
+        problem = f"its tokenizer counts tokens up to {max(ids)}, its weights up to {rows - 1}"
+    else:
+        try:
+            model(**tokenizer("one text", "and another", return_tensors="pt"))
+            return
+        except Exception as error:  # noqa: BLE001 (torch's and the model's are many)
+            problem = f"it cannot read what its tokenizer puts out ({_brief(error)})"
+    raise StrataError(f"Model '{name}': {problem}; get the tokenizer files of this model.")
+
+
+def _brief(error: Exception) -> str:
+    """An error of a library as part of a sentence."""
+    first = next(filter(None, map(str.strip, str(error).splitlines())), "no more is said")
+    return f"{type(error).__name__}: {first.rstrip('.')[:200]}"
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """No report of missing weights, which would alarm: a fresh head is what we ask for."""
     level = logging.get_verbosity()
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     try:
-        return auto_class(task.type).from_pretrained(
-            folder, dtype=torch.float32, ignore_mismatched_sizes=True, **settings
-        )
+        yield
     finally:
         logging.set_verbosity(level)
-
-
-def load_tokenizer(folder: str | Path) -> PreTrainedTokenizerBase:
-    return AutoTokenizer.from_pretrained(folder)
 
 
 def check_length(model: PreTrainedModel, max_length: int) -> None:

@@ -4,29 +4,27 @@ With ``downloads``, the only module that touches a network. What it fetches is c
 it can still be refused in one sentence.
 """
 
-import io
 import json
 import os
 import re
 import shutil
 import subprocess
 import sys
-import tarfile
 import tempfile
-import warnings
-import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from fnmatch import fnmatch
+from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pandas as pd
 
-from strata.architectures import check_supported, read_config
+from strata.architectures import check_supported, layer_count, read_config
+from strata.archives import members
 from strata.downloads import Commit, hub_errors
-from strata.fingerprints import MODEL_FILES, PICKLED, TOKENIZER_FILES, local_hashes
+from strata.fingerprints import MODEL_FILES, TOKENIZER_FILES, WANTED, local_hashes
 from strata.jobs import StrataError
+from strata.readers import read_file
 from strata.tasks import Task, prepare
 
 PARQUET_BRANCH = "refs/convert/parquet"
@@ -67,6 +65,7 @@ def fetch_model(name: str, description: Mapping[str, Any], folder: str | Path) -
                 f"Model '{name}' ({description['source']}) has no tokenizer files beside its "
                 "weights; add them (tokenizer.json, or the vocabulary)."
             )
+        _check_fit(name, partial)
         (partial / "source.json").write_text(json.dumps(origin, indent=2) + "\n")
 
 
@@ -79,8 +78,10 @@ def _fetch_hub_model(name: str, repo: str, revision: str, folder: Path) -> dict[
         check_supported(read_config(folder), name)
         files = {file for file in commit.hashes if "/" not in file} - {"config.json"}
         weights = any(file.endswith(".safetensors") for file in files)
-        patterns = MODEL_FILES if weights else (*MODEL_FILES, *PICKLED)
-        for file in sorted(f for f in files if any(fnmatch(f, pattern) for pattern in patterns)):
+        patterns = MODEL_FILES if weights else WANTED
+        for file in sorted(
+            f for f in files if any(fnmatchcase(f, pattern) for pattern in patterns)
+        ):
             shutil.copyfile(commit.fetch(file), folder / file)
     return {"revision": revision, "commit": commit.name}
 
@@ -89,7 +90,7 @@ def _copy_model(name: str, source: Path, folder: Path) -> None:
     if not source.is_dir():
         raise StrataError(f"Model '{name}': there is no folder {source}; correct its 'source'.")
     check_supported(read_config(source), name)
-    for pattern in (*MODEL_FILES, *PICKLED):
+    for pattern in WANTED:
         for file in source.glob(pattern):
             if file.is_file():
                 shutil.copy(file.resolve(), folder / file.name)
@@ -102,9 +103,9 @@ def _fetch_packed_model(
     inside = description["inside"].rstrip("/") + "/"
     unpacked = scratch / "model"
     unpacked.mkdir()
-    for path, data in _members(archive.name, archive.read_bytes(), inside):
+    for path, data in members(archive.name, archive.read_bytes(), inside):
         relative = path.removeprefix(inside)
-        if "/" not in relative:
+        if any(fnmatchcase(relative, p) for p in WANTED) and "/" not in relative:
             (unpacked / relative).write_bytes(data)
     if not any(unpacked.iterdir()):
         raise StrataError(
@@ -134,7 +135,7 @@ def _ensure_safetensors(name: str, folder: Path) -> None:
         try:
             loaded = torch.load(file, map_location="cpu", weights_only=True)
             # Tied weights share storage, which safetensors does not store: each gets its own copy.
-            tensors |= {key: value.clone().contiguous() for key, value in loaded.items()}
+            tensors |= {str(key): value.clone().contiguous() for key, value in loaded.items()}
         except Exception as error:  # whatever torch makes of a file that is something else
             raise StrataError(
                 f"Model '{name}': {file.name} is refused, it is damaged or holds more than tensors "
@@ -143,6 +144,13 @@ def _ensure_safetensors(name: str, folder: Path) -> None:
         file.unlink()
     (folder / "pytorch_model.bin.index.json").unlink(missing_ok=True)
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+def _check_fit(name: str, folder: Path) -> None:
+    from strata.models import check_folder  # torch and Transformers, which a task does without
+
+    layer_count(read_config(folder))
+    check_folder(folder, name)
 
 
 # ---------------------------------------------------------------- tasks
@@ -168,7 +176,7 @@ def fetch_task(name: str, description: Mapping[str, Any], folder: str | Path) ->
         elif kind == "path":
             files = {s: Path(place) / f for s, f in description["splits"].items()}
             places = {split: str(file) for split, file in files.items()}
-            rows = {s: _read_file(name, file, description) for s, file in files.items()}
+            rows = {s: read_file(name, file, description) for s, file in files.items()}
             origin["files"] = local_hashes(description)
         else:
             rows, places = _read_packed_splits(name, place, description, scratch)
@@ -239,7 +247,7 @@ def _read_packed_splits(
     data = archive.read_bytes()
     for split, file in description["splits"].items():
         inside = str(PurePosixPath(description["inside"]) / file)
-        found = list(_members(archive.name, data, inside))
+        found = list(members(archive.name, data, inside))
         if not found:
             raise StrataError(
                 f"Task '{name}': {archive.name} has no file '{inside}'; correct 'inside' or "
@@ -249,58 +257,8 @@ def _read_packed_splits(
         local.parent.mkdir()
         local.write_bytes(found[0][1])
         places[split] = f"{archive.name}:{inside}"
-        rows[split] = _read_file(name, local, description)
+        rows[split] = read_file(name, local, description)
     return rows, places
-
-
-def _read_file(name: str, file: Path, description: Mapping[str, Any]) -> pd.DataFrame:
-    """Rows of a CSV, TSV, JSONL, JSON or Parquet file."""
-    if not file.is_file():
-        raise StrataError(f"Task '{name}': there is no file {file}; correct 'source' or 'splits'.")
-    form = description.get("format") or file.suffix.removeprefix(".").lower()
-    encoding = description.get("encoding", "utf-8")
-    try:
-        if form in ("csv", "tsv"):
-            # Tab-separated files do not quote: a quotation mark in them is text.
-            with warnings.catch_warnings():
-                # Rows with more fields than columns: a warning, after which fields are lost.
-                warnings.simplefilter("error", pd.errors.ParserWarning)
-                return pd.read_csv(
-                    file,
-                    sep="," if form == "csv" else "\t",
-                    quoting=0 if form == "csv" else 3,
-                    names=description.get("columns"),
-                    index_col=False,
-                    dtype=str,  # a text may be made of digits; labels are read as numbers later
-                    encoding=encoding,
-                    keep_default_na=False,
-                )
-        if form in ("jsonl", "json"):
-            text = file.read_text(encoding=encoding)
-            records = _json_lines(text) if form == "jsonl" else json.loads(text)
-            return pd.DataFrame.from_records(records)
-        if form == "parquet":
-            return pd.read_parquet(file)
-    except (ValueError, LookupError, TypeError, pd.errors.ParserWarning) as error:
-        raise StrataError(
-            f"Task '{name}': {file} cannot be read as {form}: {str(error).strip().rstrip('.')}."
-        ) from error
-    raise StrataError(
-        f"Task '{name}': {file} is of no known format; say 'format': csv, tsv, jsonl, json or "
-        "parquet."
-    )
-
-
-def _json_lines(text: str) -> list[dict[str, Any]]:
-    records = []
-    # Not splitlines(): JSON strings may hold U+2028 and its like, which it would cut at.
-    for number, line in enumerate(text.split("\n"), start=1):
-        if line.strip():
-            try:
-                records.append(json.loads(line))
-            except json.JSONDecodeError as error:
-                raise ValueError(f"line {number}: {error}") from error
-    return records
 
 
 # ---------------------------------------------------------------- shared
@@ -365,40 +323,3 @@ def _pip_download(what: str, requirement: str, sha256: str, scratch: Path) -> Pa
         f"({errors[-1] if errors else done.stderr.strip()[-300:]}); check the name, the version "
         "and the network."
     )
-
-
-def _members(archive: str, data: bytes, wanted: str) -> Iterator[tuple[str, bytes]]:
-    """Files of an archive whose path is `wanted` or, if it ends in "/", lies under it.
-
-    A path goes on inside nested archives: ``a.tar.gz/b.txt`` is b.txt in a.tar.gz. The version
-    folder at the top of a source archive may be left out. Nothing is unpacked to disk by name,
-    so no member can land outside its place; links and devices are passed over.
-    """
-    for path, read in _entries(archive, data):
-        options = {path, path.partition("/")[2]}
-        for option in filter(None, options):
-            if option == wanted or (wanted.endswith("/") and option.startswith(wanted)):
-                yield wanted + option.removeprefix(wanted), read()
-                break
-            if wanted.startswith(option + "/"):
-                yield from (
-                    (f"{option}/{inner}", content)
-                    for inner, content in _members(option, read(), wanted[len(option) + 1 :])
-                )
-                break
-
-
-def _entries(archive: str, data: bytes) -> Iterator[tuple[str, Any]]:
-    if zipfile.is_zipfile(io.BytesIO(data)):
-        with zipfile.ZipFile(io.BytesIO(data)) as unzipped:
-            for entry in unzipped.infolist():
-                if not entry.is_dir():
-                    yield entry.filename, lambda entry=entry: unzipped.read(entry)
-        return
-    try:
-        with tarfile.open(fileobj=io.BytesIO(data)) as tar:
-            for entry in tar:
-                if entry.isfile():
-                    yield entry.name, lambda entry=entry: tar.extractfile(entry).read()
-    except tarfile.TarError as error:
-        raise StrataError(f"{archive} is neither a zip (wheel) nor a tar archive.") from error

@@ -20,7 +20,10 @@ import pandas as pd
 from strata.jobs import StrataError, written_whole
 
 SPLITS = ("train", "eval")
+FEWEST = {"train": 2, "eval": 4}  # examples: heads hold one out, debiased CKA needs four
 FIELD = re.compile(r"\{([^{}]+)\}")  # of a template: {column}
+MOST_CHOICES = 2**16
+HALF_CHARACTER = re.compile(r"[\ud800-\udfff]")  # JSON can write it, no file in UTF-8 can hold it
 
 
 @dataclass(frozen=True)
@@ -118,6 +121,25 @@ def prepare(
     with written_whole(Path(folder) / "task.json") as partial:
         partial.write_text(json.dumps(asdict(task), indent=2) + "\n", encoding="utf-8")
     return task
+
+
+def check_enough(name: str, labels: Mapping[str, pd.Series]) -> None:
+    """Refuse splits from which nothing can be learnt, or against which nothing can be scored.
+
+    Parameters
+    ----------
+    labels : split -> the labels of its examples.
+    """
+    for split, own in labels.items():
+        if len(own) < FEWEST[split]:
+            problem = f"has {len(own)} {split} examples, and needs {FEWEST[split]} or more"
+        elif own.nunique() == 1:
+            problem = f"has {len(own)} {split} examples, and all have the same label"
+        else:
+            continue
+        raise StrataError(
+            f"Task '{name}' {problem}: change its 'splits', 'label', 'cuts' or 'holdout'."
+        )
 
 
 def normalise(
@@ -261,7 +283,7 @@ class _Rows:
         out = []
         for row, elements in enumerate(columns[spread[0]]):
             if not isinstance(elements, list | tuple | np.ndarray):
-                self._fail(spread[0], row, f"the choices are {elements!r}, not a list")
+                self._fail(spread[0], row, f"the choices are {_shown(elements)}, not a list")
             for element in elements:
                 self._check_string(spread[0], row, element)
             values = {field: fixed[field][row] for field in fixed}
@@ -273,8 +295,8 @@ class _Rows:
         for row, value in enumerate(self.column(column)):
             try:
                 values[row] = float(value)
-            except (TypeError, ValueError):
-                self._fail(column, row, f"the label {value!r} is not a number")
+            except (TypeError, ValueError, OverflowError):
+                self._fail(column, row, f"the label {_shown(value)} is not a number")
             if not np.isfinite(values[row]):
                 self._fail(column, row, f"the label is missing ({value!r})")
         return values
@@ -305,10 +327,10 @@ class _Rows:
             )
         # Names that are numbers themselves leave no room for indices: a 0 among "1", "2".
         indices = number is not None and not (index and all(map(str.isdecimal, index)))
-        if indices and 0 <= number and (not index or number < len(index)):
+        if indices and 0 <= number < (len(index) or MOST_CHOICES):
             return number
         allowed = ", ".join(index) if index else "whole numbers from 0"
-        self._fail(column, row, f"unknown label {value!r}; allowed are {allowed}")
+        self._fail(column, row, f"unknown label {_shown(value)}; allowed are {allowed}")
 
     def _strings(self, column: str) -> list[str]:
         values = self.column(column)
@@ -318,7 +340,21 @@ class _Rows:
 
     def _check_string(self, column: str, row: int, value: Any) -> None:
         if not isinstance(value, str):
-            self._fail(column, row, f"the text is {value!r} ({type(value).__name__}), not a string")
+            kind = type(value).__name__
+            self._fail(column, row, f"the text is {_shown(value)} ({kind}), not a string")
+        if half := HALF_CHARACTER.search(value):
+            self._fail(
+                column,
+                row,
+                f"the text holds half a character ({half[0]!r}, a lone surrogate), which no file "
+                "can keep; write the whole character, or take it out",
+            )
+
+
+def _shown(value: Any) -> str:
+    """A value in a message: as Python writes it, and not all of a long one."""
+    text = repr(value)
+    return text if len(text) <= 100 else f"{text[:80]}... ({len(text):,} characters)"
 
 
 def _fields(template: str) -> list[str]:
