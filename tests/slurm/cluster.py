@@ -16,7 +16,7 @@ PACKAGES = ("slurmctld", "slurmd", "slurm-client", "munge")
 SETTINGS = Path("/etc/slurm")
 MUNGE = Path("/run/munge")
 # The node is said to be larger than the machine is, so that jobs may ask for what the profile says.
-# `urgent` preempts `main`; jobs that were preempted would by default wait two minutes.
+# A job that is started again would by default wait two minutes: as long as credentials are valid.
 CONF = """\
 ClusterName=strata
 SlurmctldHost={host}(127.0.0.1)
@@ -29,9 +29,7 @@ ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
 SelectType=select/cons_tres
 SelectTypeParameters=CR_Core_Memory
-SchedulerParameters=sched_interval=1,bf_interval=1,preempt_youngest_first
-PreemptType=preempt/partition_prio
-PreemptMode=REQUEUE
+SchedulerParameters=sched_interval=1,bf_interval=1
 AccountingStorageType=accounting_storage/none
 JobAcctGatherType=jobacct_gather/none
 JobCompType=jobcomp/none
@@ -49,8 +47,8 @@ StateSaveLocation={folder}/state
 SlurmdSpoolDir={folder}/spool
 NodeName={host} NodeAddr=127.0.0.1 CPUs=16 Boards=1 SocketsPerBoard=1 CoresPerSocket=16 \
 ThreadsPerCore=1 RealMemory=256000 Gres=gpu:2 State=UNKNOWN
-PartitionName=main Nodes={host} Default=YES MaxTime=INFINITE PriorityTier=1 State=UP
-PartitionName=urgent Nodes={host} PriorityTier=2 State=UP
+PartitionName=main Nodes={host} Default=YES MaxTime=INFINITE State=UP
+PartitionName=gpu Nodes={host} MaxTime=INFINITE State=UP
 """
 GRES = "NodeName={host} Name=gpu File={folder}/gpu[0-1]\n"
 
@@ -71,7 +69,7 @@ def cluster(folder: Path) -> Iterator[None]:
     _install()
     with _munge(), _settings(folder):
         for name in ("state", "spool"):
-            (folder / name).mkdir()
+            (folder / name).mkdir(parents=True)
         for name in ("gpu0", "gpu1"):
             os.mknod(folder / name, 0o666 | stat.S_IFCHR, os.makedev(1, 3))
         try:
