@@ -19,8 +19,6 @@ rule dump_eval:
     resources:
         gpu=1,
         jobs_per_device=config["gpus"]["jobs_per_device"],
-        mem_mb=8000,
-        runtime=120,
     params:
         split="eval",
         limit=config["evaluation"]["max_eval_examples"],
@@ -51,9 +49,7 @@ use rule dump_eval as dump_train with:
     resources:
         gpu=1,
         jobs_per_device=config["gpus"]["jobs_per_device"],
-        mem_mb=8000,
         disk_mb=train_disk_mb,
-        runtime=120,
     params:
         split="train",
         limit=config["evaluation"]["max_train_examples"],

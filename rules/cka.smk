@@ -18,8 +18,7 @@ rule compare_states:
         "../envs/strata.yaml"
     threads: 4
     resources:
-        mem_mb=config["cka"]["memory_mb"] + 1000,
-        runtime=120,
+        mem_mb=cka_memory_mb,
     params:
         memory_mb=config["cka"]["memory_mb"],
         choice=config["cka"]["choice"],
@@ -73,8 +72,7 @@ rule compare_models:
         "../envs/strata.yaml"
     threads: 4
     resources:
-        mem_mb=config["cka"]["memory_mb"] + 1000,
-        runtime=120,
+        mem_mb=cka_memory_mb,
     params:
         memory_mb=config["cka"]["memory_mb"],
         choice=config["cka"]["choice"],

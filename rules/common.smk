@@ -196,6 +196,11 @@ def train_disk_mb(wildcards, input, limit=config["evaluation"]["max_train_exampl
     return rows * layers * hidden * 2 // 2**20 + 1
 
 
+def cka_memory_mb(wildcards, attempt):
+    """What CKA may use and the rest of its job; more at each attempt."""
+    return attempt * (config["cka"]["memory_mb"] + 1000)
+
+
 def study_targets():
     """What `all` makes: the study's analyses, and the figures whose inputs it has."""
     figures = []

@@ -22,8 +22,6 @@ rule export:
     resources:
         gpu=1,
         jobs_per_device=config["gpus"]["jobs_per_device"],
-        mem_mb=8000,
-        runtime=60,
     params:
         seeds=SEEDS,
         max_length=max_length_of,

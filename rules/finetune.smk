@@ -51,8 +51,6 @@ rule finetune:
     resources:
         gpu=1,
         jobs_per_device=config["gpus"]["jobs_per_device"],
-        mem_mb=16000,
-        runtime=240,
     params:
         training=training_of,
         ablation=ablation_of,

@@ -19,8 +19,6 @@ rule skip_spans:
     resources:
         gpu=1,
         jobs_per_device=config["gpus"]["jobs_per_device"],
-        mem_mb=8000,
-        runtime=240,
     params:
         max_length=max_length_of,
         evaluation=EVAL_SAMPLE | FORWARD,

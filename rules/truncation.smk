@@ -20,8 +20,6 @@ rule score_untuned:
     resources:
         gpu=1,
         jobs_per_device=config["gpus"]["jobs_per_device"],
-        mem_mb=6000,
-        runtime=30,
     params:
         code=code_version("score_untuned"),
     message:
@@ -52,8 +50,6 @@ rule tune_heads:
     resources:
         gpu=1,
         jobs_per_device=config["gpus"]["jobs_per_device"],
-        mem_mb=8000,
-        runtime=120,
     params:
         heads=heads_without_converged,
         code=code_version("tune_heads"),
@@ -83,8 +79,6 @@ rule tune_fresh_heads:
     resources:
         gpu=1,
         jobs_per_device=config["gpus"]["jobs_per_device"],
-        mem_mb=8000,
-        runtime=240,
     params:
         heads=heads_of,
         code=code_version("tune_fresh_heads"),

@@ -30,9 +30,7 @@ checkpoint measure_variability:
     resources:
         gpu=1,
         jobs_per_device=config["gpus"]["jobs_per_device"],
-        mem_mb=8000,
         disk_mb=means_disk_mb,
-        runtime=120,
     params:
         max_length=max_length_of,
         settings={
