@@ -84,28 +84,42 @@ def jobs(scheduler: psutil.Process) -> list[psutil.Process]:
 
 
 def disturb(chance: random.Random, scheduler: subprocess.Popen) -> str | None:
-    """Kill a job or, one time in five, the scheduler; says what was done, if anything."""
+    """Kill a job (one that trains, where there is one, else any) or, one time in five, the
+    scheduler; says what was done, if anything."""
     process = psutil.Process(scheduler.pid)
-    victims = [process] if chance.random() < 0.2 else jobs(process)
+    running = jobs(process)
+    victims = [process] if chance.random() < 0.2 else [*filter(trains, running)] or running
     if not victims:
         return None
     victim, number = chance.choice(victims), chance.choice((signal.SIGKILL, signal.SIGTERM))
     try:
-        name = "scheduler" if victim is process else Path(victim.cmdline()[1]).name.split(".")[1]
+        name = "scheduler" if victim is process else script(victim)
         victim.send_signal(number)
     except psutil.Error:
         return None
     return f"{name} {signal.Signals(number).name}"
 
 
+def script(process: psutil.Process) -> str:
+    return Path(process.cmdline()[1]).name.split(".")[1]
+
+
+def trains(process: psutil.Process) -> bool:
+    try:
+        return script(process) == "finetune"
+    except psutil.Error:
+        return False
+
+
 def finish(folder: Path, name: str, chance: random.Random, kills: list[str]) -> None:
-    """Run a study to its end, killing on the way while kills are left."""
+    """Run a study to its end, killing on the way, up to ten times."""
+    last = min(len(kills) + 10, KILLS)
     while True:
         scheduler = start(folder, name)
         before = jobs(psutil.Process(scheduler.pid))
         while scheduler.poll() is None:
-            time.sleep(chance.uniform(0.5, 8))
-            if len(kills) < KILLS and scheduler.poll() is None:
+            time.sleep(chance.uniform(1, 12))
+            if len(kills) < last and scheduler.poll() is None:
                 before = jobs(psutil.Process(scheduler.pid))
                 done = disturb(chance, scheduler)
                 kills += [done] if done else []

@@ -60,16 +60,25 @@ class Workflow:
     code: Path
     folder: Path
 
-    def run(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess:
+    def command(self, *arguments: str) -> list[str]:
         command = [sys.executable, "-m", "snakemake", "--snakefile", str(self.code / "Snakefile")]
         # The targets first: options such as --configfile take all values that follow them.
         options = ["--directory", str(self.folder), "--workflow-profile"]
+        return [*command, *arguments, *options, str(self.code / "profiles" / "default")]
+
+    def start(self, *arguments: str) -> subprocess.Popen:
+        """A run in the background, its output thrown away."""
+        none = subprocess.DEVNULL
+        return subprocess.Popen(self.command(*arguments), stdout=none, stderr=none, cwd=self.folder)
+
+    def run(self, *arguments: str, check: bool = True, **options) -> subprocess.CompletedProcess:
         done = subprocess.run(
-            [*command, *arguments, *options, str(self.code / "profiles" / "default")],
+            self.command(*arguments),
             capture_output=True,
             text=True,
             check=False,
             cwd=self.folder,
+            **options,
         )
         if check and done.returncode:
             pytest.fail(f"{' '.join(arguments)}\n{done.stdout[-3000:]}\n{done.stderr[-6000:]}")
