@@ -420,6 +420,11 @@ def old_names(weights: dict) -> None:
         weights[old.replace("LayerNorm.bias", "LayerNorm.beta")] = weights.pop(name)
 
 
+def with_numbers(folder: Path) -> None:
+    (folder / "model.safetensors").unlink()
+    torch.save({1: torch.zeros(2), 2: torch.ones(2)}, folder / "pytorch_model.bin")
+
+
 def not_finite(weights: dict) -> None:
     weights["encoder.layer.1.output.dense.bias"][3] = torch.nan
 
@@ -478,6 +483,7 @@ MODELS = [
     ("a layer with adapters", with_weights(with_adapters),
      ("also hold encoder.layer.0.adapter.weight", *LIE)),
     ("weights that are not numbers", with_weights(not_finite), ("are not finite", "get them anew")),
+    ("pickled weights with numbers for names", with_numbers, ("its weights lack", *LIE)),
     ("weights cut short",
      lambda f: (f / "model.safetensors").write_bytes((f / "model.safetensors").read_bytes()[:-9]),
      ("cannot be loaded (SafetensorError", *ANEW)),

@@ -47,6 +47,18 @@ def test_a_missing_column_names_those_there_are(workflow):
     assert "has no column 'hyp'; it has premise, hypothesis, label" in text
 
 
+def test_an_eval_split_too_small_to_compare_representations_on_is_refused(workflow):
+    """Before any training, and a task that nothing can be done with does not stay."""
+    (workflow.folder / "tasks" / "few.jsonl").write_text(
+        '{"premise": "w1", "hypothesis": "w2", "label": "yes"}\n'
+        '{"premise": "w3", "hypothesis": "w4", "label": "no"}\n'
+    )
+    splits = {"splits": {"eval": "few.jsonl"}}
+    text = refused(workflow, "data/tasks/entail/task.json", tasks={"entail": splits})
+    assert "Task 'entail' has 2 eval examples, and needs 4 or more" in text
+    assert not (workflow.folder / "data/tasks/entail/task.json").exists()
+
+
 def test_an_unreachable_hub_says_what_to_do(workflow, monkeypatch):
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     source = {"source": "hub:nobody/nothing", "revision": "main"}
