@@ -126,6 +126,9 @@ class Commit:
             if type(error) is not ValueError or error.__cause__ is None:
                 raise
             raise error.__cause__ from None
+        except RuntimeError as error:
+            # All that the library for large files (Xet) says, after minutes of its own trying.
+            raise ConnectionError(str(error)) from error
 
     def _is_listed(self, path: Path, file: str) -> bool:
         return self.hashes[file] is None or _is(path, self.hashes[file])
