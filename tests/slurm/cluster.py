@@ -10,7 +10,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import psutil
+
 ASKED = "STRATA_TEST_SLURM"
+CLUSTER = "strata-test"
 PACKAGES = ("slurmctld", "slurmd", "slurm-client", "munge")
 # Jobs find it here alone: they are started without SLURM_CONF.
 SETTINGS = Path("/etc/slurm")
@@ -18,7 +21,7 @@ MUNGE = Path("/run/munge")
 # The node is said to be larger than the machine is, so that jobs may ask for what the profile says.
 # A job that is started again would by default wait two minutes: as long as credentials are valid.
 CONF = """\
-ClusterName=strata
+ClusterName={cluster}
 SlurmctldHost={host}(127.0.0.1)
 CommunicationParameters=NoCtldInAddrAny,NoInAddrAny
 SlurmUser=root
@@ -87,6 +90,15 @@ def cluster(folder: Path) -> Iterator[None]:
             _wait(lambda: not _answers("squeue", "-h"), "no job is left", patient=False)
             for name in ("slurmd", "slurmctld"):
                 _stop(folder / f"{name}.pid")
+            _end_what_is_left()
+
+
+def _end_what_is_left() -> None:
+    """Processes of jobs that SLURM lost track of, as it may where it has no cgroups."""
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if process.environ().get("SLURM_CLUSTER_NAME") == CLUSTER:
+                process.kill()
 
 
 def _check() -> None:
@@ -141,7 +153,7 @@ def _settings(folder: Path) -> Iterator[None]:
     written = {SETTINGS / "slurm.conf": CONF, SETTINGS / "gres.conf": GRES}
     try:
         for path, text in written.items():
-            path.write_text(text.format(host=host, folder=folder))
+            path.write_text(text.format(cluster=CLUSTER, host=host, folder=folder))
         yield
     finally:
         for path in written:
