@@ -145,7 +145,7 @@ def _is(path: Path, wanted: str) -> bool:
 
 def _discard(cached: Path) -> None:
     """Remove a file from the hub's cache, and what it links to."""
-    cached.resolve().unlink()
+    cached.resolve().unlink(missing_ok=True)
     cached.unlink(missing_ok=True)
 
 
