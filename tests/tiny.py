@@ -51,6 +51,24 @@ SETTINGS = {
 }
 
 
+# A short fine-tuning, with every setting that one has.
+TRAINING = {
+    "max_steps": 8,
+    "epochs": None,
+    "batch_size": 4,
+    "learning_rate": 1e-3,
+    "warmup_steps": 2,
+    "weight_decay": 0.01,
+    "adam_epsilon": 1e-8,
+    "max_grad_norm": 1.0,
+    "max_length": 32,
+    "group_by_length": False,
+    "checkpoint": "last",
+    "eval_steps": 500,
+    "precision": "float32",
+}
+
+
 def config(architecture: str, layers: int = 4) -> object:
     """Config of a tiny encoder: hidden size 16, 4 heads, 64 positions."""
     common = {

@@ -76,11 +76,6 @@ def test_a_single_row_that_does_not_fit_is_explained(small_gpu):
 def test_training_out_of_memory_says_what_to_lower(small_gpu, tmp_path):
     folder = tiny.save_model(tmp_path / "model", "bert", layers=1)
     model = small_gpu(load_model(folder, tiny.task(), seed=1), 3)
-    settings = {
-        "max_steps": 4, "epochs": None, "batch_size": 4, "learning_rate": 1e-3, "warmup_steps": 1,
-        "weight_decay": 0.0, "adam_epsilon": 1e-8, "max_grad_norm": 1.0, "max_length": 32,
-        "group_by_length": False, "checkpoint": "last", "eval_steps": 5, "precision": "float32",
-    }  # fmt: skip
     rows = tiny.rows(count=16)
     with pytest.raises(StrataError, match="batch_size 4 and max_length 32: lower training.b"):
-        finetune(model, rows, rows, tiny.task(), settings, 1, tmp_path / "h.csv", tmp_path)
+        finetune(model, rows, rows, tiny.task(), tiny.TRAINING, 1, tmp_path / "h.csv", tmp_path)

@@ -1,5 +1,6 @@
 """Networks that fail: what passes is waited for, what lasts is said, and nothing half stays."""
 
+import errno
 import signal
 import subprocess
 import sys
@@ -304,6 +305,16 @@ def test_file_that_was_damaged_in_the_cache_is_fetched_again(served, wanted, tmp
     wanted.fetch(tmp_path / "second")
     assert wanted.whole(tmp_path / "second")
     assert blob.read_bytes() == (wanted.place / wanted.file).read_bytes()
+
+
+def test_full_disk_is_not_the_hubs_fault(wanted, tmp_path, monkeypatch):
+    def write(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", write)
+    with pytest.raises(OSError, match="No space left"):
+        wanted.fetch(tmp_path / "data" / "mine")
+    assert not list((tmp_path / "data").iterdir())
 
 
 def test_file_of_an_earlier_commit_is_not_downloaded_again(served, wanted, tmp_path):

@@ -16,21 +16,7 @@ from strata.resumption import file_facts, last_checkpoint, resumable
 from strata.training import finetune
 from strata.variants import Variant
 
-SETTINGS = {
-    "max_steps": 24,
-    "epochs": None,
-    "batch_size": 4,
-    "learning_rate": 1e-3,
-    "warmup_steps": 4,
-    "weight_decay": 0.01,
-    "adam_epsilon": 1e-8,
-    "max_grad_norm": 1.0,
-    "max_length": 32,
-    "group_by_length": False,
-    "checkpoint": "last",
-    "eval_steps": 5,
-    "precision": "float32",
-}
+SETTINGS = tiny.TRAINING | {"max_steps": 24, "warmup_steps": 4, "eval_steps": 5}
 LORA = {"rank": 2, "alpha": 4, "dropout": 0.1}
 ALWAYS = 1e-9  # minutes between checkpoints
 

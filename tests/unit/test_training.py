@@ -18,21 +18,7 @@ from strata.predictions import decode, predict, prediction_table, score_table
 from strata.training import finetune, training_examples
 from strata.variants import Variant
 
-SETTINGS = {
-    "max_steps": 8,
-    "epochs": None,
-    "batch_size": 4,
-    "learning_rate": 1e-3,
-    "warmup_steps": 2,
-    "weight_decay": 0.01,
-    "adam_epsilon": 1e-8,
-    "max_grad_norm": 1.0,
-    "max_length": 32,
-    "group_by_length": False,
-    "checkpoint": "last",
-    "eval_steps": 500,
-    "precision": "float32",
-}
+SETTINGS = tiny.TRAINING
 SAMPLING = {"resamples": 200, "confidence": 0.95}
 KINDS = ("classification", "regression", "multiple-choice")
 

@@ -20,7 +20,7 @@ from tenacity import (
     wait_exponential,
 )
 
-from strata.jobs import StrataError
+from strata.jobs import NO_ROOM, StrataError
 
 PATIENCE = 90.0  # seconds after which a request that keeps failing is given up
 PAUSE = 1.0  # seconds before the second try; doubled before each further one
@@ -236,6 +236,8 @@ def hub_errors(what: str, repo: str, revision: str) -> Iterator[None]:
         TimeoutError,
         OSError,
     ) as error:
+        if getattr(error, "errno", None) in NO_ROOM:
+            raise  # no fault of the hub's; strata.jobs tells of it
         raise StrataError(_unreachable(what, repo, error)) from error
     except ValueError as error:
         raise StrataError(
