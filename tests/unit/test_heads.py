@@ -246,6 +246,16 @@ def test_examples_can_be_picked_by_number():
     )
 
 
+@pytest.mark.parametrize("share", (0.001, 0.999))
+def test_some_examples_are_held_out_and_some_are_not(share):
+    vectors, labels = learnable()
+    settings = SETTINGS | {"steps": 3}
+    settings["converged"] = {"learning_rates": [1e-3, 1e-2], "held_out": share}
+    few = vectors[:, :4], labels[:4]
+    _, chosen, _ = heads.tune_converged(head_of(), *few, tiny.task(), settings, seed=0)
+    assert len(chosen) == 2
+
+
 def test_of_equal_rates_the_smallest_is_taken():
     vectors, labels = learnable()
     settings = SETTINGS | {"converged": {"learning_rates": [1e-8, 1e-9], "held_out": 0.25}}

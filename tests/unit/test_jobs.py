@@ -59,6 +59,15 @@ def test_any_other_error_keeps_its_traceback(tmp_path):
     assert "Traceback" in text and "room" not in text
 
 
+def test_an_interrupted_job_says_just_that(tmp_path):
+    code = "import time\nwith job('job.log'):\n    print('on', flush=True)\n    time.sleep(60)"
+    started, log = run(code, tmp_path), tmp_path / "job.log"
+    wait_for(lambda: log.is_file() and log.read_text())
+    started.send_signal(signal.SIGINT)
+    assert started.wait(60) == 130
+    assert log.read_text() == "on\ninterrupted\n"
+
+
 def test_a_job_ends_with_the_workflow_that_started_it(tmp_path):
     """The workflow is a process named snakemake, between it and the job a shell, as it is there."""
     workflow = tmp_path / "snakemake"

@@ -142,7 +142,8 @@ def tune_converged(
     """
     rates = sorted(settings["converged"]["learning_rates"])
     shuffled = np.random.default_rng(seed).permutation(len(labels))
-    held = max(1, round(len(labels) * settings["converged"]["held_out"]))
+    held = round(len(labels) * settings["converged"]["held_out"])
+    held = min(max(held, 1), len(labels) - 1)
     held_out, kept = np.sort(shuffled[:held]), np.sort(shuffled[held:])
     standard, depths = Standard.of(vectors), len(vectors)
     slots = [slot for _ in rates for slot in range(depths)]

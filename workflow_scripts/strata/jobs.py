@@ -52,6 +52,9 @@ def job(log: str, threads: int = 1) -> Iterator[None]:
     except StrataError as error:
         print(f"Error: {error}", file=sys.stderr, flush=True)
         sys.exit(1)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr, flush=True)
+        sys.exit(130)
     except Exception as error:  # noqa: BLE001 (the log is where a job tells of any error)
         if _lacks_room(error):
             print(
