@@ -296,6 +296,17 @@ def test_local_model_that_is_not_supported_is_refused_at_once(tmp_path):
     check_config(config)
 
 
+def test_local_model_that_is_gone_is_its_copy_in_data(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    config = changed("models.roberta", {"source": f"path:{tmp_path / 'gone'}"})
+    assert "gone holds no config.json" in problems(config)[0]
+    copied = tmp_path / "data/models/roberta"
+    copied.mkdir(parents=True)
+    settings = {"model_type": "roberta", "num_hidden_layers": 7}
+    (copied / "config.json").write_text(json.dumps(settings))
+    assert encoder_facts(check_config(config), "roberta") == (7, False)
+
+
 def test_local_model_that_is_not_studied_need_not_be_there():
     check_config(changed("models.mine", {"source": "path:/no/where"}))
 

@@ -124,7 +124,7 @@ def encoder_facts(config: Mapping[str, Any], model: str) -> tuple[int, bool]:
     kind, _, place = entry["source"].partition(":")
     if kind != "path" and "layers" in entry:
         return entry["layers"], entry["shares_layers"]
-    folder = Path(place) if kind == "path" else Path("data/models") / model
+    folder = _folder_of(model, place if kind == "path" else None)
     if (folder / "config.json").is_file():
         found = read_config(folder)
         return layer_count(found), shares_layers(found["model_type"])
@@ -132,6 +132,13 @@ def encoder_facts(config: Mapping[str, Any], model: str) -> tuple[int, bool]:
         f"models.{model} has no 'layers': give the number of its layers, so that the runs it "
         "needs can be planned before it is downloaded."
     )
+
+
+def _folder_of(model: str, place: str | None) -> Path:
+    """A local source's folder; where that is gone (or not local), the copy in data/."""
+    copied = Path("data/models") / model
+    here = place is not None and (Path(place).is_dir() or not copied.is_dir())
+    return Path(place) if here else copied
 
 
 def reinit_models(config: Mapping[str, Any]) -> list[str]:
@@ -348,6 +355,6 @@ def _model_problems(name: str, model: Mapping[str, Any]) -> Iterator[str]:
     if kind != "path":
         return
     try:
-        check_supported(read_config(place), name)
+        check_supported(read_config(_folder_of(name, place)), name)
     except StrataError as error:
         yield f"models.{name}: {error}"
