@@ -1,12 +1,13 @@
 # make demo: the study of studies/demo.yaml, end to end.  make demo-all: the sister studies too.
 # make test: every test.  make soak: a small study, killed 50 times at random moments.
+# make bench: Strata's speed beside its peers'; results in benchmarks/.
 # All need Python 3.11 or later and nothing else; what they use is installed into .venv once, and
 # again when envs/requirements.txt changes.
 
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo demo-all test soak lint install
+.PHONY: demo demo-all test soak bench lint install
 
 demo: install
 	$(BIN)/snakemake --workflow-profile profiles/demo
@@ -20,6 +21,9 @@ test: install lint
 
 soak: install
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -s tests/soak
+
+bench: install
+	$(BIN)/python benchmarks/run.py
 
 lint: install
 	$(BIN)/ruff check .

@@ -166,10 +166,17 @@ def test_a_precision_that_is_asked_for_is_taken():
 
 
 @pytest.mark.parametrize(
-    ("avx512", "amx", "expected"),
-    [(False, False, "float32"), (True, False, "bfloat16"), (False, True, "bfloat16")],
+    ("avx512", "amd", "amx", "expected"),
+    [
+        (False, False, False, "float32"),
+        (True, False, False, "float32"),
+        (True, True, False, "bfloat16"),
+        (False, True, False, "float32"),
+        (True, False, True, "bfloat16"),
+    ],
 )
-def test_auto_follows_the_cpu(avx512, amx, expected, monkeypatch):
+def test_auto_follows_the_cpu(avx512, amd, amx, expected, monkeypatch):
+    monkeypatch.setattr(devices, "_made_by_amd", lambda: amd)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: avx512)
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)

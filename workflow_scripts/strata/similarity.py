@@ -10,12 +10,17 @@ needs, beyond that one number, only the row norms of the centred features, so bo
 from the same products.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from queue import SimpleQueue
+from typing import Any, Self
 
 import numpy as np
+from threadpoolctl import threadpool_info, threadpool_limits
 
-TILE = 512  # examples along a side of a Gram tile: large enough for BLAS, small enough for memory
+TILE = 512  # examples along a side of a Gram tile: large enough for BLAS, small enough for caches
+CHUNK = 8192  # numbers of a float32 sum
 
 
 @dataclass(frozen=True)
@@ -57,7 +62,8 @@ def cka_matrix(
 def alignment(y: np.ndarray, x: np.ndarray, memory_mb: float = 2048) -> Alignment:
     """CKA of every depth of `y` with every depth of `x`.
 
-    Accumulated in float64. A representation without variance gives NaN.
+    Values stored in float32 or float16 are multiplied in float32 and summed in float64, which is
+    within 1e-6 of all in float64. A representation without variance gives NaN.
 
     Parameters
     ----------
@@ -79,10 +85,11 @@ def alignment(y: np.ndarray, x: np.ndarray, memory_mb: float = 2048) -> Alignmen
     n = y.shape[1]
     if n < 4:
         raise ValueError(f"{n} examples are too few: debiased CKA needs at least 4.")
-    ys = _Centred(y, memory_mb)
-    xs = ys if y is x else _Centred(x, memory_mb)
-    products = _in_gram_space if gram_is_cheaper(y.shape, x.shape) else _in_feature_space
-    cross, self_y, self_x = products(ys, xs, memory_mb)
+    with _Pool() as pool:
+        ys = _Centred(y, memory_mb, pool)
+        xs = ys if y is x else _Centred(x, memory_mb, pool)
+        products = _in_gram_space if gram_is_cheaper(y.shape, x.shape) else _in_feature_space
+        cross, self_y, self_x = products(ys, xs, memory_mb)
     biased = _ratio(cross, self_y, self_x)
     debiased = _ratio(
         cross - _bias(ys.norms @ xs.norms.T, np.outer(ys.totals, xs.totals), n),
@@ -106,38 +113,90 @@ def gram_is_cheaper(y_shape: tuple[int, ...], x_shape: tuple[int, ...]) -> bool:
     return gram < feature
 
 
-class _Centred:
-    """[depths, examples, features], read in blocks of examples, centred, in float64."""
+class _Pool:
+    """As many threads as BLAS would use, each of which calls a BLAS of one thread.
 
-    def __init__(self, values: np.ndarray, memory_mb: float):
-        self.values = values
+    So reading, centring and summing run side by side, too, and no number depends on how many
+    threads there are.
+    """
+
+    def __enter__(self) -> Self:
+        found = [own["num_threads"] for own in threadpool_info() if own["user_api"] == "blas"]
+        self.threads = max(found, default=1)
+        self._limits = threadpool_limits(1, "blas")
+        self._executor = ThreadPoolExecutor(self.threads)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._executor.shutdown(cancel_futures=True)
+        self._limits.restore_original_limits()
+
+    def map(self, work: Callable[[Any], Any], items: Iterable[Any]) -> list[Any]:
+        return list(self._executor.map(work, items))
+
+
+class _Centred:
+    """[depths, examples, features], read in blocks of examples and centred.
+
+    Products are taken in float32 where the values are stored in it (or in less), which is twice as
+    fast; whatever is summed over many products is summed in float64.
+
+    Attributes
+    ----------
+    norms : [depths, examples], squared lengths of the centred rows; filled while products are made.
+    """
+
+    def __init__(self, values: np.ndarray, memory_mb: float, pool: _Pool):
+        self.values, self.pool = values, pool
         self.depths, self.n, self.features = values.shape
-        self.means = np.zeros((self.depths, 1, self.features))
+        self.dtype = np.dtype(np.float32 if values.dtype.itemsize <= 4 else np.float64)
         # Small enough that reading never rivals the products' own memory.
-        self.step = max(1, int(memory_mb * 2**20 / 8 / (8 * self.depths * self.features)))
-        for rows in blocks(self.n, self.step):
-            self.means += values[:, rows].sum(axis=1, keepdims=True, dtype=np.float64) / self.n
+        each = self.depths * self.features * self.dtype.itemsize
+        self.step = max(1, int(memory_mb * 2**20 / 16 / each))
+        self.means = np.stack(pool.map(self._mean, range(self.depths)))
         self.norms = np.empty((self.depths, self.n))
+
+    def _mean(self, depth: int) -> np.ndarray:
+        total = np.zeros(self.features)
         for rows in blocks(self.n, self.step):
-            part = self.read(rows)
-            self.norms[:, rows] = np.einsum("lnd,lnd->ln", part, part)
-        self.totals = self.norms.sum(axis=1)
-        # What is left of equal rows after rounding in the stored type is not variance.
-        scale = self.n * (self.means**2).sum(axis=(1, 2))
-        self.constant = self.totals <= (8 * np.finfo(values.dtype).eps) ** 2 * scale
+            total += self.values[depth, rows].sum(0, dtype=np.float64)
+        return (total / self.n).astype(self.dtype)
 
     def read(self, rows: slice) -> np.ndarray:
-        part = self.values[:, rows].astype(np.float64)
-        part -= self.means
-        return part
+        return np.subtract(self.values[:, rows], self.means[:, None], dtype=self.dtype)
+
+    def read_together(self, rows: slice) -> np.ndarray:
+        """The same by all threads; not to be called by one of them."""
+        found = np.empty((self.depths, rows.stop - rows.start, self.features), self.dtype)
+
+        def fill(depth: int) -> None:
+            np.subtract(self.values[depth, rows], self.means[depth], found[depth])
+
+        self.pool.map(fill, range(self.depths))
+        return found
+
+    @property
+    def totals(self) -> np.ndarray:
+        return self.norms.sum(axis=1)
+
+    @property
+    def constant(self) -> np.ndarray:
+        """Depths where what differs between rows is rounding in the stored type."""
+        scale = self.n * (self.means.astype(np.float64) ** 2).sum(axis=1)
+        return self.totals <= (8 * np.finfo(self.values.dtype).eps) ** 2 * scale
 
 
-def blocks(n: int, size: int) -> Iterator[slice]:
-    for begin in range(0, n, size):
-        yield slice(begin, min(begin + size, n))
+def blocks(n: int, size: int, begin: int = 0) -> Iterator[slice]:
+    for start in range(begin, n, size):
+        yield slice(start, min(start + size, n))
 
 
+# cross [depths of y, depths of x], and of each with itself [depths of y], [depths of x]
 Products = tuple[np.ndarray, np.ndarray, np.ndarray]
+
+
+def _add(parts: Iterable[Products]) -> Products:
+    return tuple(sum(own) for own in zip(*parts, strict=True))
 
 
 def _in_gram_space(y: _Centred, x: _Centred, memory_mb: float) -> Products:
@@ -146,85 +205,147 @@ def _in_gram_space(y: _Centred, x: _Centred, memory_mb: float) -> Products:
     As many rows as half the memory holds stay loaded while the rest streams past them, so the
     file is read about (n / rows held) / 2 times.
     """
-    same = y is x
-    width = y.depths * y.features + (0 if same else x.depths * x.features)
-    tile = min(TILE, max(16, int((memory_mb * 2**20 / 8 / (8 * (y.depths + x.depths))) ** 0.5)))
-    held_rows = max(tile, int(memory_mb * 2**20 / 2 / (8 * width)) // tile * tile)
-    cross = np.zeros((y.depths, x.depths))
-    self_y, self_x = np.zeros(y.depths), np.zeros(x.depths)
-    for held in blocks(y.n, held_rows):
-        held_y = held_x = right_y = right_x = None  # freed before the next are read
-        held_y = y.read(held)
-        held_x = held_y if same else x.read(held)
-        for right in blocks(y.n - held.start, tile):
-            right = slice(right.start + held.start, right.stop + held.start)
-            inside = right.stop <= held.stop
-            local = slice(right.start - held.start, right.stop - held.start)
-            right_y = held_y[:, local] if inside else y.read(right)
-            right_x = right_y if same else held_x[:, local] if inside else x.read(right)
-            for left in blocks(min(held.stop - held.start, local.start + tile), tile):
-                # Grams are symmetric: tiles right of the diagonal count twice.
-                weight = 1 if left.start == local.start else 2
-                gram_y = _tile(held_y[:, left], right_y)
-                gram_x = gram_y if same else _tile(held_x[:, left], right_x)
-                cross += weight * (gram_y @ gram_x.T)
-                self_y += weight * np.einsum("lt,lt->l", gram_y, gram_y)
-                if not same:
-                    self_x += weight * np.einsum("lt,lt->l", gram_x, gram_x)
-    return cross, self_y, self_y if same else self_x
+    numbers = memory_mb * 2**20 / y.dtype.itemsize
+    width = y.depths * y.features + (0 if y is x else x.depths * x.features)
+    # A tile of all Grams and the rows of one, for each thread, in a quarter of the memory.
+    each = numbers / 8 / y.pool.threads
+    tile = max(16, int(min(TILE, each / width, (each / (y.depths + x.depths)) ** 0.5)))
+    held_rows = max(tile, int(numbers / 2 / width) // tile * tile)
+    return _add(_grams_of(y, x, held, tile) for held in blocks(y.n, held_rows))
 
 
-def _tile(left: np.ndarray, right: np.ndarray) -> np.ndarray:
-    return np.matmul(left, right.transpose(0, 2, 1)).reshape(len(left), -1)
+def _grams_of(y: _Centred, x: _Centred, held: slice, tile: int) -> Products:
+    """The products of some rows with themselves and with all that come after them."""
+    same, pool = y is x, y.pool
+    held_y = y.read_together(held)
+    held_x = held_y if same else x.read_together(held)
+    spare = SimpleQueue()  # of memory for tiles: fresh pages would cost as much as the sums do
+    for _ in range(pool.threads):
+        spare.put([np.empty(own.depths * tile * tile, own.dtype) for own in (y, x)])
+
+    def products(left: slice, right_y: np.ndarray, right_x: np.ndarray, norms: slice | None):
+        memory = spare.get()
+        gram_y = gram_x = _tile(held_y[:, left], right_y, memory[0])
+        if not same:
+            gram_x = _tile(held_x[:, left], right_x, memory[1])
+        if norms is not None:
+            y.norms[:, norms] = np.diagonal(gram_y, axis1=1, axis2=2)
+            x.norms[:, norms] = np.diagonal(gram_x, axis1=1, axis2=2)
+        cross = _inner(gram_y, gram_x)
+        own = (cross, cross) if same else (_inner(gram_y, gram_y), _inner(gram_x, gram_x))
+        spare.put(memory)
+        # Grams are symmetric: tiles beside the diagonal count twice.
+        weight = 1 if norms is not None else 2
+        return weight * cross, *(weight * each.diagonal() for each in own)
+
+    def within(place: tuple[slice, slice]) -> Products:
+        left, right = place
+        norms = slice(held.start + left.start, held.start + left.stop) if left == right else None
+        return products(left, held_y[:, right], held_x[:, right], norms)
+
+    def beyond(right: slice) -> Products:
+        right_y = y.read(right)
+        right_x = right_y if same else x.read(right)
+        lefts = blocks(held.stop - held.start, tile)
+        return _add(products(left, right_y, right_x, None) for left in lefts)
+
+    inside = pool.map(within, _triangle(held.stop - held.start, tile))
+    return _add(inside + pool.map(beyond, blocks(y.n, tile, held.stop)))
+
+
+def _triangle(n: int, size: int) -> Iterator[tuple[slice, slice]]:
+    """Tiles that cover a square's diagonal and what is above it, and little below: (rows, columns).
+
+    Along the diagonal they are smaller.
+    """
+    for large in blocks(n, size):
+        for left in blocks(large.start, size):
+            yield left, large
+        for right in blocks(large.stop, max(size // 2, 1), large.start):
+            if right.start > large.start:
+                yield slice(large.start, right.start), right
+            yield right, right
+
+
+def _tile(left: np.ndarray, right: np.ndarray, memory: np.ndarray) -> np.ndarray:
+    """[depths, rows, columns] of Gram matrices, in `memory`."""
+    shape = (len(left), left.shape[1], right.shape[1])
+    found = memory[: shape[0] * shape[1] * shape[2]].reshape(shape)
+    return np.matmul(left, right.transpose(0, 2, 1), found)
+
+
+def _inner(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Inner products of every matrix of one stack with every one of another, [len, len]."""
+    first, second = first.reshape(len(first), -1), second.reshape(len(second), -1)
+    # In parts, so that no float32 sum is long.
+    parts = blocks(first.shape[1], CHUNK)
+    return sum((first[:, own] @ second[:, own].T).astype(np.float64) for own in parts)
+
+
+def _squares(stack: np.ndarray) -> np.ndarray:
+    """Squared Frobenius norms of a stack of matrices."""
+    return np.einsum("...ij,...ij->...i", stack, stack).sum(-1, dtype=np.float64)
 
 
 def _in_feature_space(y: _Centred, x: _Centred, memory_mb: float) -> Products:
     """Cross products of features, for as many depths of y a pass as half the memory holds."""
     same = y is x
-    each = 8 * y.features * (x.depths * x.features + y.features)
+    each = y.features * (x.depths * x.features + y.features) * y.dtype.itemsize
     group = max(1, int(memory_mb * 2**20 / 2 / each))
-    step = min(max(y.step // 2, 1), max(x.step // 2, 1))
     cross = np.zeros((y.depths, x.depths))
     self_y = np.zeros(y.depths)
     for depths in blocks(y.depths, group):
         # With y is x the products of later depths with earlier ones are there already.
         begin = depths.start if same else 0
-        sums, own = _feature_products(y, x, depths, begin, step)
-        cross[depths, begin:] = np.einsum("gfld,gfld->gl", sums, sums)
-        self_y[depths] = np.einsum("gfe,gfe->g", own, own)
+        cross[depths, begin:], self_y[depths] = _feature_products(y, x, depths, begin)
     if same:
         cross = np.triu(cross) + np.triu(cross, 1).T
-        return cross, self_y, self_y
+        return cross, cross.diagonal(), cross.diagonal()
     return cross, self_y, _feature_norms(x, memory_mb)
 
 
 def _feature_products(
-    y: _Centred, x: _Centred, depths: slice, begin: int, step: int
+    y: _Centred, x: _Centred, depths: slice, begin: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """[group, dy, Lx, dx] cross products with x's depths from `begin`, and [group, dy, dy]."""
-    count = depths.stop - depths.start
-    sums = np.zeros((count, y.features, (x.depths - begin) * x.features))
-    own = np.zeros((count, y.features, y.features))
-    for rows in blocks(y.n, step):
-        part_y = y.read(rows)
-        part_x = part_y if y is x else x.read(rows)
-        # One row an example, all depths side by side: one product serves every depth of x.
-        beside = part_x[begin:].transpose(1, 0, 2).reshape(part_x.shape[1], -1)
-        for i, depth in enumerate(range(depths.start, depths.stop)):
-            sums[i] += part_y[depth].T @ beside
-            own[i] += part_y[depth].T @ part_y[depth]
-    return sums.reshape(count, y.features, -1, x.features), own
+    """Squared norms of the cross products of some depths of y with x's from `begin` and themselves.
+
+    Where y is x, those with depths before a depth's own are left at 0, and so are the latter.
+    """
+    same, count = y is x, depths.stop - depths.start
+    sums = np.zeros((count, x.depths - begin, y.features, x.features), y.dtype)
+    own = np.zeros((0 if same else count, y.features, y.features), y.dtype)
+    pairs = [(i, j) for i in range(count) for j in range(i if same else 0, x.depths - begin)]
+    for rows in blocks(y.n, min(y.step, x.step)):
+        part_y = y.read_together(rows)
+        part_x = part_y if same else x.read_together(rows)
+
+        def add(pair: tuple[int, int], part_y=part_y, part_x=part_x) -> None:
+            i, j = pair
+            sums[i, j] += part_y[depths.start + i].T @ part_x[begin + j]
+
+        def add_own(i: int, part_y=part_y) -> None:
+            own[i] += part_y[depths.start + i].T @ part_y[depths.start + i]
+
+        y.pool.map(add, pairs)
+        y.pool.map(add_own, range(len(own)))
+        if depths.start == 0:
+            y.norms[:, rows] = np.einsum("lnd,lnd->ln", part_y, part_y)
+    found = np.array(y.pool.map(_squares, sums))
+    return found, np.zeros(count) if same else _squares(own)
 
 
 def _feature_norms(x: _Centred, memory_mb: float) -> np.ndarray:
-    group = max(1, int(memory_mb * 2**20 / 4 / (8 * x.features**2)))
+    """Squared norms of the products of features of each depth with themselves."""
+    group = max(1, int(memory_mb * 2**20 / 4 / (x.features**2 * x.dtype.itemsize)))
     norms = np.zeros(x.depths)
     for depths in blocks(x.depths, group):
-        own = np.zeros((depths.stop - depths.start, x.features, x.features))
+        own = np.zeros((depths.stop - depths.start, x.features, x.features), x.dtype)
         for rows in blocks(x.n, x.step):
-            part = x.read(rows)[depths]
-            own += np.matmul(part.transpose(0, 2, 1), part)
-        norms[depths] = np.einsum("gfe,gfe->g", own, own)
+            part = x.read_together(rows)
+            if depths.start == 0:
+                x.norms[:, rows] = np.einsum("lnd,lnd->ln", part, part)
+            own += np.matmul(part[depths].transpose(0, 2, 1), part[depths])
+        norms[depths] = _squares(own)
     return norms
 
 

@@ -1,0 +1,82 @@
+"""What the graph costs beside the work in it: start-up, waiting, planning.
+
+The demo's timeline is read from what Snakemake kept of it (`make demo` comes first). A job's
+start-up is what a Python takes that does nothing but its script's imports.
+"""
+
+import ast
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import yaml
+
+ROOT = Path(__file__).parent.parent
+DEMO = ROOT / "results" / "demo"
+SNAKEMAKE = [sys.executable, "-m", "snakemake", "--workflow-profile", "profiles/demo"]
+
+
+def measure(rounds: int = 3) -> pd.DataFrame | None:
+    """Columns what, seconds, share (of the demo's wall time), goal; None without a finished demo.
+
+    Rows: the demo's wall time, its jobs' work, their start-up, the rest (waiting for inputs and
+    scheduling); a run that finds nothing to do; the dry run of `studies/tamkin.yaml`.
+    """
+    if not (DEMO / "summary.csv").exists():
+        print("What the graph costs is left out: run `make demo` first.", flush=True)
+        return None
+    idle = min(_timed([]) for _ in range(rounds))
+    dry = min(_timed(["-n", "-q", "--configfile", "studies/tamkin.yaml"]) for _ in range(rounds))
+    jobs = timeline()
+    cores = yaml.safe_load((ROOT / "profiles/demo/config.yaml").read_text())["cores"]
+    wall = jobs["end"].max() - jobs["start"].min()
+    # Jobs of one thread: two of them at a time are half a second of wall time each second.
+    spent = (jobs["end"] - jobs["start"]).sum() / cores
+    start_up = jobs["script"].map({s: imports(s) for s in jobs["script"].unique()}).sum() / cores
+    rows = [
+        (f"the demo's {len(jobs)} jobs, wall time", wall, ""),
+        ("their work", spent - start_up, ""),
+        ("their start-up (imports)", start_up, ""),
+        ("waiting and scheduling", wall - spent, "with start-up, under 25 %"),
+        ("nothing to do", idle, "10 s"),
+        ("dry run of 1,584 runs", dry, "30 s"),
+    ]
+    table = pd.DataFrame(rows, columns=["what", "seconds", "goal"])
+    table.insert(2, "share", table["seconds"].head(4) / wall)
+    return table
+
+
+def timeline() -> pd.DataFrame:
+    """The demo's jobs: rule, script, start, end (seconds since the epoch)."""
+    jobs = {}
+    for path in (ROOT / ".snakemake" / "metadata").iterdir():
+        kept = json.loads(path.read_text())
+        if kept["code"] and str(DEMO.relative_to(ROOT)) in str(kept["log"]):
+            script = ROOT / "rules" / ast.literal_eval(kept["code"].strip())
+            job = (kept["rule"], script.resolve(), kept["starttime"], kept["endtime"])
+            jobs[tuple(kept["log"])] = job
+    return pd.DataFrame(list(jobs.values()), columns=["rule", "script", "start", "end"])
+
+
+def imports(script: Path) -> float:
+    """Seconds of a Python that does a script's imports, wherever in it they stand, and ends."""
+    found = [n for n in ast.walk(ast.parse(script.read_text())) if isinstance(n, ast.ImportFrom)]
+    found += [n for n in ast.walk(ast.parse(script.read_text())) if isinstance(n, ast.Import)]
+    began = time.perf_counter()
+    subprocess.run(
+        [sys.executable, "-c", "\n".join(map(ast.unparse, found))], cwd=script.parent, check=True
+    )
+    return time.perf_counter() - began
+
+
+def _snakemake(options: list[str]) -> None:
+    subprocess.run([*SNAKEMAKE, *options], cwd=ROOT, check=True, capture_output=True)
+
+
+def _timed(options: list[str]) -> float:
+    began = time.perf_counter()
+    _snakemake(options)
+    return time.perf_counter() - began

@@ -1,0 +1,166 @@
+"""What was measured, as text, tables and figures."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from plotnine import (
+    aes,
+    element_text,
+    facet_wrap,
+    geom_line,
+    geom_linerange,
+    geom_point,
+    geom_text,
+    geom_vline,
+    ggplot,
+    labs,
+    scale_color_manual,
+    scale_x_log10,
+    scale_y_log10,
+    theme,
+    theme_bw,
+)
+
+from strata.drawing import BLUE, FONT, FONT_SIZE, GREEN, ORANGE, TEXT_WIDTH, save
+
+COLUMNS = ["contestant", "seconds", "ratio", "goal", "memory", "error", "GFLOP/s", "notes"]
+
+
+def as_text(table: pd.DataFrame) -> str:
+    """A work's rows, for the terminal."""
+    head = f"\n{table['work'].iloc[0]}, {table['size'].iloc[0]}"
+    return head + "\n" + pd.DataFrame(map(_cells, _records(table))).to_string(index=False)
+
+
+def _records(table: pd.DataFrame) -> list[dict]:
+    return table.astype(object).where(table.notna(), None).to_dict("records")
+
+
+def _cells(row: dict) -> dict[str, str]:
+    own = row["contestant"] == "strata"
+    ratio = "" if own else f"{row['ratio']:.2f} [{row['ratio_low']:.2f}, {row['ratio_high']:.2f}]"
+    goal = row["goal"]
+    rate = row["gflops"]
+    values = (
+        row["contestant"],
+        f"{row['median_s']:.3g}",
+        ratio,
+        "" if goal is None else f"{goal:.2f}{' ✓' if row['ratio'] >= goal else ' missed'}",
+        f"{row['extra_mb']:,.0f} MB",
+        "" if row["error"] is None else f"{row['error']:.0e}",
+        "" if rate is None else f"{rate:,.0f} ({row['share']:.0%})",
+        row["note"],
+    )
+    return dict(zip(COLUMNS, values, strict=True))
+
+
+def markdown(table: pd.DataFrame) -> str:
+    """The results as one table."""
+    lines = ["| work | " + " | ".join(COLUMNS) + " |", "|---" * (len(COLUMNS) + 1) + "|"]
+    for row in _records(table):
+        own = row["contestant"] == "strata"
+        work = f"**{row['work']}**, {row['size']}" if own else ""
+        lines.append(f"| {work} | " + " | ".join(_cells(row).values()) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def dag_markdown(spent: pd.DataFrame) -> str:
+    lines = ["| the graph | seconds | share of the wall time | goal |", "|---|---|---|---|"]
+    for row in _records(spent):
+        share = "" if row["share"] is None else f"{row['share']:.0%}"
+        lines.append(f"| {row['what']} | {row['seconds']:.1f} | {share} | {row['goal']} |")
+    return "\n".join(lines) + "\n"
+
+
+def write(
+    out: Path,
+    machine: str,
+    results: pd.DataFrame | None,
+    grown: pd.DataFrame | None,
+    spent: pd.DataFrame | None,
+) -> None:
+    """Write what was measured: CSV files, table.md, ratios.png, growth.png."""
+    text = [f"Measured on {machine}.\n"]
+    if results is not None:
+        results.assign(machine=machine).to_csv(out / "results.csv", index=False)
+        text.append(markdown(results))
+        draw_ratios(results, out / "ratios")
+    if spent is not None:
+        spent.to_csv(out / "dag.csv", index=False)
+        text.append(dag_markdown(spent))
+    if grown is not None:
+        grown.to_csv(out / "growth.csv", index=False)
+        draw_growth(grown, out / "growth")
+    (out / "table.md").write_text("\n".join(text), encoding="utf-8")
+
+
+def _thousands(values: list[float]) -> list[str]:
+    return [f"{value:,.0f}" for value in values]
+
+
+def _theme(height: float) -> list:
+    return [
+        theme_bw(base_size=FONT_SIZE, base_family=FONT),
+        theme(
+            figure_size=(TEXT_WIDTH, height),
+            legend_position="bottom",
+            legend_title=element_text(size=FONT_SIZE),
+        ),
+    ]
+
+
+def draw_ratios(results: pd.DataFrame, path: Path) -> None:
+    """Times Strata's time, a point a contestant, its range, and its goal."""
+    rivals = results[results["contestant"] != "strata"].copy()
+    names = rivals["work"] + "\n" + rivals["size"]
+    rivals["panel"] = pd.Categorical(names, names.unique())
+    rivals["label"] = rivals["ratio"].map("{:.3g}×".format)
+    plot = (
+        ggplot(rivals, aes("ratio", "contestant"))
+        + facet_wrap("panel", ncol=3, scales="free_y")
+        + geom_vline(xintercept=1, color=BLUE, linetype="dotted")
+        + geom_linerange(aes(xmin="ratio_low", xmax="ratio_high"), color=BLUE)
+        + geom_point(aes(color="'measured'"))
+        + geom_point(aes("goal", color="'goal'"), rivals.dropna(subset=["goal"]), shape="|", size=4)
+        + geom_text(aes(label="label"), size=FONT_SIZE - 1, va="bottom", nudge_y=0.12)
+        + scale_x_log10()
+        + scale_color_manual({"measured": BLUE, "goal": ORANGE}, name="")
+        + labs(x="time over Strata's (1 is as fast; more is slower)", y="")
+        + _theme(0.5 + 1.1 * -(-rivals["panel"].nunique() // 3))
+    )
+    save(plot, path.with_suffix(".png"), path.with_suffix(".pdf"))
+    path.with_suffix(".pdf").unlink()
+
+
+def draw_growth(grown: pd.DataFrame, path: Path) -> None:
+    """Seconds and peak memory over what varies, beside the slope of the theory."""
+    grown = grown.copy()
+    names = grown["varied"].replace({"depths": "L"}) + " (" + grown["space"] + ")"
+    grown["panel"] = pd.Categorical(names, names.unique())
+    first = grown.groupby("panel", observed=True)[["value", "seconds"]].transform("last")
+    slope = (grown["value"] / first["value"]) ** grown["exponent"]
+    long = pd.concat(
+        [
+            grown.assign(series="seconds, measured", y=grown["seconds"]),
+            grown.assign(series="seconds, theory's slope", y=first["seconds"] * slope),
+            grown.assign(series="peak memory, 100 MB", y=grown["peak_mb"] / 100),
+        ]
+    )
+    colours = dict(zip(long["series"].unique(), (BLUE, ORANGE, GREEN), strict=True))
+    plot = (
+        ggplot(long, aes("value", "y", color="series"))
+        + facet_wrap("panel", ncol=4, scales="free_x")
+        + geom_line(aes(linetype="series"))
+        + geom_point(long[long["series"] != "seconds, theory's slope"], size=1)
+        + scale_x_log10(
+            breaks=np.unique(grown["value"]),
+            labels=lambda values: [f"{value:,.0f}" for value in values],
+        )
+        + scale_y_log10()
+        + scale_color_manual(colours, name="")
+        + labs(x="", y="", linetype="")
+        + _theme(2.4)
+    )
+    save(plot, path.with_suffix(".png"), path.with_suffix(".pdf"))
+    path.with_suffix(".pdf").unlink()

@@ -1,0 +1,270 @@
+"""What is done at every depth: representations, UNTUNED, TUNED, and the spans skipped."""
+
+import tempfile
+from copy import deepcopy
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from works import Run, Work, largest_difference
+
+BATCH = 32
+TRAINED = (2, 5, 8, 11)  # depths whose heads Trainer trains: a third of them, as deep on average
+HEADS = {
+    "steps": 24,
+    "batch_size": 8,
+    "learning_rate": 1e-4,
+    "warmup_steps": 8,
+    "weight_decay": 0.01,
+    "adam_epsilon": 1e-8,
+    "max_grad_norm": 1.0,
+}
+
+
+def prepare(folder: Path, examples: int) -> None:
+    from works import models
+
+    models.prepare(folder, examples)
+
+
+def _dump(given, path: Path) -> None:
+    from strata.activations import dump
+    from strata.models import Encoder
+
+    about = {"model": "random", "task": "random", "state": "pretrained"}
+    dump(path, Encoder(given.model), given.rows, about, ["cls"], "float32", BATCH)
+
+
+# Representations of all depths
+
+
+def dump_activations(folder: Path) -> Run:
+    from works.models import Given
+
+    given = Given.load(folder)
+
+    def run() -> None:
+        _dump(given, folder / "dumped.h5")
+
+    return run
+
+
+def plain_loop(folder: Path) -> Run:
+    """A forward pass after another over the same batches; all depths asked for, nothing kept."""
+    import torch
+
+    from works.models import Given
+
+    given = Given.load(folder)
+
+    def run() -> None:
+        with torch.inference_mode():
+            for _, inputs in given.batches(BATCH):
+                given.model.base_model(**inputs, output_hidden_states=True)
+
+    return run
+
+
+def pipeline(folder: Path) -> Run:
+    """The last depth alone, all its tokens."""
+    from transformers import pipeline
+
+    from strata.devices import device
+    from works.models import Given
+
+    given = Given.load(folder)
+    extract = pipeline(
+        "feature-extraction",
+        model=given.model.base_model,
+        tokenizer=given.rows.tokenizer,
+        device=device(),
+        batch_size=BATCH,
+    )
+    texts = given.rows.examples["text_a"].tolist()
+
+    def run() -> None:
+        extract(texts, return_tensors=True)
+
+    return run
+
+
+# UNTUNED
+
+
+def untuned(folder: Path) -> Run:
+    """Activations written, read, and the head on all depths."""
+    from strata.activations import Activations
+    from strata.models import Head
+    from strata.truncation import untuned
+    from works.models import LAYERS, TASK, Given
+
+    given = Given.load(folder)
+    head = Head(given.model).eval()
+
+    def run() -> np.ndarray:
+        _dump(given, folder / "untuned.h5")
+        with Activations.open(folder / "untuned.h5") as evaluated:
+            found = untuned(evaluated, head, TASK)
+        return found["prediction"].to_numpy().reshape(LAYERS, -1)
+
+    return run
+
+
+def truncated(folder: Path) -> Run:
+    """Models cut to each depth, one after another."""
+    import torch
+
+    from strata.models import truncate
+    from works.models import LAYERS, Given
+
+    given = Given.load(folder)
+    cut = [truncate(deepcopy(given.model), depth + 1) for depth in range(LAYERS)]
+
+    def run() -> np.ndarray:
+        found = np.empty((LAYERS, len(given.rows)))
+        batches = given.batches(BATCH)
+        with torch.inference_mode():
+            for depth, model in enumerate(cut):
+                for chosen, inputs in batches:
+                    found[depth, chosen] = model(**inputs).logits.argmax(-1).cpu()
+        return found
+
+    return run
+
+
+# TUNED
+
+
+def tuned(folder: Path) -> Run:
+    """Activations of the train examples written, then the heads of all depths at once."""
+    from strata import heads
+    from strata.activations import Activations
+    from strata.models import Head
+    from works.models import TASK, Given
+
+    given = Given.load(folder)
+
+    def run() -> None:
+        _dump(given, folder / "tuned.h5")
+        with Activations.open(folder / "tuned.h5") as trained:
+            labels = trained.examples()["label"].to_numpy()
+            head = Head(deepcopy(given.model))
+            heads.tune(head, trained.vectors(), labels, TASK, HEADS, seed=1)
+
+    return run
+
+
+def trained_heads(folder: Path) -> Run:
+    """Trainer on models cut to each depth, their encoders frozen."""
+    from strata.models import truncate
+    from works.models import Given
+    from works.training import default_trainer
+
+    given = Given.load(folder)
+
+    def run() -> None:
+        for depth in TRAINED:
+            model = truncate(deepcopy(given.model), depth)
+            model.base_model.requires_grad_(False)
+            with tempfile.TemporaryDirectory() as out:
+                default_trainer(model, given.rows, HEADS["batch_size"], HEADS["steps"], out).train()
+
+    return run
+
+
+# Spans
+
+
+def spans(folder: Path) -> Run:
+    from strata.models import Encoder, Head
+    from strata.skipping import skip_spans
+    from works.models import TASK, Given
+
+    given = Given.load(folder)
+    head = Head(given.model).eval()
+
+    def run() -> np.ndarray:
+        table = skip_spans(Encoder(given.model), head, given.rows, TASK, BATCH)
+        return table["value"].to_numpy()
+
+    return run
+
+
+def models_without(folder: Path) -> Run:
+    """A model after another with a span of layers removed."""
+    import torch
+    from torch import nn
+
+    from strata.skipping import spans
+    from works.models import LAYERS, Given
+
+    given = Given.load(folder)
+    labels = given.rows.examples["label"].to_numpy()
+    layers = list(given.model.base_model.encoder.layer)
+
+    def run() -> np.ndarray:
+        batches, found = given.batches(BATCH), []
+        with torch.inference_mode():
+            for first, last in spans(LAYERS):
+                kept = layers[: first - 1] + layers[last:]
+                given.model.base_model.encoder.layer = nn.ModuleList(kept)
+                right = 0
+                for chosen, inputs in batches:
+                    predicted = given.model(**inputs).logits.argmax(-1).cpu().numpy()
+                    right += (predicted == labels[chosen]).sum()
+                found.append(right / len(labels))
+        return np.array(found)
+
+    return run
+
+
+def _work(name: str, examples: int, contestants: dict, goals: dict, **more) -> Work:
+    return Work(
+        name=name,
+        size=f"12 layers x 384, {examples} texts",
+        prepare=partial(prepare, examples=examples),
+        contestants=contestants,
+        goals=goals,
+        **more,
+    )
+
+
+# Two ways to one result: the second is the first's reference.
+def _second(make):
+    return lambda folder: make(folder)()
+
+
+WORKS = {
+    "dump": _work(
+        "activation dump",
+        256,
+        {"strata": dump_activations, "plain loop": plain_loop, "pipeline": pipeline},
+        {"plain loop": 1 / 1.05, "pipeline": 3.0},
+        notes={"plain loop": "writes nothing", "pipeline": "last depth only"},
+    ),
+    "untuned": _work(
+        "UNTUNED at every depth",
+        128,
+        {"strata": untuned, "truncated models": truncated},
+        {"truncated models": 6.0},
+        reference=_second(truncated),
+        error=largest_difference,
+    ),
+    "tuned": _work(
+        "TUNED at every depth",
+        64,
+        {"strata": tuned, "Trainer, depth by depth": trained_heads},
+        {"Trainer, depth by depth": 20.0},
+        scale={"Trainer, depth by depth": 3},
+        notes={"Trainer, depth by depth": "depths 2, 5, 8, 11, times 3; 3 epochs"},
+    ),
+    "spans": _work(
+        "every span",
+        16,
+        {"strata": spans, "models without layers": models_without},
+        {"models without layers": 572 / 298},
+        reference=_second(models_without),
+        error=largest_difference,
+    ),
+}

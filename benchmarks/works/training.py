@@ -1,0 +1,91 @@
+"""Fine-tuning at the paper's batch of 4 and at 16, beside Trainer as it comes."""
+
+import tempfile
+from copy import deepcopy
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from works import Run, Work
+
+STEPS = {4: 20, 16: 10}
+SETTINGS = {
+    "epochs": None,
+    "learning_rate": 1e-5,
+    "warmup_steps": 2,
+    "weight_decay": 0.01,
+    "adam_epsilon": 1e-8,
+    "max_grad_norm": 1.0,
+    "max_length": 128,
+    "group_by_length": True,
+    "checkpoint": "last",
+    "eval_steps": 500,
+    "precision": "auto",
+}
+
+
+def prepare(folder: Path) -> None:
+    from works import models
+
+    models.prepare(folder, examples=256)
+
+
+def default_trainer(model: Any, rows: Any, batch_size: int, steps: int, out: str) -> Any:
+    """Trainer with default arguments, on rows tokenised beforehand, as its examples show it."""
+    import datasets
+    from transformers import DataCollatorWithPadding, Trainer, TrainingArguments
+
+    features, _ = rows.tokenize(slice(None))
+    labels = rows.examples["label"].tolist()
+    each = [{**row, "label": label} for row, label in zip(features, labels, strict=True)]
+    return Trainer(
+        model=model,
+        args=TrainingArguments(out, max_steps=steps, per_device_train_batch_size=batch_size),
+        train_dataset=datasets.Dataset.from_list(each),
+        data_collator=DataCollatorWithPadding(rows.tokenizer),
+    )
+
+
+def strata(folder: Path, batch_size: int) -> Run:
+    from strata.training import finetune
+    from works.models import TASK, Given
+
+    given = Given.load(folder)
+    settings = SETTINGS | {"batch_size": batch_size, "max_steps": STEPS[batch_size]}
+
+    def run() -> None:
+        model = deepcopy(given.model)
+        with tempfile.TemporaryDirectory() as out:
+            history = Path(out) / "history.csv"
+            finetune(model, given.rows, given.rows, TASK, settings, 1, history, Path(out) / "kept")
+
+    return run
+
+
+def trainer(folder: Path, batch_size: int) -> Run:
+    from works.models import Given
+
+    given = Given.load(folder)
+
+    def run() -> None:
+        with tempfile.TemporaryDirectory() as out:
+            model = deepcopy(given.model)
+            default_trainer(model, given.rows, batch_size, STEPS[batch_size], out).train()
+
+    return run
+
+
+WORKS = {
+    f"finetune-{batch}": Work(
+        name="fine-tuning",
+        size=f"12 layers x 384, {steps} steps of {batch}",
+        prepare=prepare,
+        contestants={
+            "strata": partial(strata, batch_size=batch),
+            "Trainer": partial(trainer, batch_size=batch),
+        },
+        goals={"Trainer": 1.5},
+        notes={"Trainer": "default arguments, saves at the end"},
+    )
+    for batch, steps in STEPS.items()
+}
