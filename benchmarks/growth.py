@@ -12,7 +12,7 @@ from strata.similarity import alignment
 SERIES = [
     ("n", "Gram space", (1_000, 2_000, 4_000, 8_000), {"depths": 12, "d": 768}, 2),
     ("n", "feature space", (4_000, 8_000, 16_000, 32_000), {"depths": 4, "d": 256}, 1),
-    ("d", "Gram space", (256, 512, 1_024, 2_048), {"depths": 12, "n": 2_000}, 1),
+    ("d", "Gram space", (250, 500, 1_000, 2_000), {"depths": 12, "n": 2_000}, 1),
     ("depths", "Gram space", (6, 12, 24, 48), {"d": 512, "n": 2_000}, 1),
 ]
 MEMORY_MB = 64  # alignment's own bound, small beside the data

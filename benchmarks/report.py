@@ -4,25 +4,28 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from growth import MEMORY_MB
 from plotnine import (
     aes,
-    element_text,
+    element_blank,
     facet_wrap,
+    geom_blank,
     geom_line,
-    geom_linerange,
     geom_point,
+    geom_segment,
     geom_text,
     geom_vline,
     ggplot,
     labs,
     scale_color_manual,
+    scale_linetype_manual,
     scale_x_log10,
     scale_y_log10,
     theme,
     theme_bw,
 )
 
-from strata.drawing import BLUE, FONT, FONT_SIZE, GREEN, ORANGE, TEXT_WIDTH, save
+from strata.drawing import BLUE, FONT, FONT_SIZE, ORANGE, TEXT_WIDTH, save
 
 COLUMNS = ["contestant", "seconds", "ratio", "goal", "memory", "error", "GFLOP/s", "notes"]
 
@@ -105,7 +108,7 @@ def _theme(height: float) -> list:
         theme(
             figure_size=(TEXT_WIDTH, height),
             legend_position="bottom",
-            legend_title=element_text(size=FONT_SIZE),
+            legend_title=element_blank(),
         ),
     ]
 
@@ -120,12 +123,12 @@ def draw_ratios(results: pd.DataFrame, path: Path) -> None:
         ggplot(rivals, aes("ratio", "contestant"))
         + facet_wrap("panel", ncol=3, scales="free_y")
         + geom_vline(xintercept=1, color=BLUE, linetype="dotted")
-        + geom_linerange(aes(xmin="ratio_low", xmax="ratio_high"), color=BLUE)
+        + geom_segment(aes("ratio_low", xend="ratio_high", yend="contestant"), color=BLUE)
         + geom_point(aes(color="'measured'"))
         + geom_point(aes("goal", color="'goal'"), rivals.dropna(subset=["goal"]), shape="|", size=4)
         + geom_text(aes(label="label"), size=FONT_SIZE - 1, va="bottom", nudge_y=0.12)
-        + scale_x_log10()
-        + scale_color_manual({"measured": BLUE, "goal": ORANGE}, name="")
+        + scale_x_log10(expand=(0.12, 0))
+        + scale_color_manual({"measured": BLUE, "goal": ORANGE})
         + labs(x="time over Strata's (1 is as fast; more is slower)", y="")
         + _theme(0.5 + 1.1 * -(-rivals["panel"].nunique() // 3))
     )
@@ -134,33 +137,31 @@ def draw_ratios(results: pd.DataFrame, path: Path) -> None:
 
 
 def draw_growth(grown: pd.DataFrame, path: Path) -> None:
-    """Seconds and peak memory over what varies, beside the slope of the theory."""
-    grown = grown.copy()
-    names = grown["varied"].replace({"depths": "L"}) + " (" + grown["space"] + ")"
-    grown["panel"] = pd.Categorical(names, names.unique())
-    first = grown.groupby("panel", observed=True)[["value", "seconds"]].transform("last")
-    slope = (grown["value"] / first["value"]) ** grown["exponent"]
-    long = pd.concat(
-        [
-            grown.assign(series="seconds, measured", y=grown["seconds"]),
-            grown.assign(series="seconds, theory's slope", y=first["seconds"] * slope),
-            grown.assign(series="peak memory, 100 MB", y=grown["peak_mb"] / 100),
-        ]
-    )
-    colours = dict(zip(long["series"].unique(), (BLUE, ORANGE, GREEN), strict=True))
+    """Seconds beside the slope of the theory, and peak memory beside its bound."""
+    grown = grown.assign(name=grown["varied"].replace({"depths": "L"}) + ", " + grown["space"])
+    last = grown.groupby("name")[["value", "seconds"]].transform("last")
+    slope = last["seconds"] * (grown["value"] / last["value"]) ** grown["exponent"]
+    measured, theory = "measured", "slope in theory; bound on memory"
+    parts = [
+        grown.assign(y=grown["seconds"], series=measured, panel=grown["name"] + ": seconds"),
+        grown.assign(y=slope, series=theory, panel=grown["name"] + ": seconds"),
+        grown.assign(y=grown["peak_mb"], series=measured, panel=grown["name"] + ": peak MB"),
+    ]
+    parts.append(parts[2].assign(y=MEMORY_MB, series=theory))
+    long = pd.concat(parts)
+    long["panel"] = pd.Categorical(long["panel"], long["panel"].unique())
     plot = (
-        ggplot(long, aes("value", "y", color="series"))
-        + facet_wrap("panel", ncol=4, scales="free_x")
-        + geom_line(aes(linetype="series"))
-        + geom_point(long[long["series"] != "seconds, theory's slope"], size=1)
-        + scale_x_log10(
-            breaks=np.unique(grown["value"]),
-            labels=lambda values: [f"{value:,.0f}" for value in values],
-        )
+        ggplot(long, aes("value", "y", color="series", linetype="series"))
+        + facet_wrap("panel", ncol=4, scales="free")
+        + geom_line()
+        + geom_blank(long[long["panel"].str.endswith("MB")].assign(y=1))
+        + geom_point(long[long["series"] == measured], size=1)
+        + scale_x_log10(breaks=np.unique(grown["value"]), labels=_thousands)
         + scale_y_log10()
-        + scale_color_manual(colours, name="")
-        + labs(x="", y="", linetype="")
-        + _theme(2.4)
+        + scale_color_manual({measured: BLUE, theory: ORANGE})
+        + scale_linetype_manual({measured: "solid", theory: "dashed"})
+        + labs(x="", y="")
+        + _theme(3.6)
     )
     save(plot, path.with_suffix(".png"), path.with_suffix(".pdf"))
     path.with_suffix(".pdf").unlink()
