@@ -8,7 +8,8 @@ from typing import Any
 
 from works import Run, Work
 
-STEPS = {4: 20, 16: 10}
+EXAMPLES = 128
+STEPS = {4: EXAMPLES // 4, 16: EXAMPLES // 16}  # one epoch, so that both see every length
 SETTINGS = {
     "epochs": None,
     "learning_rate": 1e-5,
@@ -27,7 +28,7 @@ SETTINGS = {
 def prepare(folder: Path) -> None:
     from works import models
 
-    models.prepare(folder, examples=256)
+    models.prepare(folder, EXAMPLES)
 
 
 def default_trainer(model: Any, rows: Any, batch_size: int, steps: int, out: str) -> Any:
