@@ -6,6 +6,7 @@ start-up is what a Python takes that does nothing but its script's imports.
 
 import ast
 import json
+import re
 import subprocess
 import sys
 import time
@@ -35,7 +36,9 @@ def measure(rounds: int = 3) -> pd.DataFrame | None:
     wall = jobs["end"].max() - jobs["start"].min()
     # Jobs of one thread: two of them at a time are half a second of wall time each second.
     spent = (jobs["end"] - jobs["start"]).sum() / cores
-    start_up = jobs["script"].map({s: imports(s) for s in jobs["script"].unique()}).sum() / cores
+    start_up = (
+        jobs["script"].map({s: imports(s) for s in jobs["script"].dropna().unique()}).sum() / cores
+    )
     rows = [
         (f"the demo's {len(jobs)} jobs, wall time", wall, ""),
         ("their work", spent - start_up, ""),
@@ -50,14 +53,16 @@ def measure(rounds: int = 3) -> pd.DataFrame | None:
 
 
 def timeline() -> pd.DataFrame:
-    """The demo's jobs: rule, script, start, end (seconds since the epoch)."""
+    """The demo's jobs: rule, script (or None), start, end (seconds since the epoch)."""
     jobs = {}
     for path in (ROOT / ".snakemake" / "metadata").iterdir():
         kept = json.loads(path.read_text())
-        if kept["code"] and str(DEMO.relative_to(ROOT)) in str(kept["log"]):
-            script = ROOT / "rules" / ast.literal_eval(kept["code"].strip())
-            job = (kept["rule"], script.resolve(), kept["starttime"], kept["endtime"])
-            jobs[tuple(kept["log"])] = job
+        if str(DEMO.relative_to(ROOT)) not in str(kept["log"]):
+            continue
+        found = re.fullmatch(r'\s*"(\.\./workflow_scripts/\w+\.py)"\s*', kept["code"])
+        # A rule without a script has a line of shell.
+        script = (ROOT / "rules" / found[1]).resolve() if found else None
+        jobs[tuple(kept["log"])] = (kept["rule"], script, kept["starttime"], kept["endtime"])
     return pd.DataFrame(list(jobs.values()), columns=["rule", "script", "start", "end"])
 
 

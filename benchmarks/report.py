@@ -80,8 +80,8 @@ def write(
     out: Path,
     machine: str,
     results: pd.DataFrame | None,
-    grown: pd.DataFrame | None,
-    spent: pd.DataFrame | None,
+    grown: pd.DataFrame | None = None,
+    spent: pd.DataFrame | None = None,
 ) -> None:
     """Write what was measured: CSV files, table.md, ratios.png, growth.png."""
     text = [f"Measured on {machine}.\n"]

@@ -64,6 +64,8 @@ def main() -> None:
     wanted = given.only or [*every(), "growth", "dag"]
     out = given.out or (None if given.only else HERE)
     began, tables = time.monotonic(), []
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="strata-bench-") as scratch:
         scratch = Path(scratch)
         install_peers(scratch / "peers")
@@ -75,11 +77,14 @@ def main() -> None:
                 work = every()[key]
                 tables.append(compare(key, work, Path(folder), environment, given.rounds, rate))
             print(report.as_text(tables[-1]), flush=True)
-        grown = growth.measure() if "growth" in wanted else None
-        spent = dag.measure() if "dag" in wanted else None
-    results = pd.concat(tables, ignore_index=True) if tables else None
+            if out is not None:  # what is measured is kept, whatever happens to the rest
+                report.write(out, machine(rate), pd.concat(tables, ignore_index=True))
+    grown = growth.measure() if "growth" in wanted else None
+    spent = dag.measure() if "dag" in wanted else None
+    if spent is not None:
+        print(spent.to_string(index=False))
     if out is not None:
-        out.mkdir(parents=True, exist_ok=True)
+        results = pd.concat(tables, ignore_index=True) if tables else None
         report.write(out, machine(rate), results, grown, spent)
     print(f"{(time.monotonic() - began) / 60:.1f} minutes")
 
