@@ -9,7 +9,7 @@ import numpy as np
 from works import Run, Work, largest_difference
 
 SIZES = ((12, 2_000, 768), (12, 6_000, 768), (25, 2_000, 1_024), (25, 20_000, 1_024))
-IN_MEMORY = 2e9  # bytes of all Gram matrices, above which peers that keep them are not run
+IN_MEMORY = 1e10  # bytes of all Gram matrices, above which peers that keep them are not run
 FEW = 3  # depths of the float64 reference where all would take minutes
 
 
@@ -157,7 +157,7 @@ def error(result: np.ndarray, truth: np.ndarray) -> float:
 def work(size: tuple[int, int, int]) -> Work:
     depths, n, features = size
     pairs = depths * (depths + 1) // 2
-    large = depths * n * n * 4 > IN_MEMORY * 5
+    large = depths * n * n * 4 > IN_MEMORY
     rows = 4_000 if large else None
     contestants = {"strata": partial(strata, mapped=large), "floor": partial(floor, rows=rows)}
     goals, scale, notes = {"floor": 1 / 1.25}, {}, {}
