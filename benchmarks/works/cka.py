@@ -169,7 +169,7 @@ def work(size: tuple[int, int, int]) -> Work:
         contestants["pytorch-cka"] = pytorch_cka
         goals["pytorch-cka"] = 4.0
         notes["pytorch-cka"] = "debiased only"
-    if n <= 2_000:
+    if size == SIZES[0]:
         one_by_one = {"ckatorch": ckatorch, "thingsvision": thingsvision, "textbook": textbook}
         contestants |= one_by_one
         for name in one_by_one:

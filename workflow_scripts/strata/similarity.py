@@ -162,17 +162,15 @@ class _Centred:
             total += self.values[depth, rows].sum(0, dtype=np.float64)
         return (total / self.n).astype(self.dtype)
 
+    def part(self, depth: int, rows: slice, memory: np.ndarray) -> np.ndarray:
+        """[rows, features] of one depth, in `memory`."""
+        found = memory[: rows.stop - rows.start]
+        return np.subtract(self.values[depth, rows], self.means[depth], found)
+
     def read(self, rows: slice) -> np.ndarray:
-        return np.subtract(self.values[:, rows], self.means[:, None], dtype=self.dtype)
-
-    def read_together(self, rows: slice) -> np.ndarray:
-        """The same by all threads; not to be called by one of them."""
+        """[depths, rows, features], a depth a thread; not to be called by one of them."""
         found = np.empty((self.depths, rows.stop - rows.start, self.features), self.dtype)
-
-        def fill(depth: int) -> None:
-            np.subtract(self.values[depth, rows], self.means[depth], found[depth])
-
-        self.pool.map(fill, range(self.depths))
+        self.pool.map(lambda depth: self.part(depth, rows, found[depth]), range(self.depths))
         return found
 
     @property
@@ -199,79 +197,116 @@ def _add(parts: Iterable[Products]) -> Products:
     return tuple(sum(own) for own in zip(*parts, strict=True))
 
 
+class _Held:
+    """Some rows of all depths, centred and kept in memory; their `part` is `_Centred`'s."""
+
+    def __init__(self, centred: _Centred, rows: slice):
+        self.begin, self.values = rows.start, centred.read(rows)
+
+    def part(self, depth: int, rows: slice, memory: np.ndarray) -> np.ndarray:
+        return self.values[depth, rows.start - self.begin : rows.stop - self.begin]
+
+
 def _in_gram_space(y: _Centred, x: _Centred, memory_mb: float) -> Products:
     """Tiles of all Grams at once; the pairs of depths are then one product of flattened tiles.
 
-    As many rows as half the memory holds stay loaded while the rest streams past them, so the
-    file is read about (n / rows held) / 2 times.
+    What half the memory holds is centred tile by tile, wherever it lies: a copy would cost more
+    than it saves. Of more, as many rows as half the memory holds stay loaded while the rest streams
+    past them, so that a file is read about (n / rows held) / 2 times.
     """
     numbers = memory_mb * 2**20 / y.dtype.itemsize
-    width = y.depths * y.features + (0 if y is x else x.depths * x.features)
-    # A tile of all Grams and the rows of one, for each thread, in a quarter of the memory.
+    features, depths = y.features + x.features, y.depths + x.depths
+    # A tile of all Grams, and the rows on both its sides, for each thread, in a quarter of it.
     each = numbers / 8 / y.pool.threads
-    tile = max(16, int(min(TILE, each / width, (each / (y.depths + x.depths)) ** 0.5)))
-    held_rows = max(tile, int(numbers / 2 / width) // tile * tile)
-    return _add(_grams_of(y, x, held, tile) for held in blocks(y.n, held_rows))
+    tile = max(16, int(min(TILE, each / (2 * features), (each / depths) ** 0.5)))
+    width = y.depths * y.features + (0 if y is x else x.depths * x.features)
+    held_rows = int(numbers / 2 / width)
+    if held_rows >= y.n:
+        return _grams_of(y, x, y, x, slice(0, y.n), tile)
+    parts = []
+    for rows in blocks(y.n, max(1, held_rows // tile) * tile):
+        held_y = held_x = None  # freed before the next are read
+        held_y = _Held(y, rows)
+        held_x = held_y if y is x else _Held(x, rows)
+        parts.append(_grams_of(y, x, held_y, held_x, rows, tile))
+    return _add(parts)
 
 
-def _grams_of(y: _Centred, x: _Centred, held: slice, tile: int) -> Products:
-    """The products of some rows with themselves and with all that come after them."""
+def _grams_of(
+    y: _Centred,
+    x: _Centred,
+    left_y: _Centred | _Held,
+    left_x: _Centred | _Held,
+    held: slice,
+    tile: int,
+) -> Products:
+    """The products of some rows, given by `left_y` and `left_x`, with themselves and all later."""
     same, pool = y is x, y.pool
-    held_y = y.read_together(held)
-    held_x = held_y if same else x.read_together(held)
     spare = SimpleQueue()  # of memory for tiles: fresh pages would cost as much as the sums do
     for _ in range(pool.threads):
-        spare.put([np.empty(own.depths * tile * tile, own.dtype) for own in (y, x)])
+        spare.put([_TileMemory(own, tile) for own in ((y,) if same else (y, x))])
 
-    def products(left: slice, right_y: np.ndarray, right_x: np.ndarray, norms: slice | None):
+    def products(place: tuple[slice, slice]) -> Products:
+        left, right = place
+        # Later rows are not held.
+        right_y, right_x = (left_y, left_x) if right.stop <= held.stop else (y, x)
         memory = spare.get()
-        gram_y = gram_x = _tile(held_y[:, left], right_y, memory[0])
+        gram_y = gram_x = memory[0].gram(left_y, right_y, left, right)
         if not same:
-            gram_x = _tile(held_x[:, left], right_x, memory[1])
-        if norms is not None:
-            y.norms[:, norms] = np.diagonal(gram_y, axis1=1, axis2=2)
-            x.norms[:, norms] = np.diagonal(gram_x, axis1=1, axis2=2)
+            gram_x = memory[1].gram(left_x, right_x, left, right)
+        if left == right:
+            y.norms[:, left] = np.diagonal(gram_y, axis1=1, axis2=2)
+            x.norms[:, left] = np.diagonal(gram_x, axis1=1, axis2=2)
         cross = _inner(gram_y, gram_x)
         own = (cross, cross) if same else (_inner(gram_y, gram_y), _inner(gram_x, gram_x))
         spare.put(memory)
         # Grams are symmetric: tiles beside the diagonal count twice.
-        weight = 1 if norms is not None else 2
+        weight = 1 if left == right else 2
         return weight * cross, *(weight * each.diagonal() for each in own)
 
-    def within(place: tuple[slice, slice]) -> Products:
-        left, right = place
-        norms = slice(held.start + left.start, held.start + left.stop) if left == right else None
-        return products(left, held_y[:, right], held_x[:, right], norms)
-
-    def beyond(right: slice) -> Products:
-        right_y = y.read(right)
-        right_x = right_y if same else x.read(right)
-        lefts = blocks(held.stop - held.start, tile)
-        return _add(products(left, right_y, right_x, None) for left in lefts)
-
-    inside = pool.map(within, _triangle(held.stop - held.start, tile))
-    return _add(inside + pool.map(beyond, blocks(y.n, tile, held.stop)))
+    within = list(_triangle(held, tile))
+    beyond = [
+        (left, right)
+        for right in blocks(y.n, tile, held.stop)
+        for left in blocks(held.stop, tile, held.start)
+    ]
+    return _add(pool.map(products, within + beyond))
 
 
-def _triangle(n: int, size: int) -> Iterator[tuple[slice, slice]]:
+class _TileMemory:
+    """What one thread needs for a tile of the Grams of all depths."""
+
+    def __init__(self, centred: _Centred, tile: int):
+        self.depths = centred.depths
+        self.grams = np.empty(centred.depths * tile * tile, centred.dtype)
+        self.sides = np.empty((2, tile, centred.features), centred.dtype)
+
+    def gram(
+        self, left_of: _Centred | _Held, right_of: _Centred | _Held, left: slice, right: slice
+    ) -> np.ndarray:
+        """[depths, rows, columns], until the next is asked for."""
+        rows, columns = left.stop - left.start, right.stop - right.start
+        found = self.grams[: self.depths * rows * columns].reshape(self.depths, rows, columns)
+        for depth in range(self.depths):
+            first = left_of.part(depth, left, self.sides[0])
+            # The same array twice: BLAS then does half of the work.
+            second = first if left == right else right_of.part(depth, right, self.sides[1])
+            np.matmul(first, second.T, found[depth])
+        return found
+
+
+def _triangle(side: slice, size: int) -> Iterator[tuple[slice, slice]]:
     """Tiles that cover a square's diagonal and what is above it, and little below: (rows, columns).
 
     Along the diagonal they are smaller.
     """
-    for large in blocks(n, size):
-        for left in blocks(large.start, size):
+    for large in blocks(side.stop, size, side.start):
+        for left in blocks(large.start, size, side.start):
             yield left, large
         for right in blocks(large.stop, max(size // 2, 1), large.start):
             if right.start > large.start:
                 yield slice(large.start, right.start), right
             yield right, right
-
-
-def _tile(left: np.ndarray, right: np.ndarray, memory: np.ndarray) -> np.ndarray:
-    """[depths, rows, columns] of Gram matrices, in `memory`."""
-    shape = (len(left), left.shape[1], right.shape[1])
-    found = memory[: shape[0] * shape[1] * shape[2]].reshape(shape)
-    return np.matmul(left, right.transpose(0, 2, 1), found)
 
 
 def _inner(first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -316,8 +351,8 @@ def _feature_products(
     own = np.zeros((0 if same else count, y.features, y.features), y.dtype)
     pairs = [(i, j) for i in range(count) for j in range(i if same else 0, x.depths - begin)]
     for rows in blocks(y.n, min(y.step, x.step)):
-        part_y = y.read_together(rows)
-        part_x = part_y if same else x.read_together(rows)
+        part_y = y.read(rows)
+        part_x = part_y if same else x.read(rows)
 
         def add(pair: tuple[int, int], part_y=part_y, part_x=part_x) -> None:
             i, j = pair
@@ -341,7 +376,7 @@ def _feature_norms(x: _Centred, memory_mb: float) -> np.ndarray:
     for depths in blocks(x.depths, group):
         own = np.zeros((depths.stop - depths.start, x.features, x.features), x.dtype)
         for rows in blocks(x.n, x.step):
-            part = x.read_together(rows)
+            part = x.read(rows)
             if depths.start == 0:
                 x.norms[:, rows] = np.einsum("lnd,lnd->ln", part, part)
             own += np.matmul(part[depths].transpose(0, 2, 1), part[depths])
