@@ -139,7 +139,7 @@ def test_memory_changes_nothing(space):
 )
 def test_memory_maps_of_lesser_precision(dtype, shift, tmp_path, space):
     """Products are in float32, sums in float64: of what the file holds, 1e-6 is lost at most."""
-    y, x = related(n=700, features=48)
+    y, x = related(n=similarity.MANY + 100, features=48)
     mapped = []
     for name, values in (("y", y), ("x", x)):
         (values + shift).astype(dtype).tofile(tmp_path / name)
@@ -150,6 +150,7 @@ def test_memory_maps_of_lesser_precision(dtype, shift, tmp_path, space):
         truth = alignment(*(exact[i] for i in pair))
         np.testing.assert_allclose(found.biased, truth.biased, rtol=0, atol=1e-6)
         np.testing.assert_allclose(found.debiased, truth.debiased, rtol=0, atol=1e-6)
+        assert (found.biased != truth.biased).any()  # else it was not float32
     if (dtype, shift) == ("float32", 10):
         np.testing.assert_allclose(alignment(*mapped).biased, alignment(y, x).biased, atol=1e-6)
 

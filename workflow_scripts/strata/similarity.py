@@ -21,6 +21,7 @@ from threadpoolctl import threadpool_info, threadpool_limits
 
 TILE = 512  # examples along a side of a Gram tile: large enough for BLAS, small enough for caches
 CHUNK = 8192  # numbers of a float32 sum
+MANY = 1000  # examples, from which on float32 products save time worth having
 
 
 @dataclass(frozen=True)
@@ -62,8 +63,8 @@ def cka_matrix(
 def alignment(y: np.ndarray, x: np.ndarray, memory_mb: float = 2048) -> Alignment:
     """CKA of every depth of `y` with every depth of `x`.
 
-    Values stored in float32 or float16 are multiplied in float32 and summed in float64, which is
-    within 1e-6 of all in float64. A representation without variance gives NaN.
+    From 1,000 examples on, values stored in float32 or float16 are multiplied in float32 and summed
+    in float64, which is within 1e-6 of all in float64. A representation without variance gives NaN.
 
     Parameters
     ----------
@@ -138,8 +139,8 @@ class _Pool:
 class _Centred:
     """[depths, examples, features], read in blocks of examples and centred.
 
-    Products are taken in float32 where the values are stored in it (or in less), which is twice as
-    fast; whatever is summed over many products is summed in float64.
+    Products of many examples are taken in float32 where the values are stored in it (or in less),
+    which is twice as fast; whatever is summed over many products is summed in float64.
 
     Attributes
     ----------
@@ -149,7 +150,8 @@ class _Centred:
     def __init__(self, values: np.ndarray, memory_mb: float, pool: _Pool):
         self.values, self.pool = values, pool
         self.depths, self.n, self.features = values.shape
-        self.dtype = np.dtype(np.float32 if values.dtype.itemsize <= 4 else np.float64)
+        single = values.dtype.itemsize <= 4 and self.n >= MANY
+        self.dtype = np.dtype(np.float32 if single else np.float64)
         # Small enough that reading never rivals the products' own memory.
         each = self.depths * self.features * self.dtype.itemsize
         self.step = max(1, int(memory_mb * 2**20 / 16 / each))
