@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_limits
 
 from strata import similarity
 from strata.similarity import alignment, cka, cka_matrix
@@ -231,6 +232,27 @@ def test_memory_stays_within_its_bound(same, tmp_path, space):
     finally:
         tracemalloc.stop()
     assert peak / 2**20 < memory_mb
+
+
+def test_data_that_fits_into_memory_is_not_copied():
+    values = np.random.default_rng(6).normal(size=(4, 1200, 2048)).astype(np.float32)
+    tracemalloc.start()
+    try:
+        with threadpool_limits(1):
+            alignment(values, values)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < values.nbytes / 2
+
+
+def test_the_number_of_threads_changes_no_number(space):
+    y, x = (values.astype(np.float32) for values in related(n=1100, features=12))
+    found = []
+    for threads in (1, 3):
+        with threadpool_limits(threads):
+            found.append(alignment(y, x).debiased)
+    np.testing.assert_array_equal(*found)
 
 
 def test_a_table_of_cka_needs_no_torch(tmp_path):

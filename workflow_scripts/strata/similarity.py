@@ -118,7 +118,7 @@ class _Pool:
     """As many threads as BLAS would use, each of which calls a BLAS of one thread.
 
     So reading, centring and summing run side by side, too, and no number depends on how many
-    threads there are.
+    threads there are (but where memory is so short that more threads have smaller tiles).
     """
 
     def __enter__(self) -> Self:
