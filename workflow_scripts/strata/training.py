@@ -97,6 +97,9 @@ def finetune(
         callbacks=[_Pace(settings["batch_size"]), keep],
     )
     trainer.remove_callback(PrinterCallback)  # _Pace prints, with rate and time left
+    # Full determinism fills all new memory before it is written, a debugging aid that changes no
+    # result but costs a write, and on a GPU a launch, for each operation.
+    torch.utils.deterministic.fill_uninitialized_memory = False
     try:
         with keep.heeding_signals():
             trainer.train(resume_from_checkpoint=None if resumed is None else str(resumed))
