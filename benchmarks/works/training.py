@@ -8,7 +8,7 @@ from typing import Any
 
 from works import Run, Work
 
-EXAMPLES = 128
+EXAMPLES = 256
 STEPS = {4: EXAMPLES // 4, 16: EXAMPLES // 16}  # one epoch, so that both see every length
 SETTINGS = {
     "epochs": None,
