@@ -1,48 +1,158 @@
-"""How the cost of CKA grows with n, d and L, and its memory with n."""
+"""How each cost grows with n (examples), d (width) and L (layers), and its memory with n."""
 
+import os
+import tempfile
 import time
 import tracemalloc
+from collections.abc import Callable, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pandas as pd
+import psutil
+from worker import forget_peak, peak
+from works import Run, depths, training, variability
 
-from strata.similarity import alignment
+MEMORY_MB = 64  # CKA's own bound, small beside the data
 
-# What varies, its values, and the rest; the theory's exponent of time in each space.
-SERIES = [
-    ("n", "Gram space", (1_000, 2_000, 4_000, 8_000), {"depths": 12, "d": 768}, 2),
-    ("n", "feature space", (4_000, 8_000, 16_000, 32_000), {"depths": 4, "d": 256}, 1),
-    ("d", "Gram space", (250, 500, 1_000, 2_000), {"depths": 12, "n": 2_000}, 1),
-    ("depths", "Gram space", (6, 12, 24, 48), {"d": 512, "n": 2_000}, 1),
-]
-MEMORY_MB = 64  # alignment's own bound, small beside the data
+Size = Mapping[str, int]
+Maker = Callable[[Path, Size], Run]  # a folder and a size: what is timed
 
 
-def measure(rounds: int = 3) -> pd.DataFrame:
-    """Columns varied, space, value, seconds (median), peak_mb (of `MEMORY_MB`), exponent."""
-    rng = np.random.default_rng(0)
+@dataclass(frozen=True)
+class Cost:
+    """A computation, the size about which its sizes vary, and the exponents of the theory.
+
+    Attributes
+    ----------
+    varied : n, d or L -> its values, and the power of it that time grows with in theory.
+    """
+
+    name: str
+    make: Maker
+    size: Size
+    varied: Mapping[str, tuple[tuple[int, ...], int]]
+
+
+def _cka(_: Path, size: Size, memory_mb: float = 2048) -> Run:
+    from strata.similarity import alignment
+
+    shape = (size["L"], size["n"], size["d"])
+    values = np.random.default_rng(0).standard_normal(shape, np.float32)
+    return lambda: alignment(values, values, memory_mb)
+
+
+def _of_encoder(contestant: Callable[[Path], Run]) -> Maker:
+    def make(folder: Path, size: Size) -> Run:
+        from works import models
+
+        models.prepare(folder, size["n"], size["L"], size["d"])
+        return contestant(folder)
+
+    return make
+
+
+# Short texts: layers' products with weights are nearly all of a pass, which d x d weights make.
+ENCODER = {"n": ((32, 64, 128), 1), "d": ((192, 384, 768), 2), "L": ((3, 6, 12), 1)}
+# Spans are as many as L^2 / 2, and what comes after each of them is run for it.
+SPANS = {"n": ((8, 16, 32), 1), "d": ((192, 384, 768), 2), "L": ((3, 6, 12), 3)}
+GRAM = {"n": ((1_000, 2_000, 4_000, 8_000), 2), "d": ((256, 512, 1_024, 2_048), 1)}
+FEATURE = {"n": ((4_000, 8_000, 16_000, 32_000), 1), "d": ((64, 128, 256), 2), "L": ((2, 4, 8), 2)}
+SMALL = {"n": 64, "d": 384, "L": 6}
+COSTS = (
+    Cost(
+        "CKA, Gram space",
+        _cka,
+        {"n": 2_000, "d": 768, "L": 12},
+        GRAM | {"L": ((6, 12, 24, 48), 1)},
+    ),
+    Cost("CKA, feature space", _cka, {"n": 16_000, "d": 256, "L": 4}, FEATURE),
+    Cost("activation dump", _of_encoder(depths.dump_activations), SMALL, ENCODER),
+    Cost("UNTUNED", _of_encoder(depths.untuned), SMALL, ENCODER),
+    Cost("TUNED, 3 epochs", _of_encoder(depths.tuned), SMALL, ENCODER),
+    Cost("every span", _of_encoder(depths.spans), SMALL | {"n": 16}, SPANS),
+    Cost("variability", _of_encoder(variability.strata), SMALL, ENCODER),
+    Cost("fine-tuning", _of_encoder(partial(training.strata, batch_size=4)), SMALL, ENCODER),
+)
+# What promises to stream, at sizes whose data exceed what it may hold.
+STREAMED = {
+    "CKA, Gram space": ({"d": 768, "L": 12}, (1_000, 2_000, 4_000, 8_000)),
+    "CKA, feature space": ({"d": 256, "L": 4}, (4_000, 8_000, 16_000, 32_000)),
+    "activation dump": ({"d": 384, "L": 1}, (2_000, 4_000, 8_000)),
+}
+
+
+def seconds(rounds: int = 1) -> pd.DataFrame:
+    """Columns cost, varied, value, n, d, L, seconds (median, after a warm-up), exponent."""
     records = []
-    for varied, space, sizes, fixed, exponent in SERIES:
-        for value in sizes:
-            size = {**fixed, varied: value}
-            shape = (size["depths"], size["n"], size["d"])
-            values = rng.standard_normal(shape, np.float32)
-            record = {"varied": varied, "space": space, "value": value, "exponent": exponent}
-            seconds = [_seconds(values) for _ in range(rounds + 1)][1:]
-            records.append(record | {"seconds": np.median(seconds), "peak_mb": _peak(values)})
+    for cost in COSTS:
+        for varied, (values, exponent) in cost.varied.items():
+            for value in values:
+                size = {**cost.size, varied: value}
+                with tempfile.TemporaryDirectory(prefix="strata-bench-") as folder:
+                    run = cost.make(Path(folder), size)
+                    taken = [_seconds(run) for _ in range(rounds + 1)][1:]
+                about = {"cost": cost.name, "varied": varied, "value": value, **size}
+                records.append(about | {"seconds": np.median(taken), "exponent": exponent})
+        print(f"growth of {cost.name}: done", flush=True)
     return pd.DataFrame(records)
 
 
-def _seconds(values: np.ndarray) -> float:
+def _seconds(run: Run) -> float:
     began = time.perf_counter()
-    alignment(values, values)
+    run()
     return time.perf_counter() - began
 
 
-def _peak(values: np.ndarray) -> float:
+def memory() -> pd.DataFrame:
+    """Columns cost, n, data_mb (read or written, all depths), peak_mb, bound_mb (or none)."""
+    records = []
+    for cost, (fixed, values) in STREAMED.items():
+        for n in values:
+            size = {**fixed, "n": n}
+            if cost == "activation dump":
+                taken, bound = _in_fresh_process(_dumped, size), None
+            else:
+                taken, bound = _traced(_cka(Path(), size, MEMORY_MB)), MEMORY_MB
+            data = 4 * n * size["d"] * size["L"] / 2**20
+            records.append(
+                {"cost": cost, "n": n, "data_mb": data, "peak_mb": taken, "bound_mb": bound}
+            )
+    return pd.DataFrame(records)
+
+
+def _in_fresh_process(work: Callable[[Size], float], size: Size) -> float:
+    # What is freed goes back to the system at once. By itself glibc keeps up to 350 MB of it here,
+    # which says more about the order of the batches' lengths than about n.
+    with (
+        patch.dict(os.environ, {"MALLOC_MMAP_THRESHOLD_": str(2**20)}),
+        ProcessPoolExecutor(1, get_context("spawn")) as fresh,
+    ):
+        return fresh.submit(work, size).result()
+
+
+def _dumped(size: Size) -> float:
+    """Peak MB of a dump beyond what the process held with model and texts.
+
+    Torch's memory is none of Python's, so it is the process's that is taken.
+    """
+    with tempfile.TemporaryDirectory(prefix="strata-bench-") as folder:
+        run = _of_encoder(depths.dump_activations)(Path(folder), size)
+        before = psutil.Process().memory_info().rss
+        forget_peak()
+        run()
+        return (peak() - before) / 2**20
+
+
+def _traced(run: Run) -> float:
     tracemalloc.start()
     try:
-        alignment(values, values, MEMORY_MB)
+        run()
         return tracemalloc.get_traced_memory()[1] / 2**20
     finally:
         tracemalloc.stop()

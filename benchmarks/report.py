@@ -1,15 +1,14 @@
 """What was measured, as text, tables and figures."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from growth import MEMORY_MB
 from plotnine import (
     aes,
     element_blank,
     facet_wrap,
-    geom_blank,
     geom_line,
     geom_point,
     geom_segment,
@@ -80,10 +79,15 @@ def write(
     out: Path,
     machine: str,
     results: pd.DataFrame | None,
-    grown: pd.DataFrame | None = None,
+    grown: tuple[pd.DataFrame, pd.DataFrame] | None = None,
     spent: pd.DataFrame | None = None,
 ) -> None:
-    """Write what was measured: CSV files, table.md, ratios.png, growth.png."""
+    """Write what was measured: CSV files, table.md and figures.
+
+    Parameters
+    ----------
+    grown : seconds and memory, see ``growth``.
+    """
     text = [f"Measured on {machine}.\n"]
     if results is not None:
         results.assign(machine=machine).to_csv(out / "results.csv", index=False)
@@ -93,13 +97,29 @@ def write(
         spent.to_csv(out / "dag.csv", index=False)
         text.append(dag_markdown(spent))
     if grown is not None:
-        grown.to_csv(out / "growth.csv", index=False)
-        draw_growth(grown, out / "growth")
+        for name, draw, own in zip(
+            ("growth", "memory"), (draw_growth, draw_memory), grown, strict=True
+        ):
+            own.to_csv(out / f"{name}.csv", index=False)
+            draw(own, out / name)
     (out / "table.md").write_text("\n".join(text), encoding="utf-8")
 
 
-def _thousands(values: list[float]) -> list[str]:
-    return [f"{value:,.0f}" for value in values]
+def _short(values: list[float]) -> list[str]:
+    """4000 as 4k."""
+    rounded = [round(value) for value in values]
+    return [f"{v // 1000}k" if v % 1000 == 0 else str(v) for v in rounded]
+
+
+def _doublings(values: pd.Series) -> Callable[[tuple[float, float]], list[float]]:
+    """Breaks at a panel's smallest value, twice that, and so on."""
+
+    def breaks(limits: tuple[float, float]) -> list[float]:
+        low, high = limits
+        first = values[values >= low].min()
+        return [first * 2**i for i in range(int(np.log2(high / first)) + 1)]
+
+    return breaks
 
 
 def _theme(height: float) -> list:
@@ -137,31 +157,46 @@ def draw_ratios(results: pd.DataFrame, path: Path) -> None:
 
 
 def draw_growth(grown: pd.DataFrame, path: Path) -> None:
-    """Seconds beside the slope of the theory, and peak memory beside its bound."""
-    grown = grown.assign(name=grown["varied"].replace({"depths": "L"}) + ", " + grown["space"])
-    last = grown.groupby("name")[["value", "seconds"]].transform("last")
+    """Seconds beside the slope of the theory, a panel each of n, d and L for each cost."""
+    grown = grown.assign(panel=grown["cost"] + "\n" + grown["varied"])
+    last = grown.groupby("panel")[["value", "seconds"]].transform("last")
     slope = last["seconds"] * (grown["value"] / last["value"]) ** grown["exponent"]
-    measured, theory = "measured", "slope in theory; bound on memory"
-    parts = [
-        grown.assign(y=grown["seconds"], series=measured, panel=grown["name"] + ": seconds"),
-        grown.assign(y=slope, series=theory, panel=grown["name"] + ": seconds"),
-        grown.assign(y=grown["peak_mb"], series=measured, panel=grown["name"] + ": peak MB"),
-    ]
-    parts.append(parts[2].assign(y=MEMORY_MB, series=theory))
-    long = pd.concat(parts)
-    long["panel"] = pd.Categorical(long["panel"], long["panel"].unique())
+    measured, theory = "measured", "slope in theory"
+    long = pd.concat([grown.assign(series=measured), grown.assign(series=theory, seconds=slope)])
+    long["panel"] = pd.Categorical(long["panel"], grown["panel"].unique())
     plot = (
-        ggplot(long, aes("value", "y", color="series", linetype="series"))
-        + facet_wrap("panel", ncol=4, scales="free")
+        ggplot(long, aes("value", "seconds", color="series", linetype="series"))
+        + facet_wrap("panel", ncol=6, scales="free")
         + geom_line()
-        + geom_blank(long[long["panel"].str.endswith("MB")].assign(y=1))
         + geom_point(long[long["series"] == measured], size=1)
-        + scale_x_log10(breaks=np.unique(grown["value"]), labels=_thousands)
+        + scale_x_log10(breaks=_doublings(grown["value"]), labels=_short)
         + scale_y_log10()
         + scale_color_manual({measured: BLUE, theory: ORANGE})
         + scale_linetype_manual({measured: "solid", theory: "dashed"})
-        + labs(x="", y="")
-        + _theme(3.6)
+        + labs(x="", y="seconds")
+        + _theme(5.6)
+    )
+    save(plot, path.with_suffix(".png"), path.with_suffix(".pdf"))
+    path.with_suffix(".pdf").unlink()
+
+
+def draw_memory(memory: pd.DataFrame, path: Path) -> None:
+    """Peak memory over n, the size of the data, and the bound that was set."""
+    named = {"peak_mb": "peak memory", "data_mb": "the data", "bound_mb": "bound"}
+    long = memory.melt(["cost", "n"], list(named), "series", "mb").dropna()
+    long["series"] = pd.Categorical(long["series"].replace(named), named.values())
+    colors = dict(zip(named.values(), (BLUE, "grey", ORANGE), strict=True))
+    plot = (
+        ggplot(long, aes("n", "mb", color="series", linetype="series"))
+        + facet_wrap("cost", ncol=3, scales="free")
+        + geom_line()
+        + geom_point(long[long["series"] == "peak memory"], size=1)
+        + scale_x_log10(breaks=_doublings(memory["n"]), labels=_short)
+        + scale_y_log10()
+        + scale_color_manual(colors)
+        + scale_linetype_manual(dict(zip(colors, ("solid", "dotted", "dashed"), strict=True)))
+        + labs(x="n (examples)", y="MB")
+        + _theme(2.4)
     )
     save(plot, path.with_suffix(".png"), path.with_suffix(".pdf"))
     path.with_suffix(".pdf").unlink()

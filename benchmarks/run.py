@@ -3,7 +3,7 @@
     make bench                                   # everything, about 20 minutes on two cores
     python benchmarks/run.py --only cka-12x2000x768 untuned --rounds 3
 
-Writes results.csv, table.md, ratios.png, growth.csv, growth.png and dag.csv into --out
+Writes results.csv, table.md, ratios.png, growth and memory (.csv and .png), and dag.csv into --out
 (benchmarks/ by default; with --only, nothing but what is printed unless --out is given).
 """
 
@@ -79,7 +79,7 @@ def main() -> None:
             print(report.as_text(tables[-1]), flush=True)
             if out is not None:  # what is measured is kept, whatever happens to the rest
                 report.write(out, machine(rate), pd.concat(tables, ignore_index=True))
-    grown = growth.measure() if "growth" in wanted else None
+    grown = (growth.seconds(), growth.memory()) if "growth" in wanted else None
     spent = dag.measure() if "dag" in wanted else None
     if spent is not None:
         print(spent.to_string(index=False))

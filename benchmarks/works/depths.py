@@ -11,8 +11,8 @@ from works import Run, Work, largest_difference
 
 BATCH = 32
 TRAINED = (2, 5, 8, 11)  # depths whose heads Trainer trains: a third of them, as deep on average
+EPOCHS = 3
 HEADS = {
-    "steps": 24,
     "batch_size": 8,
     "learning_rate": 1e-4,
     "warmup_steps": 8,
@@ -97,7 +97,7 @@ def untuned(folder: Path) -> Run:
     from strata.activations import Activations
     from strata.models import Head
     from strata.truncation import untuned
-    from works.models import LAYERS, TASK, Given
+    from works.models import TASK, Given
 
     given = Given.load(folder)
     head = Head(given.model).eval()
@@ -106,7 +106,7 @@ def untuned(folder: Path) -> Run:
         _dump(given, folder / "untuned.h5")
         with Activations.open(folder / "untuned.h5") as evaluated:
             found = untuned(evaluated, head, TASK)
-        return found["prediction"].to_numpy().reshape(LAYERS, -1)
+        return found["prediction"].to_numpy().reshape(-1, len(given.rows))
 
     return run
 
@@ -136,6 +136,10 @@ def truncated(folder: Path) -> Run:
 # TUNED
 
 
+def _steps(rows) -> int:
+    return EPOCHS * len(rows) // HEADS["batch_size"]
+
+
 def tuned(folder: Path) -> Run:
     """Activations of the train examples written, then the heads of all depths at once."""
     from strata import heads
@@ -144,13 +148,14 @@ def tuned(folder: Path) -> Run:
     from works.models import TASK, Given
 
     given = Given.load(folder)
+    settings = HEADS | {"steps": _steps(given.rows)}
 
     def run() -> None:
         _dump(given, folder / "tuned.h5")
         with Activations.open(folder / "tuned.h5") as trained:
             labels = trained.examples()["label"].to_numpy()
             head = Head(deepcopy(given.model))
-            heads.tune(head, trained.vectors(), labels, TASK, HEADS, seed=1)
+            heads.tune(head, trained.vectors(), labels, TASK, settings, seed=1)
 
     return run
 
@@ -162,13 +167,14 @@ def trained_heads(folder: Path) -> Run:
     from works.training import default_trainer
 
     given = Given.load(folder)
+    batch, steps = HEADS["batch_size"], _steps(given.rows)
 
     def run() -> None:
         for depth in TRAINED:
             model = truncate(deepcopy(given.model), depth)
             model.base_model.requires_grad_(False)
             with tempfile.TemporaryDirectory() as out:
-                default_trainer(model, given.rows, HEADS["batch_size"], HEADS["steps"], out).train()
+                default_trainer(model, given.rows, batch, steps, out).train()
 
     return run
 

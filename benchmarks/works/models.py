@@ -32,22 +32,22 @@ TASK = Task(
 )
 
 
-def prepare(folder: Path, examples: int) -> None:
+def prepare(folder: Path, examples: int, layers: int = LAYERS, width: int = WIDTH) -> None:
     """Write the model, its tokenizer and the examples."""
     torch.manual_seed(0)
     config = AutoConfig.for_model(
         "roberta",
         vocab_size=len(SPECIAL) + len(WORDS),
-        hidden_size=WIDTH,
-        num_hidden_layers=LAYERS,
-        num_attention_heads=WIDTH // 32,
-        intermediate_size=4 * WIDTH,
+        hidden_size=width,
+        num_hidden_layers=layers,
+        num_attention_heads=width // 32,
+        intermediate_size=4 * width,
         max_position_embeddings=130,
         pad_token_id=1,
         type_vocab_size=1,
     )
     AutoModel.from_config(config).save_pretrained(folder / "model")
-    _tokenizer().save_pretrained(folder / "model")
+    tokenizer().save_pretrained(folder / "model")
     rng = np.random.default_rng(0)
     lengths = np.clip(rng.lognormal(np.log(20), 0.7, examples), 3, 120).astype(int)
     texts = [" ".join(rng.choice(WORDS, length)) for length in lengths]
@@ -56,13 +56,14 @@ def prepare(folder: Path, examples: int) -> None:
     pd.DataFrame(frame | {"label": labels}).to_parquet(folder / "examples.parquet")
 
 
-def _tokenizer() -> PreTrainedTokenizerFast:
+def tokenizer() -> PreTrainedTokenizerFast:
+    """A word a token."""
     inner = Tokenizer(
         models.WordLevel({w: i for i, w in enumerate(SPECIAL + WORDS)}, unk_token="<unk>")
     )
     inner.pre_tokenizer = pre_tokenizers.Whitespace()
     inner.post_processor = processors.TemplateProcessing(
-        single="<s> $A </s>", pair=None, special_tokens=[("<s>", 0), ("</s>", 2)]
+        single="<s> $A </s>", pair="<s> $A </s> $B </s>", special_tokens=[("<s>", 0), ("</s>", 2)]
     )
     tokens = {"bos": 0, "cls": 0, "eos": 2, "sep": 2, "pad": 1, "unk": 3}
     return PreTrainedTokenizerFast(

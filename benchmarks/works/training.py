@@ -8,10 +8,10 @@ from typing import Any
 
 from works import Run, Work
 
-EXAMPLES = 256
+EXAMPLES, LAYERS = 256, 6
 STEPS = {4: EXAMPLES // 4, 16: EXAMPLES // 16}  # one epoch, so that both see every length
 SETTINGS = {
-    "epochs": None,
+    "epochs": 1,
     "learning_rate": 1e-5,
     "warmup_steps": 2,
     "weight_decay": 0.01,
@@ -28,7 +28,7 @@ SETTINGS = {
 def prepare(folder: Path) -> None:
     from works import models
 
-    models.prepare(folder, EXAMPLES)
+    models.prepare(folder, EXAMPLES, LAYERS)
 
 
 def default_trainer(model: Any, rows: Any, batch_size: int, steps: int, out: str) -> Any:
@@ -54,7 +54,7 @@ def strata(folder: Path, batch_size: int) -> Run:
     from works.models import TASK, Given
 
     given = Given.load(folder)
-    settings = SETTINGS | {"batch_size": batch_size, "max_steps": STEPS[batch_size]}
+    settings = SETTINGS | {"batch_size": batch_size}
 
     def run() -> None:
         model = deepcopy(given.model)
@@ -81,7 +81,7 @@ def trainer(folder: Path, batch_size: int) -> Run:
 WORKS = {
     f"finetune-{batch}": Work(
         name="fine-tuning",
-        size=f"12 layers x 384, {steps} steps of {batch}",
+        size=f"{LAYERS} layers x 384, {steps} steps of {batch}",
         prepare=prepare,
         contestants={
             "strata": partial(strata, batch_size=batch),
