@@ -1,6 +1,7 @@
 """Contestants of a work run in turn, A B C A B C ..., each in a process of its own."""
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -14,6 +15,14 @@ import pandas as pd
 from works import Work
 
 WORKER = Path(__file__).parent / "worker.py"
+
+
+def use_one_gpu() -> None:
+    """Let this process and those it starts see the first GPU alone: training refuses more."""
+    from strata.devices import visible_gpus
+
+    if gpus := visible_gpus():
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpus[0]
 
 
 class Contestant:
@@ -30,6 +39,8 @@ class Contestant:
             text=True,
             env=environment,
         )
+
+    def wait_until_ready(self) -> None:
         self._answer()
 
     def _answer(self) -> dict[str, Any]:
@@ -85,7 +96,9 @@ def compare(
     work.prepare(folder)
     contestants = [Contestant(key, name, folder, environment) for name in work.contestants]
     try:
-        for counted in [False] + [True] * rounds:
+        for contestant in contestants:
+            contestant.wait_until_ready()
+        for counted in [False] * work.warm_up + [True] * rounds:
             for contestant in contestants:
                 contestant.run(counted)
         errors = {}

@@ -63,7 +63,7 @@ ENCODER = {"n": ((32, 64, 128), 1), "d": ((192, 384, 768), 2), "L": ((3, 6, 12),
 SPANS = {"n": ((8, 16, 32), 1), "d": ((192, 384, 768), 2), "L": ((3, 6, 12), 3)}
 GRAM = {"n": ((1_000, 2_000, 4_000, 8_000), 2), "d": ((256, 512, 1_024, 2_048), 1)}
 FEATURE = {"n": ((4_000, 8_000, 16_000, 32_000), 1), "d": ((64, 128, 256), 2), "L": ((2, 4, 8), 2)}
-SMALL = {"n": 64, "d": 384, "L": 6}
+SMALL = {"n": 32, "d": 384, "L": 6}
 COSTS = (
     Cost(
         "CKA, Gram space",
@@ -83,22 +83,26 @@ COSTS = (
 STREAMED = {
     "CKA, Gram space": ({"d": 768, "L": 12}, (1_000, 2_000, 4_000, 8_000)),
     "CKA, feature space": ({"d": 256, "L": 4}, (4_000, 8_000, 16_000, 32_000)),
-    "activation dump": ({"d": 384, "L": 1}, (2_000, 4_000, 8_000)),
+    "activation dump": ({"d": 384, "L": 1}, (1_000, 2_000, 4_000)),
 }
 
 
-def seconds(rounds: int = 1) -> pd.DataFrame:
-    """Columns cost, varied, value, n, d, L, seconds (median, after a warm-up), exponent."""
+def seconds() -> pd.DataFrame:
+    """Columns cost, varied, value, n, d, L, seconds (of one run), exponent."""
     records = []
     for cost in COSTS:
+        warm = False
         for varied, (values, exponent) in cost.varied.items():
             for value in values:
                 size = {**cost.size, varied: value}
                 with tempfile.TemporaryDirectory(prefix="strata-bench-") as folder:
                     run = cost.make(Path(folder), size)
-                    taken = [_seconds(run) for _ in range(rounds + 1)][1:]
+                    if not warm:
+                        run()
+                        warm = True
+                    taken = _seconds(run)
                 about = {"cost": cost.name, "varied": varied, "value": value, **size}
-                records.append(about | {"seconds": np.median(taken), "exponent": exponent})
+                records.append(about | {"seconds": taken, "exponent": exponent})
         print(f"growth of {cost.name}: done", flush=True)
     return pd.DataFrame(records)
 

@@ -9,6 +9,7 @@ as many processes fine-tune at a time, on one GPU or on the same cores.
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -24,6 +25,7 @@ sys.path.append(str(HERE.parent / "workflow_scripts"))
 import numpy as np
 import pandas as pd
 import yaml
+from contest import use_one_gpu
 
 CONFIG = yaml.safe_load((HERE.parent / "config.yaml").read_text())
 BASE = {"num_hidden_layers": 12, "hidden_size": 768, "num_attention_heads": 12}
@@ -70,7 +72,8 @@ def main() -> None:
         model, kind, steps = given.worker
         work(model, kind, int(steps))
         return
-    steps = given.steps or (1000 if _has_gpu() else 10)
+    use_one_gpu()
+    steps = given.steps or (1000 if os.environ.get("CUDA_VISIBLE_DEVICES") else 10)
     rows = []
     for model in CONFIG["study"]["models"]:
         for kind, runs in runs_of_a_model().items():
@@ -134,12 +137,6 @@ def _answer(worker: subprocess.Popen, log: Any) -> dict[str, Any]:
         log.seek(0)
         raise SystemExit(f"A job failed: {log.read().strip()[-800:]}")
     return json.loads(line)
-
-
-def _has_gpu() -> bool:
-    from strata.devices import visible_gpus
-
-    return bool(visible_gpus())
 
 
 def work(model: str, kind: str, steps: int) -> None:

@@ -25,7 +25,7 @@ import dag
 import growth
 import pandas as pd
 import report
-from contest import Rate, compare
+from contest import Rate, compare, use_one_gpu
 from works import every
 
 
@@ -63,6 +63,7 @@ def main() -> None:
     given = arguments()
     wanted = given.only or [*every(), "growth", "dag"]
     out = given.out or (None if given.only else HERE)
+    use_one_gpu()
     began, tables = time.monotonic(), []
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
@@ -73,10 +74,12 @@ def main() -> None:
         rate = Rate.measure()
         print(machine(rate), flush=True)
         for key in [key for key in every() if key in wanted]:
+            started = time.monotonic()
             with tempfile.TemporaryDirectory(dir=scratch) as folder:
                 work = every()[key]
                 tables.append(compare(key, work, Path(folder), environment, given.rounds, rate))
-            print(report.as_text(tables[-1]), flush=True)
+            print(report.as_text(tables[-1]))
+            print(f"({time.monotonic() - started:.0f} s)", flush=True)
             if out is not None:  # what is measured is kept, whatever happens to the rest
                 report.write(out, machine(rate), pd.concat(tables, ignore_index=True))
     grown = (growth.seconds(), growth.memory()) if "growth" in wanted else None

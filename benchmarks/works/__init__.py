@@ -27,6 +27,7 @@ class Work:
     reference : the true result in float64, computed once; compared by `error`.
     error : (result, reference) -> the largest error.
     notes : contestant -> what a reader must know.
+    warm_up : whether a run that is not counted comes first.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Work:
     reference: Callable[[Path], Any] | None = None
     error: Callable[[Any, Any], float] | None = None
     notes: Mapping[str, str] = field(default_factory=dict)
+    warm_up: bool = True
 
 
 def largest_difference(result: np.ndarray, reference: np.ndarray) -> float:

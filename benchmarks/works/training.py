@@ -8,8 +8,8 @@ from typing import Any
 
 from works import Run, Work
 
-EXAMPLES, LAYERS = 256, 6
-STEPS = {4: EXAMPLES // 4, 16: EXAMPLES // 16}  # one epoch, so that both see every length
+EXAMPLES = {4: 128, 16: 256}  # of each batch size: one epoch, so that both see every length
+LAYERS = 6
 SETTINGS = {
     "epochs": 1,
     "learning_rate": 1e-5,
@@ -25,10 +25,10 @@ SETTINGS = {
 }
 
 
-def prepare(folder: Path) -> None:
+def prepare(folder: Path, examples: int) -> None:
     from works import models
 
-    models.prepare(folder, EXAMPLES, LAYERS)
+    models.prepare(folder, examples, LAYERS)
 
 
 def default_trainer(model: Any, rows: Any, batch_size: int, steps: int, out: str) -> Any:
@@ -73,7 +73,8 @@ def trainer(folder: Path, batch_size: int) -> Run:
     def run() -> None:
         with tempfile.TemporaryDirectory() as out:
             model = deepcopy(given.model)
-            default_trainer(model, given.rows, batch_size, STEPS[batch_size], out).train()
+            steps = len(given.rows) // batch_size
+            default_trainer(model, given.rows, batch_size, steps, out).train()
 
     return run
 
@@ -81,8 +82,8 @@ def trainer(folder: Path, batch_size: int) -> Run:
 WORKS = {
     f"finetune-{batch}": Work(
         name="fine-tuning",
-        size=f"{LAYERS} layers x 384, {steps} steps of {batch}",
-        prepare=prepare,
+        size=f"{LAYERS} layers x 384, {examples // batch} steps of {batch}",
+        prepare=partial(prepare, examples=examples),
         contestants={
             "strata": partial(strata, batch_size=batch),
             "Trainer": partial(trainer, batch_size=batch),
@@ -90,5 +91,5 @@ WORKS = {
         goals={"Trainer": 1.5},
         notes={"Trainer": "default arguments, saves nothing"},
     )
-    for batch, steps in STEPS.items()
+    for batch, examples in EXAMPLES.items()
 }

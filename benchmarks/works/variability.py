@@ -76,8 +76,8 @@ def _relative(result: np.ndarray, reference: np.ndarray) -> float:
 WORKS = {
     "variability": Work(
         name="variability, all depths",
-        size="12 layers x 384, 64 texts",
-        prepare=partial(prepare, examples=64),
+        size="12 layers x 384, 32 texts",
+        prepare=partial(prepare, examples=32),
         contestants={"strata": strata, "layer by layer": layer_by_layer},
         goals={"layer by layer": 10.0},
         reference=lambda folder: layer_by_layer(folder)(),
