@@ -22,10 +22,10 @@ HEADS = {
 }
 
 
-def prepare(folder: Path, examples: int) -> None:
+def prepare(folder: Path, examples: int, layers: int) -> None:
     from works import models
 
-    models.prepare(folder, examples)
+    models.prepare(folder, examples, layers)
 
 
 def _dump(given, path: Path) -> None:
@@ -225,11 +225,13 @@ def models_without(folder: Path) -> Run:
     return run
 
 
-def _work(name: str, examples: int, contestants: dict, goals: dict, **more) -> Work:
+def _work(
+    name: str, examples: int, contestants: dict, goals: dict, layers: int = 12, **more
+) -> Work:
     return Work(
         name=name,
-        size=f"12 layers x 384, {examples} texts",
-        prepare=partial(prepare, examples=examples),
+        size=f"{layers} layers x 384, {examples:,} texts",
+        prepare=partial(prepare, examples=examples, layers=layers),
         contestants=contestants,
         goals=goals,
         **more,
@@ -244,9 +246,10 @@ def _second(make):
 WORKS = {
     "dump": _work(
         "activation dump",
-        128,
+        1_024,
         {"strata": dump_activations, "plain loop": plain_loop, "pipeline": pipeline},
         {"plain loop": 1 / 1.05, "pipeline": 3.0},
+        layers=3,
         notes={"plain loop": "writes nothing", "pipeline": "last depth only"},
     ),
     "untuned": _work(
