@@ -22,7 +22,7 @@ DEMO = ROOT / "results" / "demo"
 SNAKEMAKE = [sys.executable, "-m", "snakemake", "--workflow-profile", "profiles/demo"]
 
 
-def measure(rounds: int = 3) -> pd.DataFrame | None:
+def measure(rounds: int = 2) -> pd.DataFrame | None:
     """Columns what, seconds, share (of the demo's wall time), goal; None without a finished demo.
 
     Rows: the demo's wall time, its jobs' work, their start-up, the rest (waiting for inputs and

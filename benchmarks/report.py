@@ -138,7 +138,8 @@ def draw_ratios(results: pd.DataFrame, path: Path) -> None:
     rivals = results[results["contestant"] != "strata"].copy()
     names = rivals["work"] + "\n" + rivals["size"]
     rivals["panel"] = pd.Categorical(names, names.unique())
-    rivals["label"] = rivals["ratio"].map("{:.3g}×".format)
+    rivals["label"] = rivals["ratio"].map("  {:.3g}×".format)
+    rivals["right"] = rivals[["ratio_high", "goal"]].max(axis=1)
     plot = (
         ggplot(rivals, aes("ratio", "contestant"))
         + facet_wrap("panel", ncol=3, scales="free_y")
@@ -146,8 +147,8 @@ def draw_ratios(results: pd.DataFrame, path: Path) -> None:
         + geom_segment(aes("ratio_low", xend="ratio_high", yend="contestant"), color=BLUE)
         + geom_point(aes(color="'measured'"))
         + geom_point(aes("goal", color="'goal'"), rivals.dropna(subset=["goal"]), shape="|", size=4)
-        + geom_text(aes(label="label"), size=FONT_SIZE - 1, va="bottom", nudge_y=0.12)
-        + scale_x_log10(expand=(0.12, 0))
+        + geom_text(aes("right", label="label"), size=FONT_SIZE - 1, ha="left")
+        + scale_x_log10(expand=(0.08, 0, 0.3, 0))
         + scale_color_manual({"measured": BLUE, "goal": ORANGE})
         + labs(x="time over Strata's (1 is as fast; more is slower)", y="")
         + _theme(0.5 + 1.1 * -(-rivals["panel"].nunique() // 3))
