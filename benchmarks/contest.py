@@ -17,12 +17,19 @@ from works import Work
 WORKER = Path(__file__).parent / "worker.py"
 
 
-def use_one_gpu() -> None:
-    """Let this process and those it starts see the first GPU alone: training refuses more."""
+def use_one_gpu() -> bool:
+    """Let this process and those it starts see the first GPU alone: training refuses more.
+
+    Returns
+    -------
+    Whether there is one.
+    """
     from strata.devices import visible_gpus
 
-    if gpus := visible_gpus():
+    gpus = visible_gpus()
+    if gpus:
         os.environ["CUDA_VISIBLE_DEVICES"] = gpus[0]
+    return bool(gpus)
 
 
 class Contestant:
@@ -85,7 +92,7 @@ class Rate:
 def compare(
     key: str, work: Work, folder: Path, environment: Mapping[str, str], rounds: int, rate: Rate
 ) -> pd.DataFrame:
-    """Measure a work: one warm-up each, then `rounds` rounds.
+    """Measure a work: a warm-up each if `work.warm_up`, then `rounds` rounds.
 
     Returns
     -------

@@ -1,7 +1,7 @@
 """What the graph costs beside the work in it: start-up, waiting, planning.
 
 The demo's timeline is read from what Snakemake kept of it (`make demo` comes first). A job's
-start-up is what a Python takes that does nothing but its script's imports.
+start-up is what a job takes that does nothing but its script's imports.
 """
 
 import ast

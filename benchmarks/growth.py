@@ -15,7 +15,7 @@ from unittest.mock import patch
 import numpy as np
 import pandas as pd
 import psutil
-from worker import forget_peak, peak
+from worker import forget_peak, peak, wait_for_gpu
 from works import Run, depths, training, variability
 
 SHORT = 0.4  # seconds
@@ -80,11 +80,11 @@ COSTS = (
     Cost("variability", _of_encoder(variability.strata), SMALL, ENCODER),
     Cost("fine-tuning", _of_encoder(partial(training.strata, batch_size=4)), SMALL, ENCODER),
 )
-# What promises to stream, at sizes whose data exceed what it may hold.
+# What promises to stream, at sizes whose data come to exceed what it holds.
 STREAMED = {
     "CKA, Gram space": ({"d": 768, "L": 12}, (1_000, 2_000, 4_000, 8_000)),
     "CKA, feature space": ({"d": 256, "L": 4}, (4_000, 8_000, 16_000, 32_000)),
-    "activation dump": ({"d": 384, "L": 1}, (1_000, 2_000, 4_000)),
+    "activation dump": ({"d": 64, "L": 24}, (4_000, 8_000, 16_000)),
 }
 BOUNDED = {"CKA, Gram space", "CKA, feature space"}
 
@@ -115,8 +115,10 @@ def seconds() -> pd.DataFrame:
 
 
 def _seconds(run: Run) -> float:
+    wait_for_gpu()
     began = time.perf_counter()
     run()
+    wait_for_gpu()
     return time.perf_counter() - began
 
 

@@ -9,7 +9,6 @@ as many processes fine-tune at a time, on one GPU or on the same cores.
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -30,7 +29,7 @@ from contest import use_one_gpu
 CONFIG = yaml.safe_load((HERE.parent / "config.yaml").read_text())
 BASE = {"num_hidden_layers": 12, "hidden_size": 768, "num_attention_heads": 12}
 LARGE = {"num_hidden_layers": 24, "hidden_size": 1024, "num_attention_heads": 16}
-MODELS = {  # as their config.json have it
+MODELS = {  # as their config.json have it, but for the padding of the tokenizer here
     "roberta": {
         **BASE,
         "vocab_size": 50_265,
@@ -72,8 +71,8 @@ def main() -> None:
         model, kind, steps = given.worker
         work(model, kind, int(steps))
         return
-    use_one_gpu()
-    steps = given.steps or (1000 if os.environ.get("CUDA_VISIBLE_DEVICES") else 10)
+    has_gpu = use_one_gpu()
+    steps = given.steps or (1000 if has_gpu else 10)
     rows = []
     for model in CONFIG["study"]["models"]:
         for kind, runs in runs_of_a_model().items():
@@ -115,10 +114,13 @@ def measure(model: str, kind: str, steps: int, jobs: int) -> dict[str, Any]:
                 worker.stdin.write("go\n")
                 worker.stdin.flush()
             done = [_answer(worker, log) for worker in workers]
+        except BaseException:
+            for worker in workers:
+                worker.kill()
+            raise
         finally:
             for worker in workers:
-                worker.stdin.close()
-                worker.wait()
+                worker.communicate()
     return {
         "device": done[0]["device"],
         "precision": done[0]["precision"],
@@ -152,7 +154,8 @@ def work(model: str, kind: str, steps: int) -> None:
     settings = CONFIG["training"] | {"max_steps": steps, "epochs": None}
     network.to(device())
     print("{}", file=answers, flush=True)
-    sys.stdin.readline()
+    if not sys.stdin.readline():
+        return
     with tempfile.TemporaryDirectory() as out:
         made = finetune(
             network, rows, rows, task, settings, 1, Path(out) / "history.csv", Path(out) / "kept"

@@ -82,12 +82,18 @@ def main() -> None:
             print(f"({time.monotonic() - started:.0f} s)", flush=True)
             if out is not None:  # what is measured is kept, whatever happens to the rest
                 report.write(out, machine(rate), pd.concat(tables, ignore_index=True))
-    grown = (growth.seconds(), growth.memory()) if "growth" in wanted else None
-    spent = dag.measure() if "dag" in wanted else None
+    results = pd.concat(tables, ignore_index=True) if tables else None
+    grown = spent = None
+    if "growth" in wanted:
+        grown = growth.seconds(), growth.memory()
+        print(*(own.to_string(index=False) for own in grown), sep="\n\n", flush=True)
+        if out is not None:
+            report.write(out, machine(rate), results, grown)
+    if "dag" in wanted:
+        spent = dag.measure()
     if spent is not None:
         print(spent.to_string(index=False))
     if out is not None:
-        results = pd.concat(tables, ignore_index=True) if tables else None
         report.write(out, machine(rate), results, grown, spent)
     print(f"{(time.monotonic() - began) / 60:.1f} minutes")
 

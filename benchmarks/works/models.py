@@ -1,7 +1,7 @@
 """The encoder and examples that works about models share: random weights, made in a second.
 
-Twelve layers of width 384 (MiniLM-L12's shape), 21 M parameters in layers; texts whose lengths are
-log-normal, as those of a corpus are: half of them have 20 words or fewer, one in a hundred 100.
+Twelve layers of width 384 (MiniLM-L12's shape) unless a work says otherwise; texts whose lengths
+are log-normal, as those of a corpus are: half have 20 words or fewer, one in a hundred 100.
 """
 
 from dataclasses import dataclass
