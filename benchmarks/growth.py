@@ -80,11 +80,11 @@ COSTS = (
     Cost("variability", _of_encoder(variability.strata), SMALL, ENCODER),
     Cost("fine-tuning", _of_encoder(partial(training.strata, batch_size=4)), SMALL, ENCODER),
 )
-# What promises to stream, at sizes whose data come to exceed what it holds.
+# What promises to stream, at sizes whose data would show if they were held.
 STREAMED = {
     "CKA, Gram space": ({"d": 768, "L": 12}, (1_000, 2_000, 4_000, 8_000)),
     "CKA, feature space": ({"d": 256, "L": 4}, (4_000, 8_000, 16_000, 32_000)),
-    "activation dump": ({"d": 64, "L": 24}, (4_000, 8_000, 16_000)),
+    "activation dump": ({"d": 384, "L": 2}, (2_000, 4_000, 8_000)),
 }
 BOUNDED = {"CKA, Gram space", "CKA, feature space"}
 
