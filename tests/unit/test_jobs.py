@@ -59,6 +59,22 @@ def test_any_other_error_keeps_its_traceback(tmp_path):
     assert "Traceback" in text and "room" not in text
 
 
+def test_what_imports_make_is_no_work_for_the_collector(tmp_path):
+    """Few collections while 70,000 lists come, and nothing left to go through at the end."""
+    code = (
+        "import atexit, gc\n"
+        "atexit.register(lambda: print('left', gc.get_count()[0] - gc.get_freeze_count()))\n"
+        "before = gc.get_stats()[0]['collections']\n"
+        "with job('job.log'):\n"
+        "    kept = [[] for _ in range(70_000)]\n"
+        "    print('collections', gc.get_stats()[0]['collections'] - before)"
+    )
+    assert run(code, tmp_path).wait(60) == 0
+    told = dict(line.split() for line in (tmp_path / "job.log").read_text().splitlines())
+    assert int(told["collections"]) < 20
+    assert int(told["left"]) < -70_000  # those frozen are more than those that came
+
+
 def test_an_interrupted_job_says_just_that(tmp_path):
     # Whatever started the tests may ignore the signal, as a shell does for what it puts behind.
     heed = "import signal, time\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"

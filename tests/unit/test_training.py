@@ -65,6 +65,14 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others(trained):
     )
 
 
+def test_new_memory_is_not_filled(trained, monkeypatch):
+    """What full determinism does to find reads of unwritten memory."""
+    monkeypatch.setattr(torch.utils.deterministic, "fill_uninitialized_memory", True)
+    trained(seed=1)
+    assert torch.are_deterministic_algorithms_enabled()
+    assert not torch.utils.deterministic.fill_uninitialized_memory
+
+
 def test_the_recipe_is_that_of_a_plain_loop(folder, tmp_path):
     """AdamW without decay of biases and norms, clipping, linear schedule; whole-set batches."""
     settings = SETTINGS | {"batch_size": 12, "weight_decay": 0.5, "max_grad_norm": 0.3}
