@@ -24,7 +24,7 @@ def use_one_gpu() -> bool:
     -------
     Whether there is one.
     """
-    from strata.devices import visible_gpus
+    from strata.runtime.gpu_lease import visible_gpus
 
     gpus = visible_gpus()
     if gpus:

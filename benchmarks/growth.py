@@ -41,7 +41,7 @@ class Cost:
 
 
 def _cka(_: Path, size: Size, memory_mb: float = 2048) -> Run:
-    from strata.similarity import alignment
+    from strata.analysis.cka import alignment
 
     shape = (size["L"], size["n"], size["d"])
     values = np.random.default_rng(0).standard_normal(shape, np.float32)

@@ -147,8 +147,8 @@ def work(model: str, kind: str, steps: int) -> None:
     sys.stdout = sys.stderr
     import torch
 
-    from strata.devices import device
-    from strata.training import finetune
+    from strata.modeling.compute import device
+    from strata.modeling.training import finetune
 
     task, rows, network = given(model, kind, 4 * CONFIG["training"]["batch_size"])
     settings = CONFIG["training"] | {"max_steps": steps, "epochs": None}
@@ -170,8 +170,8 @@ def given(model: str, kind: str, examples: int) -> tuple[Any, Any, Any]:
     from transformers import AutoConfig
     from works.models import TASK, WORDS, tokenizer
 
-    from strata.batches import Rows
-    from strata.models import auto_class
+    from strata.data.batches import Rows
+    from strata.modeling.loading import auto_class
 
     length = CONFIG["training"]["max_length"]
     rng = np.random.default_rng(0)

@@ -24,7 +24,7 @@ from plotnine import (
     theme_bw,
 )
 
-from strata.drawing import BLUE, FONT, FONT_SIZE, ORANGE, TEXT_WIDTH, save
+from strata.figures.style import BLUE, FONT, FONT_SIZE, ORANGE, TEXT_WIDTH, save
 
 COLUMNS = ["contestant", "seconds", "ratio", "goal", "memory", "error", "GFLOP/s", "notes"]
 

@@ -7,10 +7,14 @@ sys.path.insert(0, str(Path(workflow.basedir) / "workflow_scripts"))
 
 from snakemake.exceptions import WorkflowError
 
-from strata.architectures import layer_count
-from strata.config import (
+from strata.runtime.code_hash import code_version
+from strata.runtime.errors import StrataError
+from strata.runtime.locks import forget_dead_locks
+from strata.sources.local_files import CACHE, local_hashes
+from strata.study.architectures import layer_count
+from strata.study.config import check_config
+from strata.study.recipes import (
     ablation_settings,
-    check_config,
     encoder_facts,
     head_settings,
     reinit_models,
@@ -20,11 +24,7 @@ from strata.config import (
     titles,
     training_settings,
 )
-from strata.fingerprints import CACHE, local_hashes
-from strata.jobs import StrataError
-from strata.locks import forget_dead_locks
-from strata.provenance import code_version
-from strata.variants import Variant
+from strata.study.variants import Variant
 
 # Kept open: it says that this Snakemake is alive.
 ALIVE = forget_dead_locks() if workflow.is_main_process else None
@@ -232,13 +232,13 @@ def study_targets():
 def print_summary():
     """The answers in words, at the end of a run, where the study has them."""
     import pandas as pd
-    from strata.summary import report
+    from strata.analysis.summary import summary_text
 
     summary, findings = (
         Path(config["outdir"]) / f"{n}.csv" for n in ("summary", "agreement")
     )
     if "truncation" in ANALYSES and summary.is_file():
-        print(f"\n{report(pd.read_csv(summary))}\n\n(from {summary})")
+        print(f"\n{summary_text(pd.read_csv(summary))}\n\n(from {summary})")
     asked = {*ANALYSES, *workflow.dag_settings.targets}
     if "agreement" in asked and findings.is_file():
         print("", *pd.read_csv(findings)["finding"], f"\n(from {findings})", sep="\n")

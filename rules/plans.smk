@@ -2,7 +2,7 @@
 
 import functools
 
-from strata.plans import PARTS, count_runs, planned_runs, selection_variants
+from strata.study.plans import PARTS, count_runs, planned_runs, selection_variants
 
 REINIT = "<results>/reinit/{model}_{task}"
 VARIABILITY = "<results>/variability/{model}_{task}"

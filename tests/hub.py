@@ -260,11 +260,11 @@ def point_to(url: str, home: Path, monkeypatch) -> None:
     from huggingface_hub import constants
     from huggingface_hub.utils import close_session
 
-    from strata import downloads
+    from strata.sources import hub as downloads
 
     template = url + "/{repo_id}/resolve/{revision}/{filename}"
     settings = {
-        downloads: {"PATIENCE": 2.0, "PAUSE": 0.05},
+        downloads: {"RETRY_SECONDS": 2.0, "FIRST_PAUSE_SECONDS": 0.05},
         constants: {
             "ENDPOINT": url,
             "HUGGINGFACE_CO_URL_TEMPLATE": template,

@@ -17,8 +17,8 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from strata.batches import Rows
-from strata.tasks import Task
+from strata.data.batches import Rows
+from strata.data.task import Task
 
 ARCHITECTURES = (
     "roberta",

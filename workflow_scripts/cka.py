@@ -1,7 +1,7 @@
 """The CKA table of a model and task: all its pairs of states, failed runs flagged."""
 
-from strata.jobs import job
-from strata.tables import flag_failed_states, read_metrics, read_tables
+from strata.analysis.tables import flag_failed_states, read_metrics, read_tables
+from strata.runtime.job import job
 
 with job(snakemake.log[0]):
     runs = read_metrics(snakemake.input.metrics, snakemake.params.seeds)

@@ -2,9 +2,9 @@
 
 import pandas as pd
 
-from strata.agreement import layer_table, pair_finding, with_blocks
-from strata.jobs import job
-from strata.reinit_tables import layer_costs
+from strata.analysis.agreement import layer_table, pair_finding, with_blocks
+from strata.analysis.reinit import layer_costs
+from strata.runtime.job import job
 
 given, wildcards = snakemake.input, snakemake.wildcards
 with job(snakemake.log[0]):

@@ -1,9 +1,10 @@
 """CKA of every depth of one model with every depth of another, fine-tuned with the same seed."""
 
-from strata.activations import Activations
-from strata.comparison import cka_table
-from strata.jobs import job
-from strata.tables import read_metrics, seed_of
+from strata.analysis.activations import Activations
+from strata.analysis.cka_tables import cka_table
+from strata.analysis.tables import read_metrics
+from strata.runtime.job import job
+from strata.study.states import seed_of
 
 given, wildcards = snakemake.params, snakemake.wildcards
 with (

@@ -2,9 +2,9 @@
 
 import pandas as pd
 
-from strata.jobs import job
-from strata.runs import run_table
-from strata.tasks import Task, read_examples
+from strata.analysis.runs import run_table
+from strata.data.task import Task, read_examples
+from strata.runtime.job import job
 
 given, params = snakemake.input, snakemake.params
 with job(snakemake.log[0]):

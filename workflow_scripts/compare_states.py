@@ -1,8 +1,8 @@
 """CKA of every depth of one state with every depth of another."""
 
-from strata.activations import Activations
-from strata.comparison import cka_table
-from strata.jobs import job
+from strata.analysis.activations import Activations
+from strata.analysis.cka_tables import cka_table
+from strata.runtime.job import job
 
 given, wildcards = snakemake.params, snakemake.wildcards
 with (

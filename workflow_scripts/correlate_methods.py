@@ -1,8 +1,8 @@
 """Rank correlations between methods, over the depths of every task."""
 
-from strata.agreement import method_correlations
-from strata.jobs import job
-from strata.tables import read_tables
+from strata.analysis.agreement import method_correlations
+from strata.analysis.tables import read_tables
+from strata.runtime.job import job
 
 with job(snakemake.log[0]):
     table = read_tables(snakemake.input.tables)

@@ -1,8 +1,8 @@
 """Do tasks agree on which order of the layers is worse? (Tamkin et al. 2020, permutations)"""
 
-from strata.jobs import job
-from strata.reinit_tables import permutation_correlations
-from strata.tables import read_tables
+from strata.analysis.reinit import permutation_correlations
+from strata.analysis.tables import read_tables
+from strata.runtime.job import job
 
 with job(snakemake.log[0]):
     table = read_tables(snakemake.input.tables)

@@ -3,16 +3,17 @@
 import json
 from pathlib import Path
 
-from strata.devices import gpu_job
+from strata.modeling.compute import gpu_job
 
 given, wildcards = snakemake.params, snakemake.wildcards
 with gpu_job(snakemake):
-    from strata.activations import dump
-    from strata.batches import Rows
-    from strata.devices import device
-    from strata.models import Encoder, check_length, load_model, load_tokenizer
-    from strata.tables import seed_of
-    from strata.tasks import Task, read_examples
+    from strata.analysis.dump import dump
+    from strata.data.batches import Rows
+    from strata.data.task import Task, read_examples
+    from strata.modeling.compute import device
+    from strata.modeling.encoder import Encoder
+    from strata.modeling.loading import check_length, load_model, load_tokenizer
+    from strata.study.states import seed_of
 
     task = Task.read(snakemake.input.task)
     examples = read_examples(snakemake.input.examples, given.limit, given.sample_seed)

@@ -1,8 +1,8 @@
 """Bring a model into data/models: config, safetensors weights, tokenizer."""
 
-from strata.architectures import check_declared, read_config
-from strata.jobs import job
-from strata.sources import fetch_model
+from strata.runtime.job import job
+from strata.sources.fetch_model import fetch_model
+from strata.study.architectures import check_declared, read_config
 
 name, folder = snakemake.wildcards.model, snakemake.output.folder
 with job(snakemake.log[0]):

@@ -1,10 +1,11 @@
-"""Bring a task into data/tasks, in the one form of strata.tasks."""
+"""Bring a task into data/tasks, in the one form of strata.data.task."""
 
 from pathlib import Path
 
-from strata.jobs import job
-from strata.sources import fetch_task
-from strata.tasks import SPLITS, check_enough, read_examples
+from strata.data.task import SPLITS, read_examples
+from strata.runtime.job import job
+from strata.sources.fetch_task import fetch_task
+from strata.sources.validate import check_enough
 
 name, out = snakemake.wildcards.task, snakemake.output
 with job(snakemake.log[0]):

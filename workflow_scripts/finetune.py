@@ -4,20 +4,21 @@ import json
 import time
 from pathlib import Path
 
-from strata.devices import gpu_job
-from strata.provenance import config_hash, git_commit, versions
+from strata.modeling.compute import gpu_job
+from strata.runtime.provenance import config_hash, git_commit, versions
 
 given, out = snakemake.input, snakemake.output
 training, seed = snakemake.params.training, int(snakemake.wildcards.seed)
 with gpu_job(snakemake):
-    from strata.ablations import adapt, merge_adapters, trainable_parameters
-    from strata.models import encoder_layers, load_model, load_tokenizer
-    from strata.predictions import predict
-    from strata.resumption import file_facts, resumable
-    from strata.tasks import Task, read_examples
-    from strata.tokens import TokenisedRows
-    from strata.training import finetune, training_examples
-    from strata.variants import Variant
+    from strata.data.task import Task, read_examples
+    from strata.data.tokens import TokenisedRows
+    from strata.modeling.ablations import adapt, merge_adapters, trainable_parameters
+    from strata.modeling.encoder import encoder_layers
+    from strata.modeling.inference import predict
+    from strata.modeling.loading import load_model, load_tokenizer
+    from strata.modeling.resumption import file_facts, resumable
+    from strata.modeling.training import finetune, training_examples
+    from strata.study.variants import Variant
 
     task, variant = Task.read(given.task), Variant.parse(snakemake.wildcards.variant)
     model, tokenizer = load_model(given.model, task, seed), load_tokenizer(given.model)

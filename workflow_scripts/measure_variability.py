@@ -3,16 +3,18 @@
 import tempfile
 from pathlib import Path
 
-from strata.devices import gpu_job
+from strata.modeling.compute import gpu_job
 
 given, params = snakemake.input, snakemake.params
 with gpu_job(snakemake):
-    from strata.activations import Activations, dump
-    from strata.batches import Rows
-    from strata.devices import device
-    from strata.models import Encoder, check_length, load_model, load_tokenizer
-    from strata.tasks import Task, read_examples
-    from strata.variability import classes, variability_table
+    from strata.analysis.activations import Activations
+    from strata.analysis.dump import dump
+    from strata.analysis.variability import classes, variability_table
+    from strata.data.batches import Rows
+    from strata.data.task import Task, read_examples
+    from strata.modeling.compute import device
+    from strata.modeling.encoder import Encoder
+    from strata.modeling.loading import check_length, load_model, load_tokenizer
 
     task, settings = Task.read(given.task), params.settings
     examples = read_examples(given.examples, settings["max_examples"], params.sample_seed)

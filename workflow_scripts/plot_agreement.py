@@ -2,9 +2,9 @@
 
 import pandas as pd
 
-from strata.drawing import save
-from strata.figures_agreement import methods_by_depth
-from strata.jobs import job
+from strata.figures.agreement import methods_by_depth
+from strata.figures.style import save
+from strata.runtime.job import job
 
 given = snakemake.input
 with job(snakemake.log[0]):

@@ -2,9 +2,9 @@
 
 import pandas as pd
 
-from strata.drawing import save
-from strata.figures import pair_maps
-from strata.jobs import job
+from strata.figures.cka import pair_maps
+from strata.figures.style import save
+from strata.runtime.job import job
 
 style, out = snakemake.params.style, snakemake.output
 with job(snakemake.log[0]):

@@ -2,9 +2,9 @@
 
 import pandas as pd
 
-from strata.drawing import save
-from strata.figures_agreement import correlation_map
-from strata.jobs import job
+from strata.figures.agreement import correlation_map
+from strata.figures.style import save
+from strata.runtime.job import job
 
 with job(snakemake.log[0]):
     plot = correlation_map(pd.read_csv(snakemake.input.table), snakemake.params.titles)

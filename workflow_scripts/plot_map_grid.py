@@ -1,9 +1,9 @@
 """Figures 2, 5 and 6: one kind of CKA map for every task and model."""
 
-from strata.drawing import save
-from strata.figures import map_grid
-from strata.jobs import job
-from strata.tables import read_tables
+from strata.analysis.tables import read_tables
+from strata.figures.cka import map_grid
+from strata.figures.style import save
+from strata.runtime.job import job
 
 style = snakemake.params.style
 with job(snakemake.log[0]):

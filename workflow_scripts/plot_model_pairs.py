@@ -1,9 +1,9 @@
 """Figure 7: CKA between models fine-tuned on the same task."""
 
-from strata.drawing import save
-from strata.figures import model_pair_grid
-from strata.jobs import job
-from strata.tables import read_tables
+from strata.analysis.tables import read_tables
+from strata.figures.cka import model_pair_grid
+from strata.figures.style import save
+from strata.runtime.job import job
 
 style = snakemake.params.style
 with job(snakemake.log[0]):

@@ -1,9 +1,9 @@
 """A figure of partial reinitialisation, of the whole study."""
 
-from strata.drawing import save
-from strata.figures_reinit import FIGURES
-from strata.jobs import job
-from strata.tables import read_tables
+from strata.analysis.tables import read_tables
+from strata.figures.reinit import FIGURES
+from strata.figures.style import save
+from strata.runtime.job import job
 
 given, style = snakemake.input, snakemake.params.style
 with job(snakemake.log[0]):

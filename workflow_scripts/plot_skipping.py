@@ -1,9 +1,9 @@
 """Skip triangles, of one model and task or of the study (Figure 4)."""
 
-from strata.drawing import save
-from strata.figures import skip_triangles
-from strata.jobs import job
-from strata.tables import read_tables
+from strata.analysis.tables import read_tables
+from strata.figures.skipping import skip_triangles
+from strata.figures.style import save
+from strata.runtime.job import job
 
 style = snakemake.params.style
 with job(snakemake.log[0]):

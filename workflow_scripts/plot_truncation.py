@@ -1,9 +1,9 @@
 """Truncation curves, of one model and task or of the study (Figure 3)."""
 
-from strata.drawing import save
-from strata.figures import truncation_curves
-from strata.jobs import job
-from strata.tables import read_tables
+from strata.analysis.tables import read_tables
+from strata.figures.style import save
+from strata.figures.truncation import truncation_curves
+from strata.runtime.job import job
 
 style = snakemake.params.style
 with job(snakemake.log[0]):

@@ -2,9 +2,9 @@
 
 import pandas as pd
 
-from strata.drawing import save
-from strata.figures_variability import variability_and_selection
-from strata.jobs import job
+from strata.figures.style import save
+from strata.figures.variability import variability_and_selection
+from strata.runtime.job import job
 
 given = snakemake.input
 with job(snakemake.log[0]):

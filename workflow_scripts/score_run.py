@@ -3,10 +3,10 @@
 import json
 from pathlib import Path
 
-from strata.jobs import job
-from strata.metrics import run_metrics
-from strata.runs import run_predictions
-from strata.tasks import Task, read_examples
+from strata.analysis.runs import run_predictions
+from strata.data.task import Task, read_examples
+from strata.evaluation.metrics import run_metrics
+from strata.runtime.job import job
 
 given, sample = snakemake.input, snakemake.params.evaluation
 with job(snakemake.log[0]):

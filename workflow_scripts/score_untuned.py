@@ -1,17 +1,17 @@
 """UNTUNED: the tuned head on every depth, nothing trained (Phang et al. 2021, section 4)."""
 
-from strata.activations import Activations
-from strata.devices import gpu_job
+from strata.analysis.activations import Activations
+from strata.modeling.compute import gpu_job
 
 with (
     gpu_job(snakemake),
     Activations.open(snakemake.input.activations) as evaluated,
 ):
-    from strata.models import load_head
-    from strata.predictions import score_table
-    from strata.tables import seed_of
-    from strata.tasks import Task
-    from strata.truncation import untuned
+    from strata.analysis.truncation import untuned
+    from strata.data.task import Task
+    from strata.evaluation.predictions import score_table
+    from strata.modeling.head import load_head
+    from strata.study.states import seed_of
 
     task = Task.read(snakemake.input.task)
     predictions = untuned(evaluated, load_head(snakemake.input.checkpoint, task), task)

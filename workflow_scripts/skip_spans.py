@@ -1,15 +1,17 @@
 """Score a run without each contiguous span of its layers (Phang et al. 2021, section 4.1)."""
 
-from strata.devices import gpu_job
+from strata.modeling.compute import gpu_job
 
 given = snakemake.params
 with gpu_job(snakemake):
-    from strata.batches import Rows
-    from strata.devices import device
-    from strata.models import Encoder, Head, load_model, load_tokenizer
-    from strata.skipping import skip_spans
-    from strata.tables import seed_of
-    from strata.tasks import Task, read_examples
+    from strata.analysis.skipping import skip_spans
+    from strata.data.batches import Rows
+    from strata.data.task import Task, read_examples
+    from strata.modeling.compute import device
+    from strata.modeling.encoder import Encoder
+    from strata.modeling.head import Head
+    from strata.modeling.loading import load_model, load_tokenizer
+    from strata.study.states import seed_of
 
     task, evaluation = Task.read(snakemake.input.task), given.evaluation
     examples = read_examples(

@@ -1,7 +1,7 @@
 """The skipping table of a model and task: every span, beside the full model and the baseline."""
 
-from strata.jobs import job
-from strata.tables import read_metrics, read_tables, skipping_table
+from strata.analysis.tables import read_metrics, read_tables, skipping_table
+from strata.runtime.job import job
 
 with job(snakemake.log[0]):
     runs = read_metrics(snakemake.input.metrics, snakemake.params.seeds)

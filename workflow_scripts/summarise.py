@@ -2,9 +2,9 @@
 
 import pandas as pd
 
-from strata.jobs import job
-from strata.summary import summarise
-from strata.tables import read_metrics
+from strata.analysis.summary import summarise
+from strata.analysis.tables import read_metrics
+from strata.runtime.job import job
 
 given, seeds = snakemake.input, snakemake.params.seeds
 with job(snakemake.log[0]):

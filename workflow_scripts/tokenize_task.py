@@ -1,13 +1,13 @@
 """Tokenise a task's splits once for a model; every run on them reads these files."""
 
-from strata.jobs import job
+from strata.runtime.job import job
 
 given, out = snakemake.input, snakemake.output
 with job(snakemake.log[0], snakemake.threads):
-    from strata.batches import Rows
-    from strata.models import load_tokenizer
-    from strata.tasks import read_examples
-    from strata.tokens import write_tokens
+    from strata.data.batches import Rows
+    from strata.data.task import read_examples
+    from strata.data.tokens import write_tokens
+    from strata.modeling.loading import load_tokenizer
 
     tokenizer = load_tokenizer(given.model)
     for examples, path in ((given.train, out.train), (given.eval, out.eval)):

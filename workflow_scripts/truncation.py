@@ -1,7 +1,7 @@
 """The truncation table of a model and task: every configuration, full model and baseline."""
 
-from strata.jobs import job
-from strata.tables import read_metrics, read_tables, truncation_table
+from strata.analysis.tables import read_metrics, read_tables, truncation_table
+from strata.runtime.job import job
 
 given, wildcards = snakemake.input, snakemake.wildcards
 with job(snakemake.log[0]):

@@ -2,18 +2,18 @@
 
 import pandas as pd
 
-from strata.activations import Activations
-from strata.devices import gpu_job
+from strata.analysis.activations import Activations
+from strata.modeling.compute import gpu_job
 
 with (
     gpu_job(snakemake),
     Activations.open(snakemake.input.train) as trained,
     Activations.open(snakemake.input.eval) as evaluated,
 ):
-    from strata.models import load_head
-    from strata.predictions import score_table
-    from strata.tasks import Task
-    from strata.truncation import tuned, tuned_orig_converged
+    from strata.analysis.truncation import tuned, tuned_orig_converged
+    from strata.data.task import Task
+    from strata.evaluation.predictions import score_table
+    from strata.modeling.head import load_head
 
     task, seed = Task.read(snakemake.input.task), int(snakemake.wildcards.seed)
     settings = snakemake.params.heads

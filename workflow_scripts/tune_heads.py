@@ -1,19 +1,19 @@
 """TUNED: the run's head tuned further on every depth of its frozen encoder."""
 
-from strata.activations import Activations
-from strata.devices import gpu_job
+from strata.analysis.activations import Activations
+from strata.modeling.compute import gpu_job
 
 with (
     gpu_job(snakemake),
     Activations.open(snakemake.input.train) as trained,
     Activations.open(snakemake.input.eval) as evaluated,
 ):
-    from strata.heads import save_stack
-    from strata.models import load_head
-    from strata.predictions import score_table
-    from strata.tables import seed_of
-    from strata.tasks import Task
-    from strata.truncation import tuned
+    from strata.analysis.truncation import tuned
+    from strata.data.task import Task
+    from strata.evaluation.predictions import score_table
+    from strata.modeling.head import load_head
+    from strata.modeling.head_tuning import save_stack
+    from strata.study.states import seed_of
 
     task, seed = Task.read(snakemake.input.task), seed_of(snakemake.wildcards.state)
     head = load_head(snakemake.input.checkpoint, task)

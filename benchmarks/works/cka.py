@@ -33,7 +33,7 @@ def load(folder: Path) -> np.ndarray:
 
 
 def strata(folder: Path, mapped: bool) -> Run:
-    from strata.similarity import alignment
+    from strata.analysis.cka import alignment
 
     values = load(folder) if mapped else np.array(load(folder))
 

@@ -29,8 +29,8 @@ def prepare(folder: Path, examples: int, layers: int) -> None:
 
 
 def _dump(given, path: Path) -> None:
-    from strata.activations import dump
-    from strata.models import Encoder
+    from strata.analysis.dump import dump
+    from strata.modeling.encoder import Encoder
 
     about = {"model": "random", "task": "random", "state": "pretrained"}
     dump(path, Encoder(given.model), given.rows, about, ["cls"], "float32", BATCH)
@@ -70,7 +70,7 @@ def pipeline(folder: Path) -> Run:
     """The last depth alone, all its tokens."""
     from transformers import pipeline
 
-    from strata.devices import device
+    from strata.modeling.compute import device
     from works.models import Given
 
     given = Given.load(folder)
@@ -94,9 +94,9 @@ def pipeline(folder: Path) -> Run:
 
 def untuned(folder: Path) -> Run:
     """Activations written, read, and the head on all depths."""
-    from strata.activations import Activations
-    from strata.models import Head
-    from strata.truncation import untuned
+    from strata.analysis.activations import Activations
+    from strata.analysis.truncation import untuned
+    from strata.modeling.head import Head
     from works.models import TASK, Given
 
     given = Given.load(folder)
@@ -115,7 +115,7 @@ def truncated(folder: Path) -> Run:
     """Models cut to each depth, one after another."""
     import torch
 
-    from strata.models import truncate
+    from strata.modeling.encoder import truncate
     from works.models import LAYERS, Given
 
     given = Given.load(folder)
@@ -142,9 +142,9 @@ def _steps(rows) -> int:
 
 def tuned(folder: Path) -> Run:
     """Activations of the train examples written, then the heads of all depths at once."""
-    from strata import heads
-    from strata.activations import Activations
-    from strata.models import Head
+    from strata.analysis.activations import Activations
+    from strata.modeling import head_tuning as heads
+    from strata.modeling.head import Head
     from works.models import TASK, Given
 
     given = Given.load(folder)
@@ -155,14 +155,14 @@ def tuned(folder: Path) -> Run:
         with Activations.open(folder / "tuned.h5") as trained:
             labels = trained.examples()["label"].to_numpy()
             head = Head(deepcopy(given.model))
-            heads.tune(head, trained.vectors(), labels, TASK, settings, seed=1)
+            heads.tune_heads(head, trained.vectors(), labels, TASK, settings, seed=1)
 
     return run
 
 
 def trained_heads(folder: Path) -> Run:
     """Trainer on models cut to each depth, their encoders frozen."""
-    from strata.models import truncate
+    from strata.modeling.encoder import truncate
     from works.models import Given
     from works.training import default_trainer
 
@@ -183,8 +183,9 @@ def trained_heads(folder: Path) -> Run:
 
 
 def spans(folder: Path) -> Run:
-    from strata.models import Encoder, Head
-    from strata.skipping import skip_spans
+    from strata.analysis.skipping import skip_spans
+    from strata.modeling.encoder import Encoder
+    from strata.modeling.head import Head
     from works.models import TASK, Given
 
     given = Given.load(folder)
@@ -202,7 +203,7 @@ def models_without(folder: Path) -> Run:
     import torch
     from torch import nn
 
-    from strata.skipping import spans
+    from strata.analysis.skipping import spans
     from works.models import LAYERS, Given
 
     given = Given.load(folder)

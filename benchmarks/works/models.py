@@ -13,9 +13,9 @@ import torch
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import AutoConfig, AutoModel, PreTrainedModel, PreTrainedTokenizerFast
 
-from strata.batches import Rows
-from strata.models import load_model, load_tokenizer
-from strata.tasks import Task
+from strata.data.batches import Rows
+from strata.data.task import Task
+from strata.modeling.loading import load_model, load_tokenizer
 
 LAYERS, WIDTH = 12, 384
 SPECIAL = ["<s>", "<pad>", "</s>", "<unk>"]
@@ -83,7 +83,7 @@ class Given:
 
     @classmethod
     def load(cls, folder: Path) -> "Given":
-        from strata.devices import device
+        from strata.modeling.compute import device
 
         model = load_model(folder / "model", TASK, seed=0).to(device()).eval()
         examples = pd.read_parquet(folder / "examples.parquet")
@@ -91,7 +91,7 @@ class Given:
 
     def batches(self, size: int) -> list[dict[str, torch.Tensor]]:
         """Inputs of all rows, alike in length."""
-        from strata.devices import device
+        from strata.modeling.compute import device
 
         found = self.rows.batches(range(len(self.rows)), size, device())
         return [(chosen, inputs) for chosen, inputs, _ in found]

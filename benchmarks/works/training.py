@@ -50,7 +50,7 @@ def default_trainer(model: Any, rows: Any, batch_size: int, steps: int, out: str
 
 
 def strata(folder: Path, batch_size: int) -> Run:
-    from strata.training import finetune
+    from strata.modeling.training import finetune
     from works.models import TASK, Given
 
     given = Given.load(folder)

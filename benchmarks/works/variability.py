@@ -18,9 +18,10 @@ def prepare(folder: Path, examples: int) -> None:
 
 def strata(folder: Path) -> Run:
     """From the model folder: load, one pass of all depths, written and read, nu."""
-    from strata.activations import Activations, dump
-    from strata.models import Encoder
-    from strata.variability import classes, variability
+    from strata.analysis.activations import Activations
+    from strata.analysis.dump import dump
+    from strata.analysis.variability import classes, variability
+    from strata.modeling.encoder import Encoder
     from works.models import TASK, Given
 
     def run() -> np.ndarray:

@@ -8,12 +8,14 @@ import torch
 from peft.tuners.lora import LoraLayer
 from test_training import SETTINGS
 
-from strata.ablations import adapt, merge_adapters, trainable_parameters
-from strata.jobs import StrataError
-from strata.models import Encoder, Head, encoder_layers, head_names, load_model
-from strata.predictions import predict
-from strata.training import finetune
-from strata.variants import Variant
+from strata.modeling.ablations import adapt, merge_adapters, trainable_parameters
+from strata.modeling.encoder import Encoder, encoder_layers
+from strata.modeling.head import Head, head_names
+from strata.modeling.inference import predict
+from strata.modeling.loading import load_model
+from strata.modeling.training import finetune
+from strata.runtime.errors import StrataError
+from strata.study.variants import Variant
 
 LORA = {"rank": 2, "alpha": 4, "dropout": 0.0}
 OWN_LAYERS = [name for name in tiny.ARCHITECTURES if name != "albert"]

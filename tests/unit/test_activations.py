@@ -9,10 +9,11 @@ import pytest
 import tiny
 import torch
 
-from strata.activations import Activations, dump
-from strata.comparison import cka_table, gold_rows
-from strata.jobs import StrataError
-from strata.models import Encoder
+from strata.analysis.activations import Activations
+from strata.analysis.cka_tables import cka_table, gold_rows
+from strata.analysis.dump import dump
+from strata.modeling.encoder import Encoder
+from strata.runtime.errors import StrataError
 
 LAYERS = 4
 ATTRIBUTES = {
@@ -234,7 +235,7 @@ def open_pair(tmp_path, kind, **options):
 
 def test_a_table_of_two_files_has_a_row_a_pair_of_depths_and_estimator(tmp_path):
     """Depths, poolings and estimators in their rows, against CKA of the vectors themselves."""
-    from strata.similarity import cka
+    from strata.analysis.cka import cka
 
     y, x = open_pair(tmp_path, "classification")
     with y, x:
@@ -249,7 +250,7 @@ def test_a_table_of_two_files_has_a_row_a_pair_of_depths_and_estimator(tmp_path)
 
 
 def test_a_table_of_gold_choices_leaves_the_other_choices_out(tmp_path):
-    from strata.similarity import cka
+    from strata.analysis.cka import cka
 
     y, x = open_pair(tmp_path, "multiple-choice", poolings=["cls"])
     with y, x:

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from strata.agreement import (
+from strata.analysis.agreement import (
     METHODS,
     layer_table,
     mean_similarity,
@@ -13,8 +13,8 @@ from strata.agreement import (
     suggested_depths,
     with_blocks,
 )
-from strata.blocks import Boundary
-from strata.reinit_tables import layer_costs, permutation_correlations
+from strata.analysis.blocks import Boundary
+from strata.analysis.reinit import layer_costs, permutation_correlations
 
 LAYERS = 6
 SETTINGS = {"tolerance": 0.02, "resamples": 200, "confidence": 0.95}

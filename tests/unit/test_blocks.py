@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from strata.blocks import boundary, contrasts
+from strata.analysis.blocks import boundary, contrasts
 
 
 def symmetric(values, noise=0.0, seed=0):

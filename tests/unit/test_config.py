@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from strata.architectures import check_declared
-from strata.config import (
-    METRICS_OF_TYPE,
-    SCHEMA,
+from strata.runtime.errors import StrataError
+from strata.study.architectures import check_declared
+from strata.study.config import SCHEMA, check_config
+from strata.study.metrics import METRICS_OF_TYPE
+from strata.study.recipes import (
     ablation_settings,
-    check_config,
     encoder_facts,
     head_settings,
     reinit_models,
@@ -22,8 +22,7 @@ from strata.config import (
     titles,
     training_settings,
 )
-from strata.jobs import StrataError
-from strata.variants import Variant
+from strata.study.variants import Variant
 
 REPOSITORY = Path(__file__).parents[2]
 PAPER = yaml.safe_load((REPOSITORY / "config.yaml").read_text())

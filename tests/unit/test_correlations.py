@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import pearsonr, spearmanr
 
-from strata.correlations import correlate
+from strata.analysis.correlations import correlate
 
 
 def pair(n=12, seed=0):

@@ -13,13 +13,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from strata import devices
-from strata.devices import inference, lease, lease_folder, training_precision, visible_gpus
+from strata.modeling import compute as devices
+from strata.modeling.compute import inference, training_precision
+from strata.runtime.gpu_lease import lease, lease_folder, visible_gpus
 
-SCRIPTS = Path(devices.__file__).parents[1]
+SCRIPTS = Path(devices.__file__).parents[2]
 HOLD = """
 import json, os, sys, time
-from strata.devices import lease
+from strata.runtime.gpu_lease import lease
 with lease(1, jobs_per_device=int(sys.argv[1]), poll=0.01) as gpu:
     print(json.dumps({"gpu": gpu, "seen": os.environ["CUDA_VISIBLE_DEVICES"]}), flush=True)
     began = time.monotonic()

@@ -13,10 +13,14 @@ from transformers import (
     AutoTokenizer,
 )
 
-from strata import heads
-from strata.activations import Activations, dump
-from strata.export import choose_depth, choose_seed, cut_model, export, measure, model_card
-from strata.models import Encoder, Head, num_parameters
+from strata.analysis.activations import Activations
+from strata.analysis.dump import dump
+from strata.export.card import model_card
+from strata.export.cut import choose_depth, choose_seed, cut_model, write_model
+from strata.export.measure import measure
+from strata.modeling import head_tuning as heads
+from strata.modeling.encoder import Encoder, num_parameters
+from strata.modeling.head import Head
 
 DEPTH = 2
 SETTINGS = {
@@ -60,9 +64,9 @@ def tuned_run(folder, architecture, kind):
     with Activations.open(folder / "a.h5") as file:
         labels = tiny.examples(kind)["label"].to_numpy()
         head = Head(model)
-        stack = heads.tune(head, file.vectors(), labels, task, SETTINGS, seed=1)
+        stack = heads.tune_heads(head, file.vectors(), labels, task, SETTINGS, seed=1)
         heads.save_stack(stack, file.depths(), folder / "heads.safetensors")
-        predictions = heads.apply(head, stack, file.vectors(), task)[DEPTH - 1]
+        predictions = heads.apply_heads(head, stack, file.vectors(), task)[DEPTH - 1]
     return model, predictions
 
 
@@ -73,7 +77,7 @@ def test_a_stranger_loads_the_folder_and_gets_the_tuned_predictions(architecture
     with torch.enable_grad():
         model, expected = tuned_run(tmp_path, architecture, kind)
     arguments = (tmp_path / "checkpoint", tmp_path / "heads.safetensors", tiny.task(kind), DEPTH)
-    export(cut_model(*arguments), tiny.tokenizer(), tmp_path / "small")
+    write_model(cut_model(*arguments), tiny.tokenizer(), tmp_path / "small")
 
     auto = AutoModelForSequenceClassification
     if kind == "multiple-choice":
@@ -114,7 +118,7 @@ def test_the_exported_head_is_the_tuned_one_and_the_layers_are_the_runs(tmp_path
 def test_labels_go_with_the_model(tmp_path):
     tuned_run(tmp_path, "bert", "classification")
     arguments = (tmp_path / "checkpoint", tmp_path / "heads.safetensors", tiny.task(), DEPTH)
-    export(cut_model(*arguments), tiny.tokenizer(), tmp_path / "small")
+    write_model(cut_model(*arguments), tiny.tokenizer(), tmp_path / "small")
     written = json.loads((tmp_path / "small" / "config.json").read_text())
     assert written["id2label"] == {"0": "yes", "1": "no"}
 
@@ -133,7 +137,7 @@ def test_measured_are_scores_sizes_and_speeds_of_both(kind, tmp_path):
     model, predictions = tuned_run(tmp_path, "bert", kind)
     arguments = (tmp_path / "checkpoint", tmp_path / "heads.safetensors", tiny.task(kind), DEPTH)
     small = cut_model(*arguments)
-    export(small, tiny.tokenizer(), tmp_path / "small")
+    write_model(small, tiny.tokenizer(), tmp_path / "small")
     found = measure(
         tmp_path / "small",
         model,

@@ -8,13 +8,13 @@ import pytest
 from matplotlib import pyplot
 from matplotlib.text import Text
 
-from strata import drawing
-from strata.agreement import METHODS, suggested_depths
-from strata.blocks import Boundary
-from strata.figures_agreement import correlation_map, methods_by_depth
-from strata.figures_reinit import FIGURES
-from strata.figures_variability import variability_and_selection
-from strata.plans import planned_runs, selection_variants
+from strata.analysis.agreement import METHODS, suggested_depths
+from strata.analysis.blocks import Boundary
+from strata.figures import style as drawing
+from strata.figures.agreement import correlation_map, methods_by_depth
+from strata.figures.reinit import FIGURES
+from strata.figures.variability import variability_and_selection
+from strata.study.plans import planned_runs, selection_variants
 
 LABELS = {"m": "Model", "t": "Task", "accuracy": "Accuracy"}
 SEEDS = [1, 2, 3]

@@ -6,7 +6,7 @@ import os
 import pytest
 import tiny
 
-from strata.fingerprints import local_hashes
+from strata.sources.local_files import local_hashes
 
 
 @pytest.fixture

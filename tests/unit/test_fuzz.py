@@ -14,10 +14,10 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from strata.config import check_config
-from strata.jobs import StrataError
-from strata.sources import fetch_task
-from strata.tasks import read_examples
+from strata.data.task import read_examples
+from strata.runtime.errors import StrataError
+from strata.sources.fetch_task import fetch_task
+from strata.study.config import check_config
 
 bounded = settings(
     max_examples=100,

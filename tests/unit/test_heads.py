@@ -12,10 +12,14 @@ from torch.nn.utils import clip_grad_norm_
 from torch.testing import assert_close
 from transformers import get_linear_schedule_with_warmup
 
-from strata import heads, truncation
-from strata.activations import Activations, dump
-from strata.models import Encoder, Head, head_names
-from strata.predictions import decode, predict, score_table
+from strata.analysis import truncation
+from strata.analysis.activations import Activations
+from strata.analysis.dump import dump
+from strata.evaluation.predictions import decode, score_table
+from strata.modeling import head_tuning as heads
+from strata.modeling.encoder import Encoder
+from strata.modeling.head import Head, head_names
+from strata.modeling.inference import predict
 
 SETTINGS = {
     "steps": 12,
@@ -116,7 +120,7 @@ def test_tuning_is_that_of_a_plain_loop(architecture, kind):
     """AdamW, clipping, warm-up and decay, head by head; epochs wrap within batches."""
     head, task = without_dropout(head_of(architecture, kind)), tiny.task(kind)
     vectors, labels = problem(kind)
-    stack = heads.tune(head, vectors, labels, task, SETTINGS, seed=5)
+    stack = heads.tune_heads(head, vectors, labels, task, SETTINGS, seed=5)
     for depth in range(DEPTHS):
         same(one(stack, depth), tune_one(head, vectors[depth], labels, task, SETTINGS, 5))
 
@@ -127,7 +131,7 @@ def test_many_steps_read_the_examples_in_the_same_order():
     head, task = without_dropout(head_of()), tiny.task()
     vectors, labels = problem(examples=31)
     vectors = vectors.astype(np.float16)
-    stack = heads.tune(head, vectors, labels, task, settings, seed=2)
+    stack = heads.tune_heads(head, vectors, labels, task, settings, seed=2)
     for depth in range(DEPTHS):
         alone = tune_one(head, vectors[depth].astype(np.float32), labels, task, settings, 2)
         same(one(stack, depth), alone, atol=1e-4)
@@ -140,11 +144,11 @@ def test_all_depths_at_once_is_one_by_one(architecture, kind):
     head, task = head_of(architecture, kind), tiny.task(kind)
     vectors, labels = problem(kind)
     dropping = [m for m in head.modules() if isinstance(m, nn.Dropout) and m.p > 0]
-    together = heads.tune(head, vectors, labels, task, SETTINGS, seed=1)
+    together = heads.tune_heads(head, vectors, labels, task, SETTINGS, seed=1)
     for depth in range(DEPTHS):
-        alone = heads.tune(head, vectors, labels, task, SETTINGS, seed=1, slots=[depth])
+        alone = heads.tune_heads(head, vectors, labels, task, SETTINGS, seed=1, slots=[depth])
         same(one(together, depth), one(alone, 0))
-    still = heads.tune(without_dropout(head), vectors, labels, task, SETTINGS, seed=1)
+    still = heads.tune_heads(without_dropout(head), vectors, labels, task, SETTINGS, seed=1)
     differs = any(not torch.allclose(together[name], still[name]) for name in still)
     assert differs == bool(dropping)
 
@@ -153,10 +157,10 @@ def test_heads_of_different_rates_in_one_call_are_those_of_separate_calls():
     head, task = head_of(), tiny.task()
     vectors, labels = problem()
     rates, slots = [1e-2, 1e-4, 1e-2, 3e-3], [0, 0, 2, 1]
-    together = heads.tune(head, vectors, labels, task, SETTINGS, 3, rates=rates, slots=slots)
+    together = heads.tune_heads(head, vectors, labels, task, SETTINGS, 3, rates=rates, slots=slots)
     for index, (rate, slot) in enumerate(zip(rates, slots, strict=True)):
         settings = SETTINGS | {"learning_rate": rate}
-        alone = heads.tune(head, vectors, labels, task, settings, 3, slots=[slot])
+        alone = heads.tune_heads(head, vectors, labels, task, settings, 3, slots=[slot])
         same(one(together, index), one(alone, 0))
 
 
@@ -165,7 +169,7 @@ def test_tuning_leaves_the_given_head_alone_and_follows_its_seed():
     vectors, labels = problem()
     before = {name: p.detach().clone() for name, p in head.named_parameters()}
     first, again, other = (
-        heads.tune(head, vectors, labels, task, SETTINGS, seed) for seed in (1, 1, 2)
+        heads.tune_heads(head, vectors, labels, task, SETTINGS, seed) for seed in (1, 1, 2)
     )
     same({name: p.detach() for name, p in head.named_parameters()}, before, atol=0)
     assert not head.training
@@ -186,8 +190,8 @@ def test_tuning_learns():
     vectors, labels = learnable()
     settings = SETTINGS | {"steps": 120, "max_grad_norm": 1.0, "weight_decay": 0.01}
     head, task = head_of(), tiny.task()
-    stack = heads.tune(head, vectors[:, :60], labels[:60], task, settings, seed=0)
-    right = (heads.apply(head, stack, vectors[:, 60:], task) == labels[60:]).mean(axis=1)
+    stack = heads.tune_heads(head, vectors[:, :60], labels[:60], task, settings, seed=0)
+    right = (heads.apply_heads(head, stack, vectors[:, 60:], task) == labels[60:]).mean(axis=1)
     assert right[1] > 0.9 and right[0] < 0.75
 
 
@@ -203,7 +207,7 @@ def test_the_rate_that_does_best_on_held_out_examples_is_taken(rates):
     )
     assert chosen == [1e-2]
     settings = settings | {"learning_rate": 1e-2}
-    same(stack, heads.tune(head, vectors[1:], labels, task, settings, 0, standard=standard))
+    same(stack, heads.tune_heads(head, vectors[1:], labels, task, settings, 0, standard=standard))
 
 
 def test_converged_heads_read_a_tiny_spread_on_a_large_mean():
@@ -213,17 +217,17 @@ def test_converged_heads_read_a_tiny_spread_on_a_large_mean():
     settings = SETTINGS | {"steps": 80, "max_grad_norm": 1.0}
     settings["converged"] = {"learning_rates": [1e-3, 1e-2], "held_out": 0.25}
     head, task = head_of(), tiny.task()
-    plain = heads.tune(head, vectors, labels, task, settings, 0)
-    assert (heads.apply(head, plain, vectors, task) == labels).mean() < 0.75
+    plain = heads.tune_heads(head, vectors, labels, task, settings, 0)
+    assert (heads.apply_heads(head, plain, vectors, task) == labels).mean() < 0.75
     stack, _, standard = heads.tune_converged(head, vectors, labels, task, settings, 0)
-    assert (heads.apply(head, stack, vectors, task, standard=standard) == labels).mean() > 0.9
+    assert (heads.apply_heads(head, stack, vectors, task, standard=standard) == labels).mean() > 0.9
 
 
 @pytest.mark.parametrize("rows", (4096, 7))
 def test_a_standard_is_mean_and_deviation_of_each_feature(rows):
     vectors, _ = problem(examples=30)
     vectors[1, :, 4] = 3.25  # a feature that does not vary is left with its mean taken off
-    standard = heads.Standard.of(vectors, rows)
+    standard = heads.Standardizer.of(vectors, rows)
     scaled = (vectors - standard.mean) / standard.deviation
     np.testing.assert_allclose(scaled.mean(axis=1), 0, atol=1e-5)
     expected = np.ones((DEPTHS, 16))
@@ -238,11 +242,11 @@ def test_examples_can_be_picked_by_number():
     vectors, labels = problem(kind)
     picked = np.array([1, 4, 5, 8, 9])
     rows = [3 * example + choice for example in picked for choice in range(3)]
-    stack = heads.tune(head, vectors, labels, task, SETTINGS, 1, examples=picked)
-    same(stack, heads.tune(head, vectors[:, rows], labels[picked], task, SETTINGS, 1))
+    stack = heads.tune_heads(head, vectors, labels, task, SETTINGS, 1, examples=picked)
+    same(stack, heads.tune_heads(head, vectors[:, rows], labels[picked], task, SETTINGS, 1))
     np.testing.assert_array_equal(
-        heads.apply(head, stack, vectors, task, examples=picked),
-        heads.apply(head, stack, vectors[:, rows], task),
+        heads.apply_heads(head, stack, vectors, task, examples=picked),
+        heads.apply_heads(head, stack, vectors[:, rows], task),
     )
 
 
@@ -269,7 +273,7 @@ def test_a_stack_is_applied_head_by_head(architecture, kind):
     """And in pieces of any size, none of which cuts an example in two."""
     head, task = head_of(architecture, kind), tiny.task(kind)
     vectors, labels = problem(kind)
-    stack = heads.tune(head, vectors, labels, task, SETTINGS, seed=1)
+    stack = heads.tune_heads(head, vectors, labels, task, SETTINGS, seed=1)
     expected = []
     for depth in range(DEPTHS):
         alone = deepcopy(head).eval()
@@ -277,7 +281,7 @@ def test_a_stack_is_applied_head_by_head(architecture, kind):
         with torch.no_grad():
             expected.append(decode(alone(torch.from_numpy(vectors[depth])), task))
     for rows in (4096, 7):
-        found = heads.apply(head, stack, vectors, task, at_once=rows)
+        found = heads.apply_heads(head, stack, vectors, task, at_once=rows)
         np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
     assert found.shape == (DEPTHS, len(labels))
 
@@ -286,7 +290,7 @@ def test_a_saved_stack_gives_each_depth_its_head(tmp_path):
     """Under the names of the task model's state dict, so that the model can load it."""
     model, task = tiny.task_model("bert"), tiny.task()
     head = Head(model)
-    stack = heads.tune(head, *problem(), task, SETTINGS, seed=1)
+    stack = heads.tune_heads(head, *problem(), task, SETTINGS, seed=1)
     heads.save_stack(stack, [2, 4, 7], tmp_path / "heads.safetensors")
     names = head_names(head)
     for index, depth in enumerate((2, 4, 7)):
@@ -338,8 +342,8 @@ def test_tuned_heads_are_tuned_on_one_file_and_score_another(kind, tmp_path):
         arguments = (trained, evaluated, Head(model), task, settings, 1)
         table, stack = truncation.tuned(*arguments, "tuned")
         labels = tiny.examples(kind, 24, seed=1)["label"].to_numpy()
-        expected = heads.tune(Head(model), trained.vectors(), labels, task, settings, 1)
-        predictions = heads.apply(Head(model), expected, evaluated.vectors(), task)
+        expected = heads.tune_heads(Head(model), trained.vectors(), labels, task, settings, 1)
+        predictions = heads.apply_heads(Head(model), expected, evaluated.vectors(), task)
         converged = truncation.tuned_orig_converged(*arguments)
     same(stack, expected)
     np.testing.assert_allclose(table["prediction"], predictions.ravel(), rtol=1e-5, atol=1e-5)

@@ -10,15 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from strata import jobs
-from strata.jobs import written_whole
-from strata.locks import forget_dead_locks
+from strata.runtime import job as jobs
+from strata.runtime.files import written_whole
+from strata.runtime.locks import forget_dead_locks
 
-SCRIPTS = Path(jobs.__file__).parents[1]
+SCRIPTS = Path(jobs.__file__).parents[2]
 
 
 def run(code, folder, **options):
-    command = [sys.executable, "-c", f"from strata.jobs import job\n{code}"]
+    command = [sys.executable, "-c", f"from strata.runtime.job import job\n{code}"]
     environment = os.environ | {"PYTHONPATH": str(SCRIPTS)}
     return subprocess.Popen(command, cwd=folder, env=environment, **options)
 
@@ -89,7 +89,7 @@ def test_an_interrupted_job_says_just_that(tmp_path):
 def test_a_job_ends_with_the_workflow_that_started_it(tmp_path):
     """The workflow is a process named snakemake, between it and the job a shell, as it is there."""
     workflow = tmp_path / "snakemake"
-    job = "import time\nfrom strata.jobs import job\nwith job('job.log'): time.sleep(60)"
+    job = "import time\nfrom strata.runtime.job import job\nwith job('job.log'): time.sleep(60)"
     shell = ["sh", "-c", f'{sys.executable} -c "$0"; true', job]
     workflow.write_text(f"import subprocess\nsubprocess.Popen({shell!r}).wait()\n")
     environment = os.environ | {"PYTHONPATH": str(SCRIPTS)}
@@ -132,7 +132,10 @@ def test_locks_are_forgotten_only_where_no_workflow_is_alive(tmp_path, capsys):
     lock = tmp_path / "locks" / "0.output.lock"
     lock.parent.mkdir()
     lock.write_text("results/summary.csv\n")
-    code = "import sys\nfrom strata.locks import forget_dead_locks\nalive = forget_dead_locks('.')"
+    code = (
+        "import sys\nfrom strata.runtime.locks import forget_dead_locks\n"
+        "alive = forget_dead_locks('.')"
+    )
     holder = run(f"{code}\nprint('held', flush=True)\nsys.stdin.read()", tmp_path,
                  stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)  # fmt: skip
     assert holder.stdout.readline() == "held\n" and not lock.exists()

@@ -8,12 +8,15 @@ import pytest
 import tiny
 import torch
 
-from strata.activations import Activations, dump
-from strata.jobs import StrataError
-from strata.models import Encoder, Head, load_model
-from strata.predictions import predict
-from strata.skipping import skip_spans
-from strata.training import finetune
+from strata.analysis.activations import Activations
+from strata.analysis.dump import dump
+from strata.analysis.skipping import skip_spans
+from strata.modeling.encoder import Encoder
+from strata.modeling.head import Head
+from strata.modeling.inference import predict
+from strata.modeling.loading import load_model
+from strata.modeling.training import finetune
+from strata.runtime.errors import StrataError
 
 
 @pytest.fixture

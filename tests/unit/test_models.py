@@ -10,20 +10,12 @@ import torch
 from torch.testing import assert_close
 from transformers import AutoConfig, AutoModel, AutoTokenizer
 
-from strata.batches import Rows
-from strata.jobs import StrataError
-from strata.models import (
-    Encoder,
-    Head,
-    check_length,
-    head_names,
-    load_head,
-    load_model,
-    load_tokenizer,
-    num_parameters,
-    truncate,
-)
-from strata.predictions import predict, row_logits
+from strata.data.batches import Rows
+from strata.modeling.encoder import Encoder, num_parameters, truncate
+from strata.modeling.head import Head, head_names, load_head
+from strata.modeling.inference import predict, row_logits
+from strata.modeling.loading import check_length, load_model, load_tokenizer
+from strata.runtime.errors import StrataError
 
 KINDS = ("classification", "multiple-choice")
 LAYERS = 4

@@ -14,10 +14,11 @@ import hub
 import pytest
 import tiny
 
-from strata import downloads
-from strata.jobs import StrataError
-from strata.sources import fetch_model, fetch_task
-from strata.tasks import read_examples
+from strata.data.task import read_examples
+from strata.runtime.errors import StrataError
+from strata.sources import hub as downloads
+from strata.sources.fetch_model import fetch_model
+from strata.sources.fetch_task import fetch_task
 
 TASK = {
     "source": "hub:me/films",
@@ -43,7 +44,7 @@ def served(tmp_path, monkeypatch):
 
     with hub.serving() as running:
         hub.point_to(running.url, tmp_path / "home", monkeypatch)
-        monkeypatch.setattr(downloads, "PATIENCE", 60)
+        monkeypatch.setattr(downloads, "RETRY_SECONDS", 60)
         for name in ("HF_HUB_ETAG_TIMEOUT", "HF_HUB_DOWNLOAD_TIMEOUT"):
             monkeypatch.setattr(constants, name, 0.5)
         monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", 512)
@@ -107,7 +108,7 @@ def texts(folder: Path) -> list[str]:
 def refused(wanted: Wanted, target: Path) -> str:
     """The sentence of a refusal that comes soon and leaves nothing."""
     with pytest.MonkeyPatch.context() as patch, pytest.raises(StrataError) as caught:
-        patch.setattr(downloads, "PATIENCE", 1)
+        patch.setattr(downloads, "RETRY_SECONDS", 1)
         begun = time.monotonic()
         wanted.fetch(target)
     assert time.monotonic() - begun < 20
@@ -331,7 +332,7 @@ def test_file_of_an_earlier_commit_is_not_downloaded_again(served, wanted, tmp_p
 KILLED = """
 import sys, hub, pytest
 from pathlib import Path
-from strata.sources import fetch_model
+from strata.sources.fetch_model import fetch_model
 hub.point_to(sys.argv[1], Path(sys.argv[2]), pytest.MonkeyPatch())
 fetch_model("mine", {"source": "hub:me/films"}, sys.argv[3])
 """

@@ -26,15 +26,17 @@ from test_sources import packed, tarred, with_config, zipped
 from tokenizers import Tokenizer
 from transformers import AutoModelForMaskedLM
 
-from strata.batches import Rows
-from strata.config import check_config
-from strata.jobs import StrataError
-from strata.metrics import score
-from strata.models import check_folder, load_model, load_tokenizer
-from strata.predictions import predict
-from strata.sources import fetch_model, fetch_task
-from strata.tasks import check_enough, read_examples
-from strata.tokens import TokenisedRows, write_tokens
+from strata.data.batches import Rows
+from strata.data.task import read_examples
+from strata.data.tokens import TokenisedRows, write_tokens
+from strata.evaluation.metrics import score
+from strata.modeling.inference import predict
+from strata.modeling.loading import load_model, load_tokenizer
+from strata.runtime.errors import StrataError
+from strata.sources.fetch_model import fetch_model
+from strata.sources.fetch_task import fetch_task
+from strata.sources.validate import check_enough, check_folder
+from strata.study.config import check_config
 
 WORKS = ()
 packages = test_sources.packages  # what pip answers

@@ -1,6 +1,6 @@
 """The runs that the sister studies ask for."""
 
-from strata.plans import PARTS, blocks, count_runs, planned_runs, selection_variants
+from strata.study.plans import PARTS, count_runs, layer_blocks, planned_runs, selection_variants
 
 SETTINGS = {
     "progressive": {"sizes": [500, "all"], "seeds": [1, 2], "step": 1},
@@ -53,10 +53,10 @@ def test_localized_blocks_their_inverse_and_their_references():
 
 
 def test_every_layer_is_in_a_block():
-    assert blocks(12, 3, 3) == [(1, 3), (4, 6), (7, 9), (10, 12)]
-    assert blocks(5, 3, 3) == [(1, 3), (4, 5)]
-    assert blocks(5, 3, 1) == [(1, 3), (2, 4), (3, 5)]
-    assert blocks(2, 3, 3) == [(1, 2)]
+    assert layer_blocks(12, 3, 3) == [(1, 3), (4, 6), (7, 9), (10, 12)]
+    assert layer_blocks(5, 3, 3) == [(1, 3), (4, 5)]
+    assert layer_blocks(5, 3, 1) == [(1, 3), (2, 4), (3, 5)]
+    assert layer_blocks(2, 3, 3) == [(1, 2)]
 
 
 def test_permutations_and_probes():

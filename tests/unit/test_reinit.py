@@ -8,11 +8,11 @@ import tiny
 import torch
 from torch import nn
 
-from strata.ablations import adapt
-from strata.jobs import StrataError
-from strata.models import Encoder, encoder_layers
-from strata.reinit import is_norm, permutation, permute, reinitialise
-from strata.variants import Variant
+from strata.modeling.ablations import adapt
+from strata.modeling.encoder import Encoder, encoder_layers
+from strata.modeling.reinit import is_norm, permutation, permute, reinitialise
+from strata.runtime.errors import StrataError
+from strata.study.variants import Variant
 
 OWN_LAYERS = [name for name in tiny.ARCHITECTURES if name != "albert"]
 STD = {"paper": 0.01759, "released_code": 0.000462, "fresh": 0.3}  # 0.3 is the tiny config's

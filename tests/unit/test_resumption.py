@@ -9,12 +9,12 @@ import pytest
 import tiny
 import torch
 
-from strata import training
-from strata.ablations import adapt
-from strata.models import load_model
-from strata.resumption import file_facts, last_checkpoint, resumable
-from strata.training import finetune
-from strata.variants import Variant
+from strata.modeling import training
+from strata.modeling.ablations import adapt
+from strata.modeling.loading import load_model
+from strata.modeling.resumption import file_facts, last_checkpoint, resumable
+from strata.modeling.training import finetune
+from strata.study.variants import Variant
 
 SETTINGS = tiny.TRAINING | {"max_steps": 24, "warmup_steps": 4, "eval_steps": 5}
 LORA = {"rank": 2, "alpha": 4, "dropout": 0.1}

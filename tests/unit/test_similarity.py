@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_limits
 
-from strata import similarity
-from strata.similarity import alignment, cka, cka_matrix
+from strata.analysis import cka as similarity
+from strata.analysis.cka import alignment, cka, cka_matrix
 
 ESTIMATORS = pytest.mark.parametrize("debiased", (False, True))
 
@@ -140,7 +140,7 @@ def test_memory_changes_nothing(space):
 )
 def test_memory_maps_of_lesser_precision(dtype, shift, tmp_path, space):
     """Products are in float32, sums in float64: of what the file holds, 1e-6 is lost at most."""
-    y, x = related(n=similarity.MANY + 100, features=48)
+    y, x = related(n=similarity.MIN_FLOAT32_EXAMPLES + 100, features=48)
     mapped = []
     for name, values in (("y", y), ("x", x)):
         (values + shift).astype(dtype).tofile(tmp_path / name)
@@ -261,7 +261,7 @@ def test_a_table_of_cka_needs_no_torch(tmp_path):
 import sys
 import h5py, json
 import numpy as np
-from strata import activations, comparison, similarity
+from strata.analysis import activations, cka, cka_tables
 path = {str(tmp_path / "state.h5")!r}
 with h5py.File(path, "w") as file:
     file.attrs.update({{"schema_version": 1, "poolings": json.dumps(["cls"]), "choices": 1}})
@@ -269,10 +269,10 @@ with h5py.File(path, "w") as file:
     file["depth_cls"] = [1, 2]
     file["label"] = file["example_id"] = np.arange(9)
 with activations.Activations.open(path) as y:
-    table = comparison.cka_table(y, y, {{"model": "tiny"}}, 64, "all")
+    table = cka_tables.cka_table(y, y, {{"model": "tiny"}}, 64, "all")
 assert len(table) == 8
 print("torch" in sys.modules, "transformers" in sys.modules)
 """
-    scripts = Path(similarity.__file__).parents[1]
+    scripts = Path(similarity.__file__).parents[2]
     printed = subprocess.check_output([sys.executable, "-c", code], text=True, cwd=scripts)
     assert printed.split() == ["False", "False"]

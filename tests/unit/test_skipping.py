@@ -6,9 +6,10 @@ import tiny
 import torch
 from torch.testing import assert_close
 
-from strata.models import Encoder, Head
-from strata.predictions import predict, row_logits
-from strata.skipping import skip_spans, span_logits, spans
+from strata.analysis.skipping import skip_spans, span_logits, spans
+from strata.modeling.encoder import Encoder
+from strata.modeling.head import Head
+from strata.modeling.inference import predict, row_logits
 
 LAYERS = 4
 every_architecture = pytest.mark.parametrize("architecture", tiny.ARCHITECTURES)

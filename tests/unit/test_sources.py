@@ -17,10 +17,11 @@ import tiny
 import torch
 from safetensors.torch import load_file
 
-from strata import sources
-from strata.jobs import StrataError
-from strata.sources import fetch_model, fetch_task
-from strata.tasks import read_examples
+from strata.data.task import read_examples
+from strata.runtime.errors import StrataError
+from strata.sources import fetch_task as sources
+from strata.sources.fetch_model import fetch_model
+from strata.sources.fetch_task import fetch_task
 
 HASH = "0" * 64
 TASK = {

@@ -10,19 +10,25 @@ import pytest
 import tiny
 from transformers import AutoModel
 
-from strata.activations import SCHEMA_VERSION, Activations
-from strata.comparison import cka_table, gold_rows
-from strata.jobs import StrataError
-from strata.similarity import cka
-from strata.summary import COLUMNS, parameter_count, report, smallest_depth, summarise
-from strata.tables import (
+from strata.analysis.activations import SCHEMA_VERSION, Activations
+from strata.analysis.cka import cka
+from strata.analysis.cka_tables import cka_table, gold_rows
+from strata.analysis.summary import (
+    COLUMNS,
+    parameter_count,
+    smallest_depth,
+    summarise,
+    summary_text,
+)
+from strata.analysis.tables import (
     flag_failed_states,
     read_metrics,
     read_tables,
-    seed_of,
     skipping_table,
     truncation_table,
 )
+from strata.runtime.errors import StrataError
+from strata.study.states import seed_of
 
 LABELS = [0, 1, 1, 0, 1, 0, 1, 1, 1, 0]
 SETTINGS = {"tolerance": 0.1, "resamples": 100, "confidence": 0.9}
@@ -215,7 +221,7 @@ def test_report_in_words(checkpoints, kept):
         study(CURVES, both, checkpoints["albert"]).assign(model="albert"),
         study(CURVES, both, checkpoints["bert"], tolerance=0).assign(task="sst2"),
     ]
-    lines = report(kept(pd.concat(tables, ignore_index=True))).splitlines()
+    lines = summary_text(kept(pd.concat(tables, ignore_index=True))).splitlines()
     starts = [
         "bert on rte: accuracy 0.900 [",
         "  UNTUNED: depth 3 is enough (-10.0 points [",
@@ -252,7 +258,7 @@ def test_report_of_one_seed_by_csv(checkpoints):
         study(one, {1: run(1.0)}, checkpoints["bert"]),
         study(one, {1: run(0.5, failed=True)}, checkpoints["bert"]).assign(task="cola"),
     ]
-    text = report(by_csv(pd.concat(tables, ignore_index=True)))
+    text = summary_text(by_csv(pd.concat(tables, ignore_index=True)))
     assert "seeds 1)" in text and "bert on cola: FAILED, seed 1: the score" in text
     assert "nan" not in text and "1.0:" not in text
 

@@ -7,10 +7,11 @@ import pandas as pd
 import pytest
 import yaml
 
-from strata.config import check_config
-from strata.jobs import StrataError
-from strata.metrics import baseline_score
-from strata.tasks import Task, hold_out, normalise, prepare, read_examples
+from strata.data.task import Task, read_examples
+from strata.evaluation.metrics import baseline_score
+from strata.runtime.errors import StrataError
+from strata.sources.prepare import hold_out, normalise, prepare
+from strata.study.config import check_config
 
 REPOSITORY = Path(__file__).parents[2]
 PAPER = check_config(yaml.safe_load((REPOSITORY / "config.yaml").read_text()))["tasks"]

@@ -4,8 +4,8 @@ import pandas as pd
 import pytest
 import tiny
 
-from strata.batches import Rows
-from strata.tokens import TokenisedRows, write_tokens
+from strata.data.batches import Rows
+from strata.data.tokens import TokenisedRows, write_tokens
 
 KINDS = ("classification", "regression", "multiple-choice")
 

@@ -9,14 +9,15 @@ import tiny
 import torch
 from transformers import get_linear_schedule_with_warmup
 
-from strata import training
-from strata.batches import Rows
-from strata.jobs import StrataError
-from strata.metrics import run_metrics
-from strata.models import load_model
-from strata.predictions import decode, predict, prediction_table, score_table
-from strata.training import finetune, training_examples
-from strata.variants import Variant
+from strata.data.batches import Rows
+from strata.evaluation.metrics import run_metrics
+from strata.evaluation.predictions import decode, prediction_table, score_table
+from strata.modeling import training
+from strata.modeling.inference import predict
+from strata.modeling.loading import load_model
+from strata.modeling.training import finetune, training_examples
+from strata.runtime.errors import StrataError
+from strata.study.variants import Variant
 
 SETTINGS = tiny.TRAINING
 SAMPLING = {"resamples": 200, "confidence": 0.95}
@@ -179,13 +180,13 @@ def test_the_checkpoint_is_the_last_or_the_one_that_scored_best(trained, monkeyp
         stops[state.global_step] = weights(model)
 
     monkeypatch.setattr(training, "_metrics", fake)
-    monkeypatch.setattr(training._Pace, "on_evaluate", keep)
+    monkeypatch.setattr(training.ProgressCallback, "on_evaluate", keep)
     best, found, _ = trained(eval_steps=2, checkpoint="best")
     assert seen == [24] * 4 and list(stops) == [2, 4, 6, 8] and found["steps"] == 8
     assert all(torch.equal(stops[4][name], tensor) for name, tensor in weights(best).items())
     assert any(not torch.equal(stops[4][name], stops[8][name]) for name in stops[4])
 
-    monkeypatch.setattr(training._Pace, "on_step_end", keep)
+    monkeypatch.setattr(training.ProgressCallback, "on_step_end", keep)
     last, _, _ = trained(eval_steps=2)
     assert seen == [24] * 4  # nothing is evaluated where nothing is chosen
     assert all(torch.equal(stops[8][name], tensor) for name, tensor in weights(last).items())

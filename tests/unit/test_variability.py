@@ -7,14 +7,8 @@ import numpy as np
 import pytest
 import tiny
 
-from strata.jobs import StrataError
-from strata.variability import (
-    classes,
-    resampled,
-    select,
-    variability,
-    variability_table,
-)
+from strata.analysis.variability import classes, resampled, select, variability, variability_table
+from strata.runtime.errors import StrataError
 
 
 def explicit(vectors, rows):

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from strata.variants import Variant
+from strata.study.variants import Variant
 
 GOOD = {
     "full": {},

@@ -119,9 +119,9 @@ def copy_workflow(to: Path, of: Path = REPOSITORY) -> Path:
 
 def impatient(code: Path) -> None:
     """Let a copy of the workflow give up a hub that fails within seconds."""
-    downloads = code / "workflow_scripts" / "strata" / "downloads.py"
+    downloads = code / "workflow_scripts" / "strata" / "sources" / "hub.py"
     patient = downloads.read_text()
-    changed = re.sub(r"^PATIENCE = [\d.]+", "PATIENCE = 3", patient, flags=re.MULTILINE)
+    changed = re.sub(r"^RETRY_SECONDS = [\d.]+", "RETRY_SECONDS = 3", patient, flags=re.MULTILINE)
     assert changed != patient
     downloads.write_text(changed)
 

@@ -8,7 +8,7 @@ import pytest
 from conftest import SISTERS
 from matplotlib import image
 
-from strata.variants import Variant
+from strata.study.variants import Variant
 
 PAIRS = [(model, task) for model in ("roberta", "albert") for task in ("entail", "endings")]
 

@@ -8,8 +8,8 @@ import pytest
 from matplotlib import image
 from transformers import AutoModelForMultipleChoice, AutoModelForSequenceClassification
 
-from strata.activations import Activations
-from strata.similarity import cka
+from strata.analysis.activations import Activations
+from strata.analysis.cka import cka
 
 MODELS, TASKS, SEEDS = ("roberta", "albert", "electra"), ("entail", "goodness", "endings"), (1, 2)
 LAYERS = {"roberta": 4, "albert": 5, "electra": 4}

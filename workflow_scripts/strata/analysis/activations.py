@@ -1,0 +1,111 @@
+"""Representations of every depth, in one HDF5 file a state and split.
+
+Layout: datasets ``cls`` and, where asked, ``mean``, of shape [depths, rows, hidden], contiguous;
+``depth_cls`` / ``depth_mean``: the depth of each slice; ``label``, ``example_id`` and, for
+multiple choice, ``choice``, each [rows]. Depths of ``cls`` start at 1: at depth 0 it is the same
+vector for every example. Attributes say whose representations they are.
+"""
+
+import json
+from pathlib import Path
+from typing import NoReturn, Self
+
+import h5py
+import numpy as np
+import pandas as pd
+
+from strata.runtime.errors import StrataError
+
+SCHEMA_VERSION = 1
+FIRST_DEPTH = {"cls": 1, "mean": 0}
+
+
+class Activations:
+    """An open activation file.
+
+    Attributes
+    ----------
+    attributes : what the file says of itself (model, task, split, state, seed, ...).
+    """
+
+    def __init__(self, path: str | Path):
+        self.path = Path(path)
+        if not self.path.is_file():
+            self._fail("is not there")
+        try:
+            self.file = h5py.File(path, "r")
+        except OSError as error:
+            self._fail(f"is not a whole HDF5 file ({error})", error)
+        self.attributes = dict(self.file.attrs)
+        self._check()
+
+    @classmethod
+    def open(cls, path: str | Path) -> Self:
+        """Open and check a file; StrataError says what is wrong with it."""
+        return cls(path)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.file.close()
+
+    def _check(self) -> None:
+        found = self.attributes.get("schema_version")
+        if found != SCHEMA_VERSION:
+            self._fail(f"has schema version {found}, expected {SCHEMA_VERSION}")
+        rows = len(self.file["label"]) if "label" in self.file else None
+        depths = (f"depth_{pooling}" for pooling in self.poolings)
+        for name in ("label", "example_id", *self.poolings, *depths):
+            if name not in self.file:
+                self._fail(f"has no dataset '{name}'")
+        if "choices" not in self.attributes:
+            self._fail("does not say how many rows an example has (attribute 'choices')")
+        for pooling in self.poolings:
+            shape = self.file[pooling].shape
+            depths = len(self.file[f"depth_{pooling}"])
+            if len(shape) != 3 or shape[:2] != (depths, rows):
+                self._fail(f"has '{pooling}' of shape {shape}, expected ({depths}, {rows}, hidden)")
+
+        self._check_name()
+
+    def _check_name(self) -> None:
+        """A name ``activations/{model}_{task}/{split}/{state}.h5`` says what the file holds."""
+        keys = ("model", "task", "split", "state")
+        model, task, split, state = (self.attributes.get(key) for key in keys)
+        held = Path("activations", f"{model}_{task}", split or "", f"{state}.h5")
+        if "activations" in self.path.parts[-4:-3] and self.path.parts[-4:] != held.parts:
+            self._fail(f"holds {held}, not what its name says")
+
+    def _fail(self, problem: str, cause: Exception | None = None) -> NoReturn:
+        raise StrataError(
+            f"{self.path} {problem}; rebuild it with 'snakemake {self.path} --force' (and the "
+            "study's --configfile)."
+        ) from cause
+
+    @property
+    def poolings(self) -> list[str]:
+        return json.loads(self.attributes.get("poolings", '["cls"]'))
+
+    @property
+    def choices(self) -> int:
+        """Rows an example has."""
+        return int(self.attributes["choices"])
+
+    def depths(self, pooling: str = "cls") -> list[int]:
+        return self.file[f"depth_{pooling}"][:].tolist()
+
+    def vectors(self, pooling: str = "cls") -> np.ndarray:
+        """[depths, rows, hidden] as an array mapped from the file: nothing is read until used."""
+        if pooling not in self.poolings:
+            self._fail(f"has no pooling '{pooling}' (it has {', '.join(self.poolings)})")
+        data = self.file[pooling]
+        offset = data.id.get_offset()
+        return np.memmap(self.path, data.dtype, "r", offset, data.shape)
+
+    def examples(self) -> pd.DataFrame:
+        """example_id and label, a row an example."""
+        first = slice(None, None, self.choices)
+        return pd.DataFrame(
+            {"example_id": self.file["example_id"][first], "label": self.file["label"][first]}
+        )

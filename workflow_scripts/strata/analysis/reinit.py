@@ -1,0 +1,62 @@
+"""What the runs of partial reinitialisation say, from their tables (Tamkin et al. 2020)."""
+
+from itertools import combinations
+
+import pandas as pd
+
+from strata.analysis.correlations import correlate
+from strata.study.variants import Variant
+
+CORRELATION_COLUMNS = [
+    "model", "task_a", "task_b", "kind", "correlation", "low", "high", "n",
+]  # fmt: skip
+
+
+def permutation_correlations(
+    table: pd.DataFrame, resamples: int, confidence: float
+) -> pd.DataFrame:
+    """How alike the scores of the same permutations are on two tasks.
+
+    Parameters
+    ----------
+    table : rows of the part ``permutation``: model, task, series, position, seed, value.
+
+    Returns
+    -------
+    a row a model, pair of tasks and kind (spearman, pearson), with the bootstrap interval over
+    permutations; n is the number of permutations, each with the mean of its seeds.
+    """
+    permuted = table[table["series"] == "permuted"]
+    means = permuted.pivot_table("value", ["model", "position"], "task", sort=False)
+    records = []
+    for model, scores in means.groupby(level="model", sort=False):
+        for a, b in combinations(scores.columns, 2):
+            both = scores[[a, b]].dropna()
+            for kind in ("spearman", "pearson"):
+                found = correlate(both[a], both[b], kind == "spearman", resamples, confidence)
+                records.append([model, a, b, kind, found.value, found.low, found.high, len(both)])
+    return pd.DataFrame(records, columns=CORRELATION_COLUMNS)
+
+
+def layer_costs(localized: pd.DataFrame) -> pd.DataFrame:
+    """What reinitialising a layer's block costs: the plain run's score less that run's.
+
+    Parameters
+    ----------
+    localized : rows of the part ``localized`` of one model and task.
+
+    Returns
+    -------
+    columns seed, depth, cost: the mean over the blocks that hold the layer. Seeds whose plain run
+    failed have lost nothing that could be told, and are left out.
+    """
+    plain = localized[(localized["series"] == "full") & ~localized["failed"]]
+    full = plain.set_index("seed")["value"]
+    records = []
+    there = (localized["series"] == "reinit") & localized["seed"].isin(full.index)
+    for run in localized[there].itertuples():
+        variant = Variant.parse(run.variant)
+        for depth in range(variant.first, variant.last + 1):
+            records.append((run.seed, depth, full[run.seed] - run.value))
+    costs = pd.DataFrame(records, columns=["seed", "depth", "cost"])
+    return costs.groupby(["seed", "depth"], as_index=False)["cost"].mean()

@@ -1,0 +1,195 @@
+"""The answer: the smallest depth that keeps a run's score, and what cutting there saves."""
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from safetensors import safe_open
+
+from strata.evaluation.metrics import bootstrap
+from strata.study.architectures import layer_count, read_config, shares_layers
+
+COLUMNS = [
+    "model", "task", "configuration", "metric", "n_examples", "seeds", "failed_seeds",
+    "baseline", "full", "full_low", "full_high", "layers", "depth", "value", "difference",
+    "difference_low", "difference_high", "layers_saved", "parameters", "parameters_saved", "note",
+]  # fmt: skip
+
+
+def smallest_depth(scores: Mapping[int, float], full: float, tolerance: float) -> int:
+    """The smallest depth k such that every depth from k to L stays within `tolerance` of `full`.
+
+    Parameters
+    ----------
+    scores : depth -> score, for depths 1..L.
+    full : the full model's score; depth L is always taken to be within.
+    """
+    depths = sorted(scores)
+    smallest = depths[-1]
+    for depth in reversed(depths[:-1]):
+        # The last digits of a float are no reason to keep a layer.
+        if scores[depth] < full - tolerance - 1e-9:
+            break
+        smallest = depth
+    return smallest
+
+
+def summarise(
+    model: str,
+    task: str,
+    truncation: pd.DataFrame,
+    predictions: Mapping[tuple[str, int], pd.DataFrame],
+    metrics: Mapping[int, Mapping[str, Any]],
+    checkpoint: str | Path,
+    settings: Mapping[str, Any],
+) -> pd.DataFrame:
+    """Two rows, UNTUNED and TUNED, that say how far this model can be cut on this task.
+
+    Parameters
+    ----------
+    truncation : the pair's truncation table.
+    predictions : (configuration, seed) -> prediction table.
+    metrics : seed -> metrics.json; failed runs are left out of the answer.
+    checkpoint : a run's model folder, for its size.
+    settings : ``tolerance``, ``resamples``, ``confidence``.
+    """
+    good = [seed for seed, run in metrics.items() if not run["failed"]]
+    failed = [seed for seed in metrics if seed not in good]
+    any_run = next(iter(metrics.values()))
+    common = {
+        "model": model,
+        "task": task,
+        "metric": any_run["metric"],
+        "n_examples": any_run["n_examples"],
+        "seeds": _listed(good),
+        "failed_seeds": _listed(failed),
+        "baseline": any_run["baseline"],
+        "layers": layer_count(read_config(checkpoint)),
+        "parameters": parameter_count(checkpoint),
+    }
+    rows = []
+    for configuration in ("untuned", "tuned"):
+        row = {**common, "configuration": configuration, "note": ""}
+        if good:
+            chosen = truncation[
+                (truncation["configuration"] == configuration) & truncation["seed"].isin(good)
+            ]
+            tables = {seed: predictions[configuration, seed] for seed in good}
+            full = {seed: predictions["untuned", seed] for seed in good}
+            row |= _answer(chosen, tables, full, metrics, good, checkpoint, settings)
+        else:
+            row["note"] = "every run failed: no score beats the baseline"
+        rows.append(row)
+    return pd.DataFrame(rows).reindex(columns=COLUMNS)
+
+
+def _answer(
+    scores: pd.DataFrame,
+    tables: Mapping[int, pd.DataFrame],
+    full_tables: Mapping[int, pd.DataFrame],
+    metrics: Mapping[int, Mapping[str, Any]],
+    seeds: Sequence[int],
+    checkpoint: str | Path,
+    settings: Mapping[str, Any],
+) -> dict[str, Any]:
+    means = scores.groupby("depth")["value"].mean().to_dict()
+    layers = int(max(means))
+    full = float(np.mean([metrics[seed]["score"] for seed in seeds]))
+    depth = int(smallest_depth(means, full, settings["tolerance"]))
+    predicted, labels = {}, None
+    for seed in seeds:
+        at_top = full_tables[seed][full_tables[seed]["depth"] == layers]
+        at_depth = tables[seed][tables[seed]["depth"] == depth]
+        labels = at_top["label"].to_numpy()
+        predicted[f"full{seed}"] = at_top["prediction"].to_numpy()
+        predicted[f"cut{seed}"] = at_depth["prediction"].to_numpy()
+    metric = metrics[seeds[0]]["metric"]
+    sampling = {key: settings[key] for key in ("resamples", "confidence")}
+    only_full = {name: values for name, values in predicted.items() if name.startswith("full")}
+    full_low, full_high = bootstrap(
+        metric, labels, only_full, lambda s: float(np.mean(list(s.values()))), **sampling
+    )
+    low, high = bootstrap(
+        metric,
+        labels,
+        predicted,
+        lambda s: float(np.mean([s[f"cut{seed}"] - s[f"full{seed}"] for seed in seeds])),
+        **sampling,
+    )
+    saved = parameter_count(checkpoint) - parameter_count(checkpoint, depth)
+    shared = shares_layers(read_config(checkpoint)["model_type"])
+    return {
+        "full": full,
+        "full_low": full_low,
+        "full_high": full_high,
+        "depth": depth,
+        "value": means[depth],
+        "difference": means[depth] - full,
+        "difference_low": low,
+        "difference_high": high,
+        "layers_saved": layers - depth,
+        "parameters_saved": saved,
+        "note": "layers share weights: saves layers and time, no parameters" if shared else "",
+    }
+
+
+def parameter_count(checkpoint: str | Path, depth: int | None = None) -> int:
+    """Parameters of a model folder's weights, or of those left when cut to `depth` layers."""
+    count = 0
+    for file in sorted(Path(checkpoint).glob("*.safetensors")):
+        with safe_open(file, framework="np") as tensors:
+            for name in tensors.keys():  # noqa: SIM118 (no dict)
+                layer = re.search(r"\.layer\.(\d+)\.", name)
+                if depth is None or layer is None or int(layer[1]) < depth:
+                    count += int(np.prod(tensors.get_slice(name).get_shape()))
+    return count
+
+
+def summary_text(table: pd.DataFrame) -> str:
+    """The summary in words, for the end of a run; failed runs are named."""
+    lines = []
+    for (model, task), rows in table.groupby(["model", "task"], sort=False):
+        first = rows.iloc[0]
+        if _text(first["seeds"]):
+            lines.append(
+                f"{model} on {task}: {first['metric']} {first['full']:.3f} "
+                f"[{first['full_low']:.3f}, {first['full_high']:.3f}] with all "
+                f"{first['layers']:.0f} layers (baseline {first['baseline']:.3f}, "
+                f"n={first['n_examples']}, seeds {_text(first['seeds'])})"
+            )
+            lines += [f"  {_sentence(row)}" for _, row in rows.iterrows()]
+        if _text(first["failed_seeds"]):
+            lines.append(
+                f"{model} on {task}: FAILED, seed {_text(first['failed_seeds'])}: the score does "
+                f"not beat the baseline of {first['baseline']:.3f}; left out of the answer"
+            )
+    return "\n".join(lines)
+
+
+def _sentence(row: pd.Series) -> str:
+    name = row["configuration"].upper()
+    if row["layers_saved"] == 0:
+        return f"{name}: every layer is needed"
+    share = row["parameters_saved"] / row["parameters"]
+    saving = (
+        _text(row["note"])
+        if row["parameters_saved"] == 0
+        else f"{row['parameters_saved'] / 1e6:.1f}M of {row['parameters'] / 1e6:.1f}M parameters "
+        f"({share:.0%})"
+    )
+    return (
+        f"{name}: depth {row['depth']:.0f} is enough ({100 * row['difference']:+.1f} points "
+        f"[{100 * row['difference_low']:+.1f}, {100 * row['difference_high']:+.1f}]); saves "
+        f"{row['layers_saved']:.0f} of {row['layers']:.0f} layers, {saving}"
+    )
+
+
+def _listed(seeds: Sequence[int]) -> str:
+    return " ".join(map(str, seeds))
+
+
+def _text(value: Any) -> str:
+    return "" if pd.isna(value) else str(value).removesuffix(".0")

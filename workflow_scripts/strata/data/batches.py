@@ -1,0 +1,141 @@
+"""From texts to padded batches of token ids, tokenised as they are needed."""
+
+from collections.abc import Callable
+from collections.abc import Iterator
+from strata.runtime.errors import StrataError
+from torch import Tensor
+from transformers import PreTrainedTokenizerBase
+from typing import Any
+import numpy as np
+import pandas as pd
+import sys
+import torch
+
+Features = list[dict[str, list[int]]]
+
+
+class Rows:
+    """The rows an encoder reads of a task's examples: one each, or one a choice (example-major).
+
+    Nothing is tokenised until it is asked for, so memory does not grow with the examples' number.
+
+    Parameters
+    ----------
+    tokenizer : the model's.
+    examples : in the one form of ``strata.data.task``.
+    max_length : tokens a row is cut to.
+
+    Attributes
+    ----------
+    choices : rows an example has.
+    most : rows of a batch that the GPU's memory has been seen not to exceed.
+    """
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, examples: pd.DataFrame, max_length: int):
+        self.tokenizer, self.examples, self.max_length = tokenizer, examples, max_length
+        self.choices = len(examples["choices"].iloc[0]) if "choices" in examples else 1
+        self.most = sys.maxsize
+
+    def __len__(self) -> int:
+        return len(self.examples) * self.choices
+
+    def tokenize(self, examples: slice | list[int]) -> tuple[Features, list[list[int]]]:
+        """Tokenizer output of the rows of some examples, and each one's mask of special tokens."""
+        encoded = self.tokenizer(
+            *self._texts(self.examples.iloc[examples]),
+            truncation=True,
+            max_length=self.max_length,
+            return_special_tokens_mask=True,
+        )
+        special = encoded.pop("special_tokens_mask")
+        names = list(encoded)
+        rows = zip(*encoded.values(), strict=True)
+        return [dict(zip(names, row, strict=True)) for row in rows], special
+
+    def windows(self, size: int = 1024) -> Iterator[range]:
+        """Consecutive ranges of rows, none of which cuts an example in two."""
+        size = max(size // self.choices, 1) * self.choices
+        for begin in range(0, len(self), size):
+            yield range(begin, min(begin + size, len(self)))
+
+    def batches(
+        self, window: range, batch_size: int, device: Any
+    ) -> Iterator[tuple[np.ndarray, dict[str, Tensor], Tensor]]:
+        """Batches of a window's rows, alike in length so that little is padding.
+
+        Yields
+        ------
+        row numbers [batch], inputs each [batch, tokens], mask [batch, tokens] of the tokens that
+        are neither padding nor special.
+        """
+        first, last = window.start // self.choices, window.stop // self.choices
+        features, special = self.tokenize(slice(first, last))
+        order = np.argsort([-len(row["input_ids"]) for row in features], kind="stable")
+        for begin in range(0, len(order), batch_size):
+            chosen = order[begin : begin + batch_size]
+            inputs = self.tokenizer.pad([features[i] for i in chosen], return_tensors="pt")
+            plain = self._plain([special[i] for i in chosen], inputs["input_ids"].shape[1])
+            on_device = {name: tensor.to(device) for name, tensor in inputs.items()}
+            yield chosen + window.start, on_device, plain.to(device)
+
+    def each_batch(
+        self,
+        window: range,
+        batch_size: int,
+        device: Any,
+        work: Callable[[np.ndarray, dict[str, Tensor], Tensor], None],
+    ) -> None:
+        """Give each of a window's batches to `work`, in parts where the GPU's memory runs out.
+
+        Parameters
+        ----------
+        work : called with what `batches` yields; it may be called again with a part of the same
+            rows, so it sets results and adds up none.
+
+        Raises
+        ------
+        StrataError : a single row is too much.
+        """
+        for chosen, inputs, plain in self.batches(window, min(batch_size, self.most), device):
+            begin = 0
+            while begin < len(chosen):
+                part = slice(begin, begin + min(self.most, len(chosen)))
+                try:
+                    work(chosen[part], {k: v[part] for k, v in inputs.items()}, plain[part])
+                    begin = part.stop
+                    continue
+                except torch.OutOfMemoryError:
+                    pass  # halved below, where the failed attempt's tensors are free again
+                self._halve(len(chosen[part]), plain.shape[1])
+
+    def _halve(self, rows: int, tokens: int) -> None:
+        if rows == 1:
+            raise StrataError(
+                f"The GPU's memory does not hold one row of {tokens} tokens: lower "
+                "training.max_length, or gpus.jobs_per_device if jobs share the GPU."
+            )
+        self.most = rows // 2
+        torch.cuda.empty_cache()
+        print(
+            f"{rows} rows of {tokens} tokens are too many for the GPU's memory: going on with "
+            f"{self.most}",
+            flush=True,
+        )
+
+    def _plain(self, special: list[list[int]], tokens: int) -> Tensor:
+        plain = torch.zeros(len(special), tokens, dtype=torch.bool)
+        for i, mask in enumerate(special):
+            begin = 0 if self.tokenizer.padding_side == "right" else tokens - len(mask)
+            plain[i, begin : begin + len(mask)] = torch.tensor(mask) == 0
+        return plain
+
+    @staticmethod
+    def _texts(examples: pd.DataFrame) -> tuple[list[str], list[str] | None]:
+        first = examples["text_a"].tolist()
+        if "choices" not in examples:
+            return first, examples["text_b"].tolist() if "text_b" in examples else None
+        choices = examples["choices"].tolist()
+        return (
+            [text for text, own in zip(first, choices, strict=True) for _ in own],
+            [choice for own in choices for choice in own],
+        )

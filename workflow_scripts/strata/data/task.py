@@ -1,0 +1,56 @@
+"""A prepared task, and its examples.
+
+A task in `data/tasks/{task}/` is ``train.parquet`` and ``eval.parquet`` with the columns
+``example_id`` (row in the source split, from 0), ``text_a``, ``text_b`` (pairs only) or
+``choices`` (multiple choice only: a list of texts) and ``label`` (class or gold index, or a
+float), and ``task.json``, which says what they are.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+import json
+import numpy as np
+import pandas as pd
+
+SPLITS = ("train", "eval")
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a prepared task is: its kind, label names, metric, and where it came from.
+
+    Attributes
+    ----------
+    choices : rows an encoder reads for each example; 1 but for multiple choice.
+    sizes : split -> examples; `dropped` : split -> rows that are in no class of the cuts.
+    source : provenance, with the commit that a hub revision resolved to.
+    """
+
+    name: str
+    type: str
+    labels: list[str] | None
+    metric: str
+    choices: int
+    sizes: dict[str, int]
+    dropped: dict[str, int]
+    source: dict[str, Any]
+
+    @property
+    def num_labels(self) -> int:
+        """Outputs of the head: classes, or 1 for regression and multiple choice."""
+        return len(self.labels) if self.type == "classification" else 1
+
+    @classmethod
+    def read(cls, path: str | Path) -> "Task":
+        """Read a task.json."""
+        return cls(**json.loads(Path(path).read_text(encoding="utf-8")))
+
+
+def read_examples(path: str | Path, limit: int | None = None, seed: int = 0) -> pd.DataFrame:
+    """The examples of a prepared split, or `limit` of them, drawn with `seed`, in order."""
+    frame = pd.read_parquet(path)
+    if limit is None or limit >= len(frame):
+        return frame
+    rows = np.sort(np.random.default_rng(seed).choice(len(frame), limit, replace=False))
+    return frame.iloc[rows].reset_index(drop=True)

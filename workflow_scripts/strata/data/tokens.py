@@ -1,0 +1,74 @@
+"""A split's rows tokenised once, in a file that all runs of a model and task share.
+
+An Arrow file, one record a row the encoder reads: a list column for each of the tokenizer's
+outputs, ``special_tokens_mask`` among them, and the row's ``example_id``. It is mapped into memory:
+nothing is read until it is used.
+"""
+
+from pathlib import Path
+from strata.data.batches import Features
+from strata.data.batches import Rows
+from strata.runtime.files import written_whole
+from strata.runtime.progress import Progress
+from transformers import PreTrainedTokenizerBase
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+SPECIAL = "special_tokens_mask"
+
+
+def write_tokens(path: str | Path, rows: Rows) -> None:
+    """Tokenise all rows, a window at a time."""
+    progress = Progress(len(rows), "rows tokenised")
+    writer = None
+    with written_whole(path) as partial, pa.OSFile(str(partial), "wb") as sink:
+        for window in rows.windows():
+            examples = slice(window.start // rows.choices, window.stop // rows.choices)
+            features, special = rows.tokenize(examples)
+            ids = rows.examples["example_id"].iloc[examples].to_numpy()
+            columns = {name: [row[name] for row in features] for name in features[0]}
+            arrays = {
+                name: pa.array(lists, pa.list_(pa.int32() if name == "input_ids" else pa.int8()))
+                for name, lists in {**columns, SPECIAL: special}.items()
+            }
+            arrays["example_id"] = pa.array(np.repeat(ids, rows.choices))
+            batch = pa.record_batch(arrays)
+            if writer is None:
+                writer = pa.ipc.new_file(sink, batch.schema)
+            writer.write_batch(batch)
+            progress.advance(len(window))
+        writer.close()
+
+
+class TokenisedRows(Rows):
+    """Rows whose tokens come from a file of ``write_tokens``.
+
+    Parameters
+    ----------
+    tokenizer : the model's; it only pads.
+    examples : any of the file's, in any order.
+    path : the file.
+    """
+
+    def __init__(
+        self, tokenizer: PreTrainedTokenizerBase, examples: pd.DataFrame, path: str | Path
+    ):
+        super().__init__(tokenizer, examples, max_length=0)
+        reader = pa.ipc.open_file(pa.memory_map(str(path)))
+        self.parts = [reader.get_batch(i) for i in range(reader.num_record_batches)]
+        stored = np.concatenate([part["example_id"].to_numpy() for part in self.parts])
+        first = pd.Series(np.arange(len(stored)), stored)[~pd.Index(stored).duplicated()]
+        self.first = first[examples["example_id"]].to_numpy()
+        self.part_size = len(self.parts[0])
+
+    def tokenize(self, examples: slice | list[int]) -> tuple[Features, list[list[int]]]:
+        rows = (self.first[examples][:, None] + np.arange(self.choices)).reshape(-1)
+        features = [self._row(row) for row in rows.tolist()]
+        return features, [row.pop(SPECIAL) for row in features]
+
+    def _row(self, number: int) -> dict[str, list[int]]:
+        part = self.parts[number // self.part_size]
+        (row,) = part.slice(number % self.part_size, 1).to_pylist()
+        del row["example_id"]
+        return row

@@ -1,0 +1,129 @@
+"""Figures of what the methods say together, from their tables alone."""
+
+import pandas as pd
+from plotnine import (
+    aes,
+    element_blank,
+    element_text,
+    geom_hline,
+    geom_line,
+    geom_point,
+    geom_text,
+    geom_tile,
+    geom_vline,
+    ggplot,
+    ggtitle,
+    labs,
+    scale_fill_cmap,
+    scale_x_continuous,
+    scale_x_discrete,
+    scale_y_discrete,
+    theme,
+)
+
+from strata.analysis.agreement import METHODS
+from strata.figures.style import (
+    BLUE,
+    FONT_SIZE,
+    ORANGE,
+    UNDEFINED,
+    Labels,
+    in_order,
+    layout,
+    shown_name,
+    whole_breaks,
+)
+
+TITLES = {
+    "cka": "Unlike the last depth (1 − CKA)",
+    "untuned": "Lost when cut here, UNTUNED",
+    "tuned": "Lost when cut here, TUNED",
+    "skipping": "Lost when skipped",
+    "reinit": "Lost when its block is new",
+    "variability": "Variability ν (pretrained)",
+}
+SHORT = {
+    "cka": "CKA",
+    "untuned": "UNTUNED",
+    "tuned": "TUNED",
+    "skipping": "Skipping",
+    "reinit": "New weights",
+    "variability": "ν",
+}
+
+
+def methods_by_depth(table: pd.DataFrame, finding: pd.DataFrame, labels: Labels) -> ggplot:
+    """A panel a method, over the depths of one model on one task.
+
+    Parameters
+    ----------
+    table : model, task, depth and a column a method (``agreement.layer_table``).
+    finding : one row: early_block_end, blocks, and depth_{method}, the depth each suggests.
+    """
+    found = finding.iloc[0]
+    titles = {method: TITLES[method] for method in METHODS if table[method].notna().any()}
+    long = table.melt(["model", "task", "depth"], list(titles), "method").dropna(subset="value")
+    long["panel"] = long["method"].map(titles)
+    long = in_order(long, titles.values())
+    suggested = long[long["depth"] == long["method"].map(lambda m: found[f"depth_{m}"])]
+    plot = (
+        ggplot(long, aes("depth", "value"))
+        + geom_hline(yintercept=0, color="#BFBFBF", size=0.3)
+        + geom_line(color=BLUE, size=0.6)
+        + geom_point(color=BLUE, size=0.7)
+        + geom_point(in_order(suggested, titles.values()), shape="D", size=1.6, color="black")
+        + scale_x_continuous(breaks=whole_breaks, expand=(0.04, 0))
+        + labs(x="Depth (diamond: suggested; dashed: end of the early block)", y="")
+        + ggtitle(f"{shown_name(table, 'task', labels)}, {shown_name(table, 'model', labels)}")
+        + layout(len(titles), 2, aspect=0.6)
+    )
+    if found["blocks"]:
+        end = found["early_block_end"] + 0.5
+        plot += geom_vline(xintercept=end, color=ORANGE, linetype="dashed", size=0.4)
+    return plot
+
+
+def correlation_map(correlations: pd.DataFrame, labels: Labels) -> ggplot:
+    """Rank correlations between methods, with their intervals, a panel a model.
+
+    Parameters
+    ----------
+    correlations : model, method_a, method_b, spearman, low, high.
+    """
+    table = correlations.copy()
+    shown = [m for m in METHODS if _said(table, m)] or list(METHODS)
+    table = table[table["method_a"].isin(shown) & table["method_b"].isin(shown)]
+    table["panel"] = table["model"].map(lambda model: labels.get(model, model))
+    table["text"] = [
+        "" if pd.isna(r.spearman) else f"{r.spearman:.2f}\n[{r.low:.2f}, {r.high:.2f}]"
+        for r in table.itertuples()
+    ]
+    names = [SHORT[method] for method in shown]
+    table["x"], table["y"] = table["method_a"].map(SHORT), table["method_b"].map(SHORT)
+    strong = table["spearman"].abs() > 0.6
+    panels = list(dict.fromkeys(table["panel"]))
+    return (
+        ggplot(in_order(table, panels), aes("x", "y"))
+        + geom_tile(aes(fill="spearman"))
+        + geom_text(in_order(table[~strong], panels), aes(label="text"), size=FONT_SIZE - 2.5)
+        + geom_text(
+            in_order(table[strong], panels), aes(label="text"), size=FONT_SIZE - 2.5, color="white"
+        )
+        + scale_fill_cmap("PuOr", limits=(-1, 1), breaks=[-1, 0, 1], na_value=UNDEFINED)
+        + scale_x_discrete(limits=names[:-1])
+        + scale_y_discrete(limits=names[:0:-1])
+        + labs(x="", y="", fill="Spearman")
+        + layout(len(panels), min(len(panels), 3), aspect=1)
+        + theme(
+            panel_grid=element_blank(),
+            axis_text_x=element_text(angle=30, ha="right"),
+            legend_key_width=70,
+            legend_key_height=6,
+            legend_title_position="left",
+        )
+    )
+
+
+def _said(table: pd.DataFrame, method: str) -> bool:
+    own = table[(table["method_a"] == method) | (table["method_b"] == method)]
+    return bool(own["spearman"].notna().any())

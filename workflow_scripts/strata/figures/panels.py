@@ -1,0 +1,135 @@
+"""Panels of maps and curves, which several figures share.
+
+Every figure function of this package takes pandas DataFrames as read from the study's CSV files
+(columns that a figure does not need may be there too) and returns a plotnine plot whose final size
+is set; ``style.save`` writes it as PNG and PDF. `labels` maps the names of models, tasks and
+metrics to what a reader should see; a name that it lacks is shown as it is.
+
+Runs whose fine-tuning collapsed are drawn, never dropped in silence: their panel says so.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from itertools import product
+
+import numpy as np
+import pandas as pd
+from plotnine import (
+    aes,
+    element_blank,
+    geom_blank,
+    geom_label,
+    geom_raster,
+    ggplot,
+    labs,
+    scale_fill_cmap,
+    scale_x_continuous,
+    scale_y_continuous,
+    theme,
+)
+
+from strata.figures.style import (
+    FONT_SIZE,
+    UNDEFINED,
+    Labels,
+    extent,
+    in_order,
+    layout,
+    panel_name,
+    select,
+    whole_breaks,
+)
+
+
+def panels_of(
+    table: pd.DataFrame, labels: Labels, models: Sequence[str], tasks: Sequence[str]
+) -> dict[str, pd.DataFrame]:
+    """The rows of each panel, in the order of drawing; none where a model lacks a task."""
+    return {
+        panel_name(task, model, labels): select(table, task=task, model=model)
+        for task, model in product(tasks, models)
+    }
+
+
+def stack(panels: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    rows = pd.concat([rows.assign(panel=panel) for panel, rows in panels.items()])
+    return in_order(rows, panels)
+
+
+def maps(
+    panels: Mapping[str, pd.DataFrame],
+    columns: int,
+    cmap: str,
+    titles: Mapping[str, str],
+    note_at: tuple[float, float],
+) -> ggplot:
+    corners = corners_of({panel: (rows["x"], rows["y"]) for panel, rows in panels.items()})
+    tiles = stack(panels)
+    # Beyond the ends of the scale is not undefined: debiased CKA may be a little below 0.
+    tiles["fill"] = tiles["fill"].clip(0, 1)
+    return (
+        ggplot(tiles, aes("x", "y"))
+        # One image a panel: tiles drawn one by one leave hairlines between them in a PDF.
+        + geom_raster(aes(fill="fill"), interpolation="nearest")
+        + annotations(panels, corners, _map_note, note_at, ha="center")
+        + scale_fill_cmap(
+            cmap, limits=(0, 1), breaks=[0, 0.5, 1], labels=["0", "0.5", "1"], na_value=UNDEFINED
+        )
+        + scale_x_continuous(breaks=whole_breaks, expand=(0, 0))
+        + scale_y_continuous(breaks=whole_breaks, expand=(0, 0))
+        + labs(**titles)
+        + layout(len(panels), columns, aspect=1)
+        + theme(
+            panel_grid=element_blank(),
+            legend_key_width=70,
+            legend_key_height=6,
+            legend_title_position="left",
+        )
+    )
+
+
+def failed_rows(rows: pd.DataFrame) -> pd.Series:
+    # Beside rows that belong to no run, `failed` may be empty.
+    return rows["failed"].eq(True)
+
+
+def annotations(
+    panels: Mapping[str, pd.DataFrame],
+    corners: pd.DataFrame,
+    text: Callable[[pd.DataFrame], str],
+    at: tuple[float, float],
+    ha: str,
+) -> list:
+    """Layers that span each panel and write the `text` of its rows on it, unless that is empty.
+
+    `at` is the place in the panel, from (0, 0) at the bottom left to (1, 1).
+    """
+    low, high = (corners.groupby("panel", observed=True)[["x", "y"]].agg(f) for f in ("min", "max"))
+    notes = (low + np.array(at) * (high - low)).reset_index()
+    notes = notes.assign(text=[text(panels[panel]) for panel in notes["panel"]])
+    label = geom_label(
+        notes[notes["text"] != ""],
+        aes("x", "y", label="text"),
+        inherit_aes=False,
+        ha=ha,
+        size=FONT_SIZE - 1.5,
+        fill="white",
+        label_size=0.3,
+        label_padding=0.2,
+    )
+    return [geom_blank(corners, aes("x", "y"), inherit_aes=False), label]
+
+
+def _map_note(rows: pd.DataFrame) -> str:
+    if rows.empty:
+        return "no data"
+    return "failed" if failed_rows(rows).any() else ""
+
+
+def corners_of(spans: Mapping[str, tuple[pd.Series, pd.Series]]) -> pd.DataFrame:
+    """Two opposite corners of each panel, from the values that its X and its Y axis are to span."""
+    corners = [
+        {"panel": panel, "x": x, "y": y}
+        for panel, (x_values, y_values) in spans.items()
+        for x, y in zip(extent(x_values), extent(y_values), strict=True)
+    ]
+    return in_order(pd.DataFrame(corners), spans)

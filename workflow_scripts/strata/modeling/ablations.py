@@ -1,0 +1,105 @@
+"""From a variant's string to the model that is trained: new weights, frozen layers, adapters."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from peft import LoraConfig, inject_adapter_in_model
+from peft.tuners.lora import LoraLayer
+from torch import nn
+from transformers import PreTrainedModel
+
+from strata.modeling.encoder import encoder_layers, truncate
+from strata.modeling.head import Head
+from strata.modeling.reinit import permute, reinitialise
+from strata.runtime.errors import StrataError
+from strata.study.architectures import shares_layers
+from strata.study.variants import Variant
+
+
+def adapt(model: PreTrainedModel, variant: Variant, settings: Mapping[str, Any], seed: int) -> None:
+    """Make a pretrained model what the variant says, in place, before it is trained.
+
+    What ``probe`` and ``head`` freeze stays in eval mode (no dropout) while the rest is trained.
+
+    Parameters
+    ----------
+    settings : of ``reinit``, ``keep``: ``scheme``; of ``lora``: ``rank``, ``alpha``, ``dropout``.
+    seed : draws new weights.
+
+    Raises
+    ------
+    StrataError : the variant names layers that the model does not have.
+    """
+    layers = len(encoder_layers(model))
+    try:
+        variant.check(layers, shares_layers(model.config.model_type))
+    except ValueError as error:
+        raise StrataError(str(error)) from error
+    named = range(variant.first or 1, (variant.last or layers) + 1)
+    if variant.kind == "keep":
+        named = [layer for layer in range(1, layers + 1) if layer not in named]
+    if variant.kind in ("reinit", "keep"):
+        reinitialise(model, named, settings["scheme"], seed, variant.keep_norms)
+    elif variant.kind == "permute":
+        permute(model, variant.permutation)
+    elif variant.kind == "lora":
+        add_lora(model, named, settings)
+    elif variant.kind in ("probe", "head"):
+        truncate(model, variant.depth)
+        freeze_below(model, variant.depth - (variant.top or 0))
+
+
+def freeze_below(model: PreTrainedModel, depth: int) -> None:
+    """Train nothing but the layers above `depth` and the head."""
+    model.requires_grad_(False)
+    for module in [*encoder_layers(model)[depth:], Head(model)]:
+        module.requires_grad_(True)
+    _keep_frozen_in_eval_mode(model)
+
+
+def add_lora(
+    model: PreTrainedModel, layers: list[int] | range, settings: Mapping[str, Any]
+) -> None:
+    """Low-rank adapters beside every linear map of some layers (Hu et al. 2021); head trained.
+
+    Parameters
+    ----------
+    layers : numbers from 1.
+    settings : ``rank``, ``alpha``, ``dropout``.
+    """
+    every = encoder_layers(model)
+    wanted = {id(module) for layer in layers for module in every[layer - 1].modules()}
+    names = [
+        name
+        for name, module in model.named_modules()
+        if id(module) in wanted and isinstance(module, nn.Linear)
+    ]
+    head = Head(model)  # its parameters, before adapters are among the model's
+    config = LoraConfig(
+        r=settings["rank"],
+        lora_alpha=settings["alpha"],
+        lora_dropout=settings["dropout"],
+        target_modules=names,
+    )
+    inject_adapter_in_model(config, model)  # which freezes the rest
+    head.requires_grad_(True)
+
+
+def merge_adapters(model: nn.Module) -> None:
+    """Add adapters into the weights beside them, so that they cost nothing at inference."""
+    for module in model.modules():
+        if isinstance(module, LoraLayer):
+            module.merge()
+
+
+def trainable_parameters(model: nn.Module) -> int:
+    return sum(p.numel() for p in model.parameters() if p.requires_grad)
+
+
+def _keep_frozen_in_eval_mode(model: nn.Module) -> None:
+    """Trainer puts the model into train mode, frozen parts included: keep those from following."""
+    for module in model.modules():
+        parameters = list(module.parameters())
+        if parameters and not any(p.requires_grad for p in parameters):
+            module.eval()
+            module.train = lambda mode=True, own=module: own

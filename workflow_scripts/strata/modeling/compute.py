@@ -1,0 +1,85 @@
+"""Device and precision, chosen once; the job that holds a GPU."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from strata.runtime.errors import StrataError
+from strata.runtime.gpu_lease import lease
+from strata.runtime.job import job
+
+
+@contextmanager
+def gpu_job(snakemake: Any) -> Iterator[None]:
+    """A job (see ``strata.runtime.job.job``) that holds a lease on a GPU if it asked for one.
+
+    Parameters
+    ----------
+    snakemake : what Snakemake puts into a script.
+    """
+    gpus, sharing = snakemake.resources.get("gpu", 0), snakemake.resources.jobs_per_device
+    with job(snakemake.log[0], snakemake.threads), lease(gpus, sharing):
+        import torch
+
+        torch.set_num_threads(snakemake.threads)
+        try:
+            yield
+        except torch.OutOfMemoryError as error:
+            raise StrataError(
+                "The GPU's memory does not suffice: lower heads.batch_size where heads are tuned, "
+                "or gpus.jobs_per_device if jobs share the GPU."
+            ) from error
+
+
+def device() -> Any:
+    """The torch device: CUDA where the lease left a GPU visible, else the CPU."""
+    import torch
+
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def refuse_many_gpus() -> None:
+    """Training sees one GPU at most; Trainer would otherwise split batches among all."""
+    import torch
+
+    if torch.cuda.device_count() > 1:
+        raise StrataError(
+            f"This job sees {torch.cuda.device_count()} GPUs and training uses one: request "
+            "gpu=1, or set CUDA_VISIBLE_DEVICES to one of them."
+        )
+
+
+def training_precision(wanted: str = "auto") -> str:
+    """Precision of training, bfloat16 (autocast) or float32.
+
+    "auto" takes bfloat16 where it is the faster: on GPUs that have it, on CPUs with AMX, and on
+    AMD's with AVX512-BF16 (on an Intel Xeon with that and no AMX, a step takes 1.5 times as long
+    as in float32).
+    """
+    if wanted != "auto":
+        return wanted
+    import torch
+
+    if torch.cuda.is_available():
+        fast = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        wide = torch.cpu._is_avx512_bf16_supported() and _made_by_amd()
+        fast = wide or torch.cpu._is_amx_tile_supported()
+    return "bfloat16" if fast else "float32"
+
+
+def _made_by_amd(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
+    return cpuinfo.exists() and "AuthenticAMD" in cpuinfo.read_text(encoding="utf-8")
+
+
+@contextmanager
+def inference(precision: str = "float32") -> Iterator[Any]:
+    """No gradients, TF32 off; autocast to bfloat16 only where `precision` says so."""
+    import torch
+
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
+    lower = precision == "bfloat16"
+    with torch.inference_mode(), torch.autocast(device().type, torch.bfloat16, enabled=lower):
+        yield

@@ -1,0 +1,42 @@
+"""The full model's logits and predictions."""
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from strata.data.batches import Rows
+from strata.data.task import Task
+from strata.evaluation.predictions import decode
+from strata.modeling.compute import device, inference
+from strata.runtime.progress import Progress
+
+
+def row_logits(model: PreTrainedModel, inputs: dict[str, Tensor], task: Task) -> Tensor:
+    """[rows, outputs] from a task model's own forward; each choice is a row."""
+    if task.type == "multiple-choice":
+        # As examples with one choice each: the model then scores every row by itself.
+        return model(**{name: tensor[:, None] for name, tensor in inputs.items()}).logits
+    return model(**inputs).logits
+
+
+def predict(
+    model: PreTrainedModel,
+    rows: Rows,
+    task: Task,
+    batch_size: int,
+    precision: str = "float32",
+) -> np.ndarray:
+    """The full model's predictions, [examples], in order."""
+    model.eval().to(device())
+    logits = torch.empty(len(rows), task.num_labels)
+    progress = Progress(len(rows), "rows evaluated")
+
+    def work(chosen: np.ndarray, inputs: dict[str, Tensor], _: Tensor) -> None:
+        logits[torch.from_numpy(chosen)] = row_logits(model, inputs, task).float().cpu()
+        progress.advance(len(chosen))
+
+    with inference(precision):
+        for window in rows.windows():
+            rows.each_batch(window, batch_size, device(), work)
+    return decode(logits, task)

@@ -1,0 +1,93 @@
+"""Task models and tokenizers from a model folder."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from transformers import (
+    AutoModelForMultipleChoice,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    logging,
+    set_seed,
+)
+
+from strata.data.task import Task
+from strata.runtime.errors import StrataError
+from strata.study.architectures import check_supported, read_config
+
+PROBLEM_TYPES = {
+    "classification": "single_label_classification",
+    "regression": "regression",
+}
+
+
+def auto_class(task_type: str) -> type:
+    """The Transformers auto class whose head fits the task."""
+    if task_type == "multiple-choice":
+        return AutoModelForMultipleChoice
+    return AutoModelForSequenceClassification
+
+
+def load_model(folder: str | Path, task: Task, seed: int | None = None) -> PreTrainedModel:
+    """A task model in float32: a checkpoint of ours, or a pretrained encoder with a fresh head.
+
+    Parameters
+    ----------
+    folder : model folder in the Hugging Face layout.
+    task : says which head and how many outputs.
+    seed : draws the weights that the folder does not hold; the same seed draws the same head.
+    """
+    check_supported(read_config(folder), str(folder))
+    settings = {}
+    if task.type in PROBLEM_TYPES:
+        settings = {"num_labels": task.num_labels, "problem_type": PROBLEM_TYPES[task.type]}
+    if task.type == "classification":
+        settings["id2label"] = dict(enumerate(task.labels))
+        settings["label2id"] = {label: i for i, label in enumerate(task.labels)}
+    if seed is not None:
+        set_seed(seed)
+    with quiet_loading():
+        return auto_class(task.type).from_pretrained(
+            folder,
+            dtype=torch.float32,
+            ignore_mismatched_sizes=True,
+            trust_remote_code=False,
+            **settings,
+        )
+
+
+def load_tokenizer(folder: str | Path) -> PreTrainedTokenizerBase:
+    return AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+
+
+@contextmanager
+def quiet_loading() -> Iterator[None]:
+    """No report of missing weights, which would alarm: a fresh head is what we ask for."""
+    level = logging.get_verbosity()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+
+
+def check_length(model: PreTrainedModel, max_length: int) -> None:
+    """Refuse sequences longer than the model's positions, before the first forward."""
+    config = model.config
+    limit = getattr(config, "max_position_embeddings", None)
+    if limit is None or (
+        config.model_type == "deberta-v2" and not getattr(config, "position_biased_input", True)
+    ):
+        return
+    if config.model_type in ("roberta", "xlm-roberta", "mpnet"):
+        limit -= config.pad_token_id + 1
+    if max_length > limit:
+        raise StrataError(
+            f"max_length is {max_length}, but the model ({config.model_type}) has {limit} "
+            "positions; lower training.max_length."
+        )

@@ -1,0 +1,78 @@
+"""New weights for some layers, or another order of them (Tamkin et al. 2020)."""
+
+from collections.abc import Iterable
+
+import numpy as np
+import torch
+from torch import nn
+from transformers import PreTrainedModel
+
+from strata.modeling.encoder import encoder_layers
+from strata.study.architectures import SUPPORTED
+
+SIGMA = 0.02  # BERT's
+# Where each scheme truncates the normal distribution, in weights, not in sigmas. The paper means
+# two sigmas. Its code passes those 0.04 to SciPy, which takes bounds in units of sigma, so that its
+# weights end at 0.04 sigmas.
+BOUNDS = {"paper": 2 * SIGMA, "released_code": 2 * SIGMA * SIGMA}
+SCHEMES = (*BOUNDS, "fresh")
+
+
+def reinitialise(
+    model: PreTrainedModel, layers: Iterable[int], scheme: str, seed: int, keep_norms: bool = False
+) -> None:
+    """Give layers new weights, in place; embeddings, pooler and head stay as they are.
+
+    Parameters
+    ----------
+    layers : numbers from 1.
+    scheme : ``paper``: the weights of linear maps from a normal distribution with sigma 0.02, cut
+        at two sigmas (standard deviation 0.0176), their biases as they were.
+        ``released_code``: the same with the slip of the authors' code (0.00046).
+        ``fresh``: as the model's own class initialises a layer, biases included.
+    seed : draws the weights.
+    keep_norms : leave layer norms as they are; else they are set to (1, 0).
+    """
+    every = encoder_layers(model)
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        torch.manual_seed(seed)
+        for number in sorted(layers):
+            for module in every[number - 1].modules():
+                if is_norm(module):
+                    if not keep_norms:
+                        nn.init.ones_(module.weight)
+                        nn.init.zeros_(module.bias)
+                elif scheme == "fresh":
+                    _initialise(model, module)
+                elif isinstance(module, nn.Linear):
+                    bound = BOUNDS[scheme]
+                    nn.init.trunc_normal_(module.weight, std=SIGMA, a=-bound, b=bound)
+
+
+def is_norm(module: nn.Module) -> bool:
+    """Whether it is a layer norm, whatever its model calls it."""
+    return "LayerNorm" in type(module).__name__
+
+
+def _initialise(model: PreTrainedModel, module: nn.Module) -> None:
+    for parameter in module.parameters(recurse=False):
+        # Transformers leaves alone what it marked as loaded.
+        parameter._is_hf_initialized = False
+    model._init_weights(module)
+
+
+def permutation(layers: int, number: int) -> list[int]:
+    """The order of `layers` layers that the number stands for: the old numbers, from 1.
+
+    The same for every task and every model with as many layers.
+    """
+    return [int(layer) + 1 for layer in np.random.RandomState(number).permutation(layers)]
+
+
+def permute(model: PreTrainedModel, number: int) -> None:
+    """Put the encoder's layers into another order, in place."""
+    runner, holder = SUPPORTED[model.config.model_type]
+    layers = encoder_layers(model)
+    order = permutation(len(layers), number)
+    reordered = nn.ModuleList([layers[old - 1] for old in order])
+    setattr(getattr(model.base_model, runner), holder, reordered)

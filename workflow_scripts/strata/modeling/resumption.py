@@ -1,0 +1,119 @@
+"""Fine-tuning that goes on where a kill, a time limit or a full disk ended it.
+
+While a run trains, its last checkpoint (weights, optimiser, schedule, random states) lies in
+``.resume/{key}`` beside the run's outputs. Snakemake knows nothing of that folder, so it survives
+a failed job; the key holds all that shapes the run, so a changed run never goes on from stale
+weights.
+"""
+
+import json
+import shutil
+import signal
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from transformers import TrainerCallback
+
+from strata.runtime.provenance import config_hash
+
+
+def file_facts(paths: Iterable[str | Path]) -> list[list[Any]]:
+    """Name, size and time of every file among `paths`, folders searched: cheap, and never stale."""
+    files = []
+    for path in map(Path, paths):
+        files += sorted(path.rglob("*")) if path.is_dir() else [path]
+    facts = [(file, file.stat()) for file in files if file.is_file()]
+    return [[str(file), stat.st_size, stat.st_mtime_ns] for file, stat in facts]
+
+
+@contextmanager
+def resumable(run: str | Path, *shaped_by: Any) -> Iterator[Path]:
+    """The folder of a run's checkpoints; removed if the block ends well.
+
+    Parameters
+    ----------
+    run : folder of the run.
+    shaped_by : all that decides what the run computes; checkpoints of other keys are removed.
+    """
+    kept = Path(run) / ".resume"
+    folder = kept / config_hash(shaped_by)
+    for stale in kept.glob("*"):
+        if stale != folder:
+            shutil.rmtree(stale)
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        yield folder
+    finally:
+        last_checkpoint(folder)  # what a failed write left behind takes room
+    shutil.rmtree(kept)
+
+
+def last_checkpoint(folder: Path) -> Path | None:
+    """The newest complete checkpoint in `folder`; those cut short are removed."""
+    complete = {}
+    for checkpoint in folder.glob("checkpoint-*"):
+        step = _step(checkpoint)
+        if step is None:
+            shutil.rmtree(checkpoint)
+        else:
+            complete[step] = checkpoint
+    return complete[max(complete)] if complete else None
+
+
+def _step(checkpoint: Path) -> int | None:
+    # Trainer writes its state last, and only then removes the checkpoint before.
+    try:
+        return json.loads((checkpoint / "trainer_state.json").read_text())["global_step"]
+    except (OSError, ValueError):
+        return None
+
+
+class CheckpointCallback(TrainerCallback):
+    """Has the Trainer save a checkpoint every so many minutes, and before it ends by a signal.
+
+    SIGTERM (a time limit, preemption, `scancel`) and SIGINT end the training after its current
+    step; the next attempt goes on there. Checkpoints by the clock are written where the loss is
+    logged, so that an interrupted run's history is that of one that was not; where every such step
+    also evaluates, Trainer saves new bests alone, and they are written half a period later.
+    """
+
+    def __init__(self, minutes: float):
+        self.minutes, self.signal = minutes, None
+
+    @contextmanager
+    def heeding_signals(self) -> Iterator[None]:
+        """For the block, SIGTERM and SIGINT end it with a checkpoint and exit status 128 + n."""
+        before = {n: signal.signal(n, self._note) for n in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+        if self.signal is not None:
+            raise SystemExit(128 + self.signal)
+
+    def _note(self, number: int, _: Any) -> None:
+        print(f"{signal.Signals(number).name}: saving a checkpoint, then ending", flush=True)
+        self.signal = number
+
+    def on_train_begin(self, args, state, control, **kwargs):
+        self.saved = time.monotonic()
+
+    def on_log(self, args, state, control, **kwargs):
+        if self._due(1) and state.global_step < state.max_steps:
+            control.should_save = True
+
+    def on_save(self, args, state, control, **kwargs):
+        self.saved = time.monotonic()
+
+    def on_step_end(self, args, state, control, **kwargs):
+        if self.signal is not None:
+            control.should_save = control.should_training_stop = True
+        elif self._due(1.5) and state.global_step < state.max_steps:
+            control.should_save = True
+
+    def _due(self, periods: float) -> bool:
+        return time.monotonic() - self.saved >= 60 * self.minutes * periods

@@ -1,0 +1,238 @@
+"""Fine-tuning by the Transformers Trainer, and what is written about a run."""
+
+import math
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch.utils.data import Dataset, Sampler
+from transformers import (
+    DataCollatorForMultipleChoice,
+    DataCollatorWithPadding,
+    PreTrainedModel,
+    PrinterCallback,
+    Trainer,
+    TrainerCallback,
+    TrainingArguments,
+)
+from transformers.trainer_pt_utils import LengthGroupedSampler
+
+from strata.data.batches import Rows
+from strata.data.task import Task
+from strata.evaluation.metrics import score
+from strata.evaluation.predictions import decode
+from strata.modeling.compute import device, refuse_many_gpus, training_precision
+from strata.modeling.loading import check_length
+from strata.modeling.resumption import CheckpointCallback, last_checkpoint
+from strata.runtime.errors import StrataError
+from strata.runtime.progress import Progress
+from strata.study.variants import Variant
+
+HISTORY = ["step", "loss", "learning_rate", "examples_per_second"]
+
+
+def training_examples(examples: pd.DataFrame, variant: Variant, seed: int) -> pd.DataFrame:
+    """The examples a run trains on: all, or the first `variant.size` of a permutation by `seed`."""
+    if variant.size is None or variant.size >= len(examples):
+        return examples
+    rows = np.random.default_rng(seed).permutation(len(examples))[: variant.size]
+    return examples.iloc[rows].reset_index(drop=True)
+
+
+def finetune(
+    model: PreTrainedModel,
+    train: Rows,
+    dev: Rows,
+    task: Task,
+    settings: Mapping[str, Any],
+    seed: int,
+    history: str | Path,
+    checkpoints: str | Path,
+    save_minutes: float = 10,
+) -> dict[str, Any]:
+    """Fine-tune `model` in place, from the last of `checkpoints` if there is one.
+
+    AdamW (fused), linear warm-up then linear decay, clipped gradients (Phang et al. 2021,
+    section 2, and the jiant library's defaults). A resumed run computes what an undisturbed one
+    would have: same order of examples, same optimiser, schedule and random states.
+
+    Parameters
+    ----------
+    model : trained as far as its parameters require gradients.
+    train, dev : rows; `dev` is looked at only where settings["checkpoint"] is "best".
+    settings : the ``training`` section of the config.
+    history : CSV: step, loss, learning_rate, examples_per_second.
+    checkpoints : folder of this run's checkpoints, on a disk with room for two.
+    save_minutes : how often one is written, beside those of signals and of the best score.
+
+    Returns
+    -------
+    device, precision, steps, resumed_at (step, or None), wall_seconds (of all attempts),
+    seconds_per_step (the median of the logged intervals').
+
+    Raises
+    ------
+    StrataError : the GPU's memory does not suffice.
+    SystemExit : SIGTERM or SIGINT came; a checkpoint was saved.
+    """
+    refuse_many_gpus()
+    check_length(model, settings["max_length"])
+    precision = training_precision(settings["precision"])
+    steps = step_count(settings, len(train.examples))
+    keep, resumed = CheckpointCallback(save_minutes), last_checkpoint(Path(checkpoints))
+    trainer = _Trainer(
+        model=model,
+        args=_arguments(settings, steps, precision, seed, checkpoints),
+        train_dataset=_Dataset(train),
+        eval_dataset=_Dataset(dev),
+        data_collator=(
+            DataCollatorForMultipleChoice(train.tokenizer)
+            if task.type == "multiple-choice"
+            else DataCollatorWithPadding(train.tokenizer)
+        ),
+        compute_metrics=_metrics(task),
+        callbacks=[ProgressCallback(settings["batch_size"]), keep],
+    )
+    trainer.remove_callback(PrinterCallback)  # _Pace prints, with rate and time left
+    # Full determinism fills all new memory before it is written, a debugging aid that changes no
+    # result but costs a write, and on a GPU a launch, for each operation.
+    torch.utils.deterministic.fill_uninitialized_memory = False
+    try:
+        with keep.heeding_signals():
+            trainer.train(resume_from_checkpoint=None if resumed is None else str(resumed))
+    except torch.OutOfMemoryError as error:
+        raise StrataError(
+            f"Training runs out of the GPU's memory with batch_size {settings['batch_size']} and "
+            f"max_length {settings['max_length']}: lower training.batch_size (or max_length), or "
+            "gpus.jobs_per_device if jobs share the GPU."
+        ) from error
+    # Trainer leaves its autocast around the model's forward; whoever scores it wants it plain.
+    trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)
+    logged = pd.DataFrame([entry for entry in trainer.state.log_history if "loss" in entry])
+    logged[HISTORY].to_csv(history, index=False)
+    return {
+        "device": str(device()),
+        "precision": precision,
+        "steps": trainer.state.global_step,
+        "resumed_at": None if resumed is None else int(resumed.name.rpartition("-")[2]),
+        "wall_seconds": round(float(logged["seconds"].sum()), 2),
+        # The median interval's: no start-up or evaluation counts.
+        "seconds_per_step": round(float(_seconds_per_step(logged).median()), 5),
+    }
+
+
+def _seconds_per_step(logged: pd.DataFrame) -> pd.Series:
+    return logged["seconds"] / logged["step"].diff().fillna(logged["step"])
+
+
+def step_count(settings: Mapping[str, Any], examples: int) -> int:
+    """Optimiser steps: of so many epochs where those are given, else max_steps."""
+    if settings["epochs"] is None:
+        return settings["max_steps"]
+    return max(1, round(settings["epochs"] * math.ceil(examples / settings["batch_size"])))
+
+
+def _arguments(
+    settings: Mapping[str, Any], steps: int, precision: str, seed: int, folder: str | Path
+) -> TrainingArguments:
+    best = settings["checkpoint"] == "best"
+    each_epoch = settings["eval_steps"] == "epoch"
+    return TrainingArguments(
+        output_dir=str(folder),
+        max_steps=steps,
+        per_device_train_batch_size=settings["batch_size"],
+        per_device_eval_batch_size=64,
+        learning_rate=settings["learning_rate"],
+        warmup_steps=settings["warmup_steps"],
+        lr_scheduler_type="linear",
+        weight_decay=settings["weight_decay"],
+        adam_epsilon=settings["adam_epsilon"],
+        max_grad_norm=settings["max_grad_norm"],
+        optim="adamw_torch_fused",
+        train_sampling_strategy="group_by_length" if settings["group_by_length"] else "random",
+        bf16=precision == "bfloat16",
+        use_cpu=device().type == "cpu",
+        seed=seed,
+        full_determinism=True,
+        logging_steps=max(1, steps // 100),
+        eval_strategy=("epoch" if each_epoch else "steps") if best else "no",
+        eval_steps=None if each_epoch or not best else settings["eval_steps"],
+        save_strategy="best" if best else "no",  # and by the clock, see strata.modeling.resumption
+        save_total_limit=1,
+        load_best_model_at_end=best,
+        metric_for_best_model="score" if best else None,
+        greater_is_better=True if best else None,
+        disable_tqdm=True,
+        report_to=[],
+    )
+
+
+class _Dataset(Dataset):
+    """A task's examples, tokenised batch by batch as the training asks for them."""
+
+    def __init__(self, rows: Rows):
+        self.rows, self.labels = rows, rows.examples["label"].tolist()
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        return self.__getitems__([index])[0]
+
+    def __getitems__(self, indices: list[int]) -> list[dict[str, Any]]:
+        features, _ = self.rows.tokenize(indices)
+        if "choices" in self.rows.examples:
+            count = self.rows.choices
+            each = [features[i * count : (i + 1) * count] for i in range(len(indices))]
+            features = [{name: [row[name] for row in own] for name in own[0]} for own in each]
+        return [{**row, "label": self.labels[i]} for row, i in zip(features, indices, strict=True)]
+
+
+def _metrics(task: Task) -> Any:
+    def compute(output: Any) -> dict[str, float]:
+        logits = torch.as_tensor(output.predictions)
+        if task.type == "multiple-choice":  # [examples, choices] already
+            predictions = logits.argmax(-1).numpy()
+        else:
+            predictions = decode(logits, task)
+        return {"score": score(task.metric, np.asarray(output.label_ids), predictions).value}
+
+    return compute
+
+
+class _Trainer(Trainer):
+    """Draws each epoch's order from seed and epoch alone, so that a resumed epoch has it again."""
+
+    def _get_train_sampler(self, train_dataset: Dataset | None = None) -> Sampler | None:
+        sampler = super()._get_train_sampler(train_dataset)
+        if isinstance(sampler, LengthGroupedSampler):  # others are seeded by accelerate
+            sampler.generator = torch.Generator()
+            sampler.set_epoch = lambda e: sampler.generator.manual_seed(self.args.seed + e)
+        return sampler
+
+
+class ProgressCallback(TrainerCallback):
+    """Progress lines, and what each logged interval took, kept with the Trainer's own state."""
+
+    def __init__(self, batch_size: int):
+        self.batch_size = batch_size
+
+    def on_train_begin(self, args, state, control, **kwargs):
+        if state.global_step:
+            print(f"resuming at step {state.global_step:,} of {state.max_steps:,}", flush=True)
+        self.progress = Progress(state.max_steps - state.global_step, "steps")
+        self.step, self.time = state.global_step, time.monotonic()
+
+    def on_log(self, args, state, control, logs=None, **kwargs):
+        if "loss" not in logs:
+            return
+        seconds = max(time.monotonic() - self.time, 1e-9)
+        steps = state.global_step - self.step
+        rate = steps * self.batch_size / seconds
+        state.log_history[-1] |= {"examples_per_second": round(rate, 2), "seconds": seconds}
+        self.progress.advance(steps, lambda: f"loss {logs['loss']:.4f}, {rate:,.1f} examples/s")
+        self.step, self.time = state.global_step, time.monotonic()

@@ -1,0 +1,23 @@
+"""Errors that a user can mend, and what tells of a full disk."""
+
+import errno
+
+NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+# What libraries say that write for us and raise no OSError (the last is torch.save's).
+NO_ROOM_WORDS = (
+    "No space left on device",
+    "Disk quota exceeded",
+    "File too large",
+    "inline_container.cc",
+)
+
+
+class StrataError(Exception):
+    """Something the user can mend; the message is one sentence and says how."""
+
+
+def lacks_room(error: BaseException | None) -> bool:
+    if error is None:
+        return False
+    told = any(words in str(error) for words in NO_ROOM_WORDS)
+    return told or getattr(error, "errno", None) in NO_ROOM or lacks_room(error.__context__)

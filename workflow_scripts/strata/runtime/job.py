@@ -1,0 +1,102 @@
+"""What every job does around its work: its log, its threads, its errors, its progress."""
+
+import atexit
+import gc
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import psutil
+
+from strata.runtime.errors import StrataError, lacks_room
+
+
+@contextmanager
+def job(log: str, threads: int = 1) -> Iterator[None]:
+    """Run a script's body: output goes to `log`, libraries use `threads`, the hub is offline.
+
+    A StrataError ends the job with its sentence alone, a full disk with one, too; anything else
+    with its traceback. If the workflow that started the job is killed, the job ends as well: else
+    it would go on beside the next workflow's job of the same name.
+
+    Parameters
+    ----------
+    log : path of the rule's log file; child processes and native libraries write there too.
+    threads : CPU threads for BLAS, OpenMP and torch.
+    """
+    _redirect(log)
+    _collect_less()
+    for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ[variable] = str(threads)
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    _end_with_workflow()
+    try:
+        yield
+    except StrataError as error:
+        print(f"Error: {error}", file=sys.stderr, flush=True)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr, flush=True)
+        sys.exit(130)
+    except Exception as error:  # noqa: BLE001 (the log is where a job tells of any error)
+        if lacks_room(error):
+            print(
+                "Error: the disk (or a quota or size limit) left no room to write "
+                f"{getattr(error, 'filename', None) or 'a result'}: make room and give the same "
+                "command again; what was finished is kept.",
+                file=sys.stderr,
+            )
+        else:
+            traceback.print_exc()
+        sys.stderr.flush()
+        sys.exit(1)
+
+
+def _collect_less() -> None:
+    """Spare the garbage collector what importing torch and transformers makes.
+
+    Those are a million objects that live as long as the job: with Python's thresholds it goes
+    through them again and again while they come, and once more when the process ends, together a
+    third of a short job's start and end.
+    """
+    gc.set_threshold(10_000)
+    atexit.register(gc.freeze)
+
+
+def _end_with_workflow(every: float = 1.0) -> None:
+    """Send this process SIGTERM once the Snakemake process above it is gone."""
+    workflow = next((p for p in psutil.Process().parents() if _is_snakemake(p)), None)
+
+    def watch() -> None:
+        with suppress(psutil.NoSuchProcess):
+            while workflow.is_running() and workflow.status() != psutil.STATUS_ZOMBIE:
+                time.sleep(every)
+        print("the workflow is gone: ending", flush=True)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    if workflow is not None:
+        threading.Thread(target=watch, daemon=True).start()
+
+
+def _is_snakemake(process: psutil.Process) -> bool:
+    try:
+        return any(Path(word).name == "snakemake" for word in process.cmdline()[:3])
+    except psutil.Error:
+        return False
+
+
+def _redirect(log: str) -> None:
+    Path(log).parent.mkdir(parents=True, exist_ok=True)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+    os.dup2(handle, 1)
+    os.dup2(handle, 2)
+    os.close(handle)

@@ -1,0 +1,35 @@
+"""Progress lines with a rate and the time left."""
+
+import time
+from collections.abc import Callable
+
+
+class Progress:
+    """Lines with rate and time left, at most one every `every` seconds (and one at the end)."""
+
+    def __init__(self, total: int, unit: str, every: float = 5.0):
+        self.total, self.unit, self.every = total, unit, every
+        self.done = 0
+        self.start = self.last = time.monotonic()
+
+    def advance(self, count: int = 1, note: Callable[[], str] | None = None) -> None:
+        """Count on; `note` is called only when a line is due (a loss on a GPU is slow to ask)."""
+        self.done += count
+        now = time.monotonic()
+        if now - self.last < self.every and self.done < self.total:
+            return
+        self.last = now
+        rate = self.done / max(now - self.start, 1e-9)
+        left = (self.total - self.done) / rate
+        print(
+            f"{self.done:,}/{self.total:,} {self.unit}, {rate:,.1f}/s, {clock(left)} left"
+            + (f", {note()}" if note else ""),
+            flush=True,
+        )
+
+
+def clock(seconds: float) -> str:
+    """`seconds` as h:mm:ss."""
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}"

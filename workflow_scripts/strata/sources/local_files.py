@@ -1,0 +1,72 @@
+"""What local sources hold: one that changed is fetched again, one that was only touched is not."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from strata.runtime.files import written_whole
+
+TOKENIZER_FILES = (
+    "tokenizer*",
+    "vocab*",
+    "merges.txt",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "spiece.model",
+    "spm.model",
+    "sentencepiece.bpe.model",
+)
+MODEL_FILES = ("config.json", "*.safetensors", "*.safetensors.index.json", *TOKENIZER_FILES)
+PICKLED = ("pytorch_model*.bin", "pytorch_model.bin.index.json")
+WANTED = (*MODEL_FILES, *PICKLED)
+CACHE = Path(".snakemake") / "strata-fingerprints.json"
+
+
+def local_hashes(
+    description: Mapping[str, Any], cache: str | Path | None = None
+) -> dict[str, str] | None:
+    """SHA-256 of each file that a model or task with a ``path:`` source is made of.
+
+    Parameters
+    ----------
+    description : the entry in the registry (a task has ``splits``).
+    cache : a JSON file that spares hashing again what has the same size and time.
+
+    Returns
+    -------
+    file -> hash; None for sources that are not local, and where a file is not there.
+    """
+    kind, _, place = description["source"].partition(":")
+    if kind != "path":
+        return None
+    files = _files(description, Path(place))
+    if not files or not all(file.is_file() for file in files.values()):
+        return None
+    known = _read(cache)
+    found = {}
+    for name, file in files.items():
+        facts, path = [file.stat().st_size, file.stat().st_mtime_ns], str(file.resolve())
+        if known.get(path, [])[:2] != facts:
+            with file.open("rb") as data:
+                known[path] = [*facts, hashlib.file_digest(data, "sha256").hexdigest()]
+        found[name] = known[path][2]
+    if cache is not None and known != _read(cache):
+        # Another process may be writing it, too; then it has to be hashed again.
+        with suppress(OSError), written_whole(cache) as partial:
+            partial.write_text(json.dumps(known))
+    return found
+
+
+def _files(description: Mapping[str, Any], place: Path) -> dict[str, Path]:
+    if "splits" in description:
+        return {file: place / file for file in description["splits"].values()}
+    return {file.name: file for pattern in WANTED for file in sorted(place.glob(pattern))}
+
+
+def _read(cache: str | Path | None) -> dict[str, list[Any]]:
+    if cache is None or not Path(cache).is_file():
+        return {}
+    return json.loads(Path(cache).read_text())

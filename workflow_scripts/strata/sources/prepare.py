@@ -1,0 +1,150 @@
+"""A source's rows brought to the one form of ``strata.data.task``, and split."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from strata.data.task import SPLITS, Task
+from strata.runtime.errors import StrataError
+from strata.runtime.files import written_whole
+from strata.sources.rows import SourceRows
+
+
+def prepare(
+    name: str,
+    description: Mapping[str, Any],
+    rows: Mapping[str, pd.DataFrame],
+    places: Mapping[str, str],
+    source: dict[str, Any],
+    folder: str | Path,
+) -> Task:
+    """Bring a source's rows to the one form and write `folder`.
+
+    Parameters
+    ----------
+    name : the task's name in the registry.
+    description : its entry there (``type``, ``texts``, ``label``, ...).
+    rows : split -> the source's rows; without "eval", `description["holdout"]` splits "train".
+    places : split -> the file (or hub split) the rows are from, for messages.
+    source : provenance, kept in task.json.
+    folder : where train.parquet, eval.parquet and task.json go.
+
+    Raises
+    ------
+    StrataError : a missing column, a text that is not a string, an unknown or missing label, an
+        empty split; names file, row and column.
+    """
+    frames, dropped = {}, {}
+    for split in (s for s in SPLITS if s in rows):
+        frame = rows[split]
+        frames[split] = normalise(name, description, frame, split, places[split])
+        dropped[split] = len(frame) - len(frames[split])
+    if "eval" not in frames:
+        frames = hold_out(frames["train"], **description["holdout"])
+    for split in SPLITS:
+        if not len(frames[split]):
+            origin = split if split in rows else "train"
+            raise StrataError(
+                f"Task '{name}' has no {split} examples: of the {len(rows[origin])} rows of "
+                f"{places[origin]}, {dropped[origin]} are in no class, and none is left for it; "
+                "change 'cuts' or 'holdout'."
+            )
+    task = Task(
+        name=name,
+        type=description["type"],
+        labels=_label_names(description),
+        metric=description["metric"],
+        choices=_choice_count(name, frames) if description["type"] == "multiple-choice" else 1,
+        sizes={split: len(frames[split]) for split in SPLITS},
+        dropped=dropped,
+        source=source,
+    )
+    for split in SPLITS:
+        with written_whole(Path(folder) / f"{split}.parquet") as partial:
+            frames[split].to_parquet(partial, index=False)
+    with written_whole(Path(folder) / "task.json") as partial:
+        partial.write_text(json.dumps(asdict(task), indent=2) + "\n", encoding="utf-8")
+    return task
+
+
+def normalise(
+    name: str, description: Mapping[str, Any], frame: pd.DataFrame, split: str, place: str
+) -> pd.DataFrame:
+    """One split's rows in the one form: example_id, text_a, text_b or choices, label."""
+    reader = SourceRows(name, frame, split, place)
+    out = {"example_id": np.arange(len(frame), dtype=np.int64)}
+    for column, template in zip(("text_a", "text_b"), description["texts"], strict=False):
+        out[column] = reader.texts(template)
+    if description["type"] == "multiple-choice":
+        out["choices"] = reader.choices(description["choices"])
+        out["label"] = reader.classes(description["label"], None)
+    elif description["type"] == "regression":
+        out["label"] = reader.numbers(description["label"])
+    elif "cuts" in description:
+        out["label"] = _cut(reader.numbers(description["label"]), description["cuts"])
+    else:
+        out["label"] = reader.classes(description["label"], _label_names(description))
+    frame = pd.DataFrame(out)
+    if "cuts" in description:
+        frame = frame[frame["label"] >= 0].reset_index(drop=True)
+    return frame
+
+
+def hold_out(frame: pd.DataFrame, fraction: float, seed: int) -> dict[str, pd.DataFrame]:
+    """Split rows into train and eval by a hash of seed and text.
+
+    Stable: an example stays on its side when others are added, and copies of a text are together.
+    """
+    texts = frame[[c for c in ("text_a", "text_b", "choices") if c in frame]]
+    rows = texts.itertuples(index=False)
+    shares = np.array([_share("\x1f".join(map(str, (seed, *row)))) for row in rows])
+    held = shares < fraction
+    return {
+        "train": frame[~held].reset_index(drop=True),
+        "eval": frame[held].reset_index(drop=True),
+    }
+
+
+def _share(text: str) -> float:
+    digest = hashlib.sha256(text.encode()).digest()
+    return int.from_bytes(digest[:8], "big") / 2**64
+
+
+def _label_names(description: Mapping[str, Any]) -> list[str] | None:
+    if "cuts" in description:
+        return [cut["name"] for cut in description["cuts"]]
+    return [str(label) for label in description["labels"]] if "labels" in description else None
+
+
+def _cut(values: np.ndarray, cuts: list[dict[str, Any]]) -> np.ndarray:
+    """Class of each value: the cut whose bounds (exclusive) hold it, or -1."""
+    classes = np.full(len(values), -1, dtype=np.int64)
+    for index, cut in enumerate(cuts):
+        inside = (values > cut.get("above", -np.inf)) & (values < cut.get("below", np.inf))
+        classes[inside] = index
+    return classes
+
+
+def _choice_count(name: str, frames: Mapping[str, pd.DataFrame]) -> int:
+    """Choices an example has: the same number everywhere, and every label one of them."""
+    counts = sorted({len(choices) for split in SPLITS for choices in frames[split]["choices"]})
+    if len(counts) > 1 or counts[0] < 2:
+        raise StrataError(
+            f"Task '{name}' has examples with {' and '.join(map(str, counts))} choices; all "
+            "examples of a multiple-choice task need the same number, two or more."
+        )
+    for split in SPLITS:
+        beyond = frames[split][frames[split]["label"] >= counts[0]]
+        if len(beyond):
+            row = beyond.iloc[0]
+            raise StrataError(
+                f"Task '{name}' ({split}), row {row['example_id'] + 1}: the label is choice "
+                f"{row['label']} (counted from 0), but there are {counts[0]} choices."
+            )
+    return counts[0]

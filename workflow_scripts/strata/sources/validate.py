@@ -1,0 +1,112 @@
+"""What was fetched, checked before anything is trained on it."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import pandas as pd
+import torch
+from transformers import AutoModel, PreTrainedModel
+
+from strata.modeling.loading import load_tokenizer, quiet_loading
+from strata.runtime.errors import StrataError
+from strata.study.architectures import SUPPORTED
+
+
+def check_folder(folder: str | Path, name: str) -> None:
+    """Refuse a model folder whose config, weights and tokenizer are not of one model.
+
+    Heads are drawn anew, so any or none may be there; and masked-language-model checkpoints lack a
+    pooler. All else that the weights lack would silently be random, and layers that they hold and
+    the config does not have would silently be left out.
+
+    Raises
+    ------
+    StrataError : with the name `name`.
+    """
+    try:
+        with quiet_loading():
+            model, found = AutoModel.from_pretrained(
+                folder,
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,
+                trust_remote_code=False,
+            )
+    except Exception as error:  # whatever the library makes of odd files
+        raise StrataError(
+            f"Model '{name}': its config.json and weights cannot be loaded ({_brief(error)}); get "
+            "the model's files anew."
+        ) from error
+    layers = "{}.{}.".format(*SUPPORTED[model.config.model_type])
+    wrong = {
+        "lack": [key for key in found["missing_keys"] if not key.startswith("pooler.")],
+        "have another shape of": [key for key, *_ in found["mismatched_keys"]],
+        "also hold": [k for k in found["unexpected_keys"] if re.search(rf"\b{layers}\d", k)],
+    }
+    for fault, keys in wrong.items():
+        if keys:
+            raise StrataError(
+                f"Model '{name}': its weights {fault} {min(keys)}"
+                + (f" and {len(keys) - 1} others" if len(keys) > 1 else "")
+                + f", which does not fit its config.json ({model.config.num_hidden_layers} layers "
+                f"of size {model.config.hidden_size}); get both from one place."
+            )
+    if not all(parameter.isfinite().all() for parameter in model.parameters()):
+        raise StrataError(
+            f"Model '{name}': its weights hold values that are not finite; get them anew."
+        )
+    _check_tokenizer(folder, name, model.eval())
+
+
+@torch.no_grad()
+def _check_tokenizer(folder: str | Path, name: str, model: PreTrainedModel) -> None:
+    try:
+        tokenizer = load_tokenizer(folder)
+        ids = tokenizer.get_vocab().values()
+    except Exception as error:
+        raise StrataError(
+            f"Model '{name}': its tokenizer cannot be loaded ({_brief(error)}); get the tokenizer "
+            "files of this model."
+        ) from error
+    rows = model.get_input_embeddings().num_embeddings
+    if tokenizer.pad_token_id is None:
+        problem = "its tokenizer has no padding token"
+    elif len(ids) <= len(tokenizer.all_special_ids):
+        problem = "its tokenizer knows no words"
+    elif max(ids) >= rows:
+        problem = f"its tokenizer counts tokens up to {max(ids)}, its weights up to {rows - 1}"
+    else:
+        try:
+            model(**tokenizer("one text", "and another", return_tensors="pt"))
+            return
+        except Exception as error:  # noqa: BLE001 (torch's and the model's are many)
+            problem = f"it cannot read what its tokenizer puts out ({_brief(error)})"
+    raise StrataError(f"Model '{name}': {problem}; get the tokenizer files of this model.")
+
+
+def _brief(error: Exception) -> str:
+    """An error of a library as part of a sentence."""
+    first = next(filter(None, map(str.strip, str(error).splitlines())), "no more is said")
+    return f"{type(error).__name__}: {first.rstrip('.')[:200]}"
+
+
+MIN_EXAMPLES = {"train": 2, "eval": 4}  # examples: heads hold one out, debiased CKA needs four
+
+
+def check_enough(name: str, labels: Mapping[str, pd.Series]) -> None:
+    """Refuse splits from which nothing can be learnt, or against which nothing can be scored.
+
+    Parameters
+    ----------
+    labels : split -> the labels of its examples.
+    """
+    for split, own in labels.items():
+        if len(own) < MIN_EXAMPLES[split]:
+            problem = f"has {len(own)} {split} examples, and needs {MIN_EXAMPLES[split]} or more"
+        elif own.nunique() == 1:
+            problem = f"has {len(own)} {split} examples, and all have the same label"
+        else:
+            continue
+        raise StrataError(
+            f"Task '{name}' {problem}: change its 'splits', 'label', 'cuts' or 'holdout'."
+        )

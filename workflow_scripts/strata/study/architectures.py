@@ -1,0 +1,112 @@
+"""Which encoders are supported, judged from a model's config.json alone (no torch here)."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from strata.runtime.errors import StrataError
+
+# model_type -> (the module that runs the layers, the list in it that holds them),
+# both seen from the base model.
+SUPPORTED = {
+    "albert": ("encoder", "albert_layer_groups"),
+    "bert": ("encoder", "layer"),
+    "deberta-v2": ("encoder", "layer"),
+    "distilbert": ("transformer", "layer"),
+    "electra": ("encoder", "layer"),
+    "mpnet": ("encoder", "layer"),
+    "roberta": ("encoder", "layer"),
+    "xlm-roberta": ("encoder", "layer"),
+}
+# Keys of a config.json that are read here, and the most that any of them may be.
+COUNTS = {
+    "num_hidden_layers",
+    "n_layers",
+    "num_hidden_groups",
+    "inner_group_num",
+    "conv_kernel_size",
+}
+MAX_COUNT = 1000
+
+
+def read_config(folder: str | Path) -> dict[str, Any]:
+    """The config.json of a model folder; StrataError if there is none or it cannot be read."""
+    path = Path(folder) / "config.json"
+    if not os.path.isfile(path):  # unlike Path's, it takes any text for an answer
+        raise StrataError(
+            f"{folder} holds no config.json: a model folder in the Hugging Face layout has one "
+            "beside its weights and tokenizer."
+        )
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise StrataError(f"{path} is not JSON: {error}; get the model's files anew.") from error
+    if not isinstance(config, dict):
+        raise StrataError(f"{path} holds no JSON object; get the model's files anew.")
+    return config
+
+
+def check_supported(config: dict[str, Any], name: str) -> None:
+    """Refuse, by name, an encoder whose layers we cannot run one by one."""
+    kind = config.get("model_type")
+    supported = f"supported are {', '.join(SUPPORTED)}"
+    if not isinstance(kind, str) or kind not in SUPPORTED:
+        raise StrataError(f"Model '{name}' is of type '{kind}'; {supported}.")
+    for key in ("_attn_implementation", "attn_implementation"):
+        if "/" in str(config.get(key)):
+            # Transformers would take it for a kernel on the hub, which is code, and run it.
+            raise StrataError(
+                f"Model '{name}': its config.json asks for code from elsewhere ({key} "
+                f"'{config[key]}'); take that key out."
+            )
+    for key in COUNTS & config.keys():
+        value = config[key]
+        if type(value) is not int or not 0 <= value <= MAX_COUNT:
+            raise StrataError(
+                f"Model '{name}': its config.json says {key} {value!r}; allowed is a whole number "
+                f"up to {MAX_COUNT}."
+            )
+    shared = max(config.get("num_hidden_groups", 1), config.get("inner_group_num", 1))
+    if kind == "albert" and shared > 1:
+        raise StrataError(
+            f"Model '{name}' is an ALBERT with more than one layer group (num_hidden_groups or "
+            f"inner_group_num above 1); {supported} (ALBERT with one group)."
+        )
+    if kind == "deberta-v2" and config.get("conv_kernel_size", 0) > 0:
+        raise StrataError(
+            f"Model '{name}' is a DeBERTa with a convolution (conv_kernel_size "
+            f"{config['conv_kernel_size']}); {supported} (DeBERTa without one)."
+        )
+
+
+def shares_layers(model_type: str) -> bool:
+    """Whether all depths use the same weights (ALBERT): cutting layers saves no parameters."""
+    return model_type == "albert"
+
+
+def layer_count(config: dict[str, Any]) -> int:
+    """L of an encoder, from its config.json; StrataError if that does not say."""
+    layers = config.get("num_hidden_layers", config.get("n_layers"))
+    if not layers:
+        raise StrataError(
+            f"The config.json of a {config['model_type']} says {layers} layers (num_hidden_layers, "
+            "n_layers); put in the number that its weights have."
+        )
+    return layers
+
+
+def check_declared(config: dict[str, Any], entry: dict[str, Any], name: str) -> None:
+    """Refuse a downloaded model whose layers are not as its registry entry declares them.
+
+    A local model's config.json was there to be read when its runs were planned: it alone counts.
+    """
+    if "layers" not in entry or entry["source"].startswith("path:"):
+        return
+    facts = {"layers": layer_count(config), "shares_layers": shares_layers(config["model_type"])}
+    for key, found in facts.items():
+        if entry[key] != found:
+            raise StrataError(
+                f"models.{name}.{key} is {entry[key]}, but the model's config.json says {found}; "
+                "correct the entry."
+            )

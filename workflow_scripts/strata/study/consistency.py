@@ -1,0 +1,88 @@
+"""What a schema cannot say: contradictions between the keys of a config."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from strata.runtime.errors import StrataError
+from strata.study.architectures import check_supported, read_config
+from strata.study.metrics import METRICS_OF_TYPE
+from strata.study.recipes import config_folder
+
+
+def inconsistencies(config: Mapping[str, Any]) -> Iterator[str]:
+    study = config["study"]
+    if ".." in config["outdir"].split("/"):
+        yield f"outdir: '{config['outdir']}' is not a folder below this one; leave '..' out."
+    for kind in ("models", "tasks"):
+        for name in study[kind]:
+            if name not in config[kind]:
+                yield (
+                    f"study.{kind}: '{name}' is not registered under '{kind}'; registered are "
+                    f"{', '.join(config[kind])}."
+                )
+    for name in study["skipping"]:
+        if name not in study["models"]:
+            yield (
+                f"study.skipping: '{name}' is not among study.models "
+                f"({', '.join(study['models'])})."
+            )
+    shown = study.setdefault("figure1", {"model": study["models"][0], "task": study["tasks"][0]})
+    for kind, name in shown.items():
+        if name not in study[f"{kind}s"]:
+            yield f"study.figure1.{kind}: '{name}' is not among study.{kind}s."
+    for pattern, own in config["variants"].items():
+        if "max_length" in own:
+            yield (
+                f"variants.{pattern}.max_length: all variants read the same tokens; set "
+                "training.max_length, or a task's."
+            )
+    localized = config["reinit"]["localized"]
+    if localized and localized["stride"] > localized["block"]:
+        yield (
+            f"reinit.localized.stride: {localized['stride']} is more than a block's "
+            f"{localized['block']} layers, so that layers would be left out."
+        )
+    for name in config["reinit"]["models"] or []:
+        if name not in study["models"]:
+            yield f"reinit.models: '{name}' is not among study.models."
+    if config["cka"]["pooling"] not in config["evaluation"]["poolings"]:
+        yield (
+            f"cka.pooling: '{config['cka']['pooling']}' is not kept; evaluation.poolings has "
+            f"{', '.join(config['evaluation']['poolings'])}."
+        )
+    for name, task in config["tasks"].items():
+        yield from (f"tasks.{name}.{problem}" for problem in _task_problems(task))
+    for name in study["models"]:
+        yield from _model_problems(name, config["models"].get(name, {}))
+
+
+def _task_problems(task: Mapping[str, Any]) -> Iterator[str]:
+    kind, allowed = task["type"], METRICS_OF_TYPE[task["type"]]
+    if task["metric"] not in allowed:
+        yield (
+            f"metric: '{task['metric']}' does not fit type {kind}; allowed is one of "
+            f"{', '.join(allowed)}."
+        )
+    if (kind == "multiple-choice") != ("choices" in task):
+        yield "choices: multiple-choice tasks have it, others do not."
+    if kind == "multiple-choice" and len(task["texts"]) != 1:
+        yield "texts: a multiple-choice task has one, the prompt."
+    classes = ("labels" in task) + ("cuts" in task)
+    if classes != (1 if kind == "classification" else 0):
+        yield "labels: a classification task has either 'labels' or 'cuts', others have neither."
+    names = [cut["name"] for cut in task.get("cuts", ())]
+    if len(set(names)) < len(names):
+        yield f"cuts: two classes have one name ({', '.join(names)}); names must differ."
+    if ("eval" in task["splits"]) == ("holdout" in task):
+        yield "splits: give either 'splits.eval' or 'holdout'."
+
+
+def _model_problems(name: str, model: Mapping[str, Any]) -> Iterator[str]:
+    """What a local model's config.json already tells."""
+    kind, _, place = model.get("source", "").partition(":")
+    if kind != "path":
+        return
+    try:
+        check_supported(read_config(config_folder(name, place)), name)
+    except StrataError as error:
+        yield f"models.{name}: {error}"

@@ -1,0 +1,136 @@
+"""What a run does differently from plain fine-tuning, as one short string."""
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+Kind = Literal["full", "reinit", "keep", "permute", "probe", "head", "lora"]
+_NUMBER = "[1-9][0-9]*"
+_FORMS = {
+    "full": "full",
+    "reinit": f"reinit{_NUMBER}-{_NUMBER}(?:ln)?",
+    "keep": f"keep{_NUMBER}-{_NUMBER}(?:ln)?",
+    "permute": f"permute{_NUMBER}",
+    "probe": f"probe{_NUMBER}",
+    "head": f"head{_NUMBER}top{_NUMBER}",
+    "lora": f"lora(?:{_NUMBER}-{_NUMBER})?",
+}
+_SIZE = f"(?:_n{_NUMBER})?"
+_EXPECTED = (
+    "'full', 'reinit7-12', 'keep3-5' (both with 'ln' to keep their layer norms), 'permute3', "
+    "'probe4', 'head8top2', 'lora', 'lora7-12', each with or without a number of training examples "
+    "as in 'full_n500'"
+)
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A variant: how a run departs from plain fine-tuning, and on how many training examples.
+
+    ========================  =================================================================
+    ``full``                  every layer is trained
+    ``reinit{a}-{b}``         layers a..b start from new weights (``ln``: but their layer norms)
+    ``keep{a}-{b}``           all layers but a..b do
+    ``permute{p}``            the layers start in another order, drawn with p
+    ``probe{k}``              cut to depth k; only the head is trained
+    ``head{k}top{m}``         cut to depth k; its last m layers and the head are trained
+    ``lora``, ``lora{a}-{b}`` low-rank adapters in all layers, or in a..b, and the head are
+    ========================  =================================================================
+
+    ``_n500`` after any of them trains on 500 examples. Layers count from 1, both ends included.
+    The string parses and prints back: ``str(Variant.parse(text)) == text``.
+
+    Attributes
+    ----------
+    kind : the departure's name.
+    first, last : the layers named, for ``reinit``, ``keep`` and ``lora{a}-{b}``.
+    depth : of ``probe`` and ``head``, the depth the model is cut to.
+    top : of ``head``, how many of the last layers are trained.
+    permutation : of ``permute``, its number.
+    keep_norms : of ``reinit`` and ``keep``, whether layer norms keep their pretrained values.
+    size : number of training examples, or None for all.
+    """
+
+    kind: Kind = "full"
+    first: int | None = None
+    last: int | None = None
+    depth: int | None = None
+    top: int | None = None
+    permutation: int | None = None
+    keep_norms: bool = False
+    size: int | None = None
+
+    PATTERN = f"(?:{'|'.join(_FORMS.values())}){_SIZE}"
+    # The study inspects these runs' representations, so their checkpoints are kept.
+    KEPT = "full"
+    ABLATED = f"(?:full_n{_NUMBER}|(?:{'|'.join(list(_FORMS.values())[1:])}){_SIZE})"
+
+    def __post_init__(self) -> None:
+        if self.first is not None and self.first > self.last:
+            raise ValueError(
+                f"'{self}' names a reversed range of layers: write {self.last}-{self.first}."
+            )
+        if self.top is not None and self.top > self.depth:
+            raise ValueError(
+                f"'{self}' trains more layers than there are: a model cut to depth {self.depth} "
+                f"has {self.depth}."
+            )
+
+    @classmethod
+    def parse(cls, text: str) -> "Variant":
+        """Read a variant; ValueError names the string and what is allowed."""
+        if not re.fullmatch(cls.PATTERN, text):
+            raise ValueError(
+                f"'{text}' is not a variant: expected {_EXPECTED}; layers count from 1."
+            )
+        plain, _, size = text.partition("_n")
+        kind = re.match("[a-z]+", plain)[0]
+        numbers = [int(number) for number in re.findall("[0-9]+", plain)]
+        names = {
+            "permute": ["permutation"],
+            "probe": ["depth"],
+            "head": ["depth", "top"],
+        }.get(kind, ["first", "last"])
+        return cls(
+            kind,
+            **dict(zip(names, numbers, strict=False)),
+            keep_norms=plain.endswith("ln"),
+            size=int(size) if size else None,
+        )
+
+    def __str__(self) -> str:
+        span = f"{self.first}-{self.last}" if self.first is not None else ""
+        numbers = {
+            "permute": f"{self.permutation}",
+            "probe": f"{self.depth}",
+            "head": f"{self.depth}top{self.top}",
+        }.get(self.kind, span)
+        norms = "ln" if self.keep_norms else ""
+        size = f"_n{self.size}" if self.size is not None else ""
+        return f"{self.kind}{numbers}{norms}{size}"
+
+    def check(self, layers: int, shares_layers: bool) -> None:
+        """Refuse what an encoder of so many layers cannot do.
+
+        Parameters
+        ----------
+        layers : L.
+        shares_layers : whether all depths use one layer's weights (ALBERT).
+
+        Raises
+        ------
+        ValueError : the variant names layers beyond L, or singles out some of shared layers.
+        """
+        named = self.depth or self.last or 0
+        if named > layers:
+            raise ValueError(f"'{self}' names layer {named}, but the model has {layers} layers.")
+        some = self.kind in ("reinit", "keep", "permute") or (
+            self.kind == "lora" and self.first is not None
+        )
+        some = some or (self.kind == "head" and self.top < self.depth)
+        if shares_layers and some:
+            raise ValueError(
+                f"'{self}' has no meaning for this model: ALBERT shares one layer's weights among "
+                "all depths, so that there are no 'some' of its layers to reinitialise, reorder or "
+                "train."
+            )
