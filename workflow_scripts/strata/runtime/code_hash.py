@@ -161,10 +161,12 @@ class Module:
 
     tree: CodeTree
     name: str
+    text: str = field(init=False, repr=False)
     source: ast.Module = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        self.source = ast.parse(self.tree.file(self.name).read_text(encoding="utf-8"))
+        self.text = self.tree.file(self.name).read_text(encoding="utf-8")
+        self.source = ast.parse(self.text)
 
     @cached_property
     def definitions(self) -> dict[str, ast.stmt]:
@@ -178,6 +180,8 @@ class Module:
     @cached_property
     def raising(self) -> set[str]:
         """Functions and methods that do nothing but raise a StrataError."""
+        if MARK not in self.text:
+            return set()
         return {
             node.name
             for node in ast.walk(self.source)
@@ -244,7 +248,8 @@ class Writer:
         self.module = module
         functions = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
         self.local = _imports(module.tree, top, True) if isinstance(top, functions) else {}
-        self.said = self._said_alone(top)
+        self.top = top
+        self._class_fields: set[int] = set()
 
     def statements(self, body: list[ast.stmt]) -> Iterator[Piece]:
         for number, statement in enumerate(body):
@@ -272,6 +277,8 @@ class Writer:
 
     def _fields(self, node: ast.AST, texts: bool) -> Iterator[Piece]:
         yield f"{type(node).__name__}("
+        if isinstance(node, ast.ClassDef):
+            self._class_fields.update(map(id, node.body))
         for name, value in ast.iter_fields(node):
             if value is None or value == [] or name in ("ctx", "kind", "type_comment"):
                 continue
@@ -300,22 +307,13 @@ class Writer:
             return False
         if isinstance(node, ast.Assign) and name == "value":
             names = [target.id for target in node.targets if isinstance(target, ast.Name)]
-            if len(names) == len(node.targets) and all(name in self.said for name in names):
-                return False
+            if len(names) == len(node.targets) and _holds_text(node.value):
+                return not all(name in self._said_alone for name in names)
         return texts
 
     def _is_field(self, node: ast.AST) -> bool:
         """Whether an annotation belongs to a class's field (of a dataclass, say)."""
         return isinstance(node, ast.AnnAssign) and id(node) in self._class_fields
-
-    @cached_property
-    def _class_fields(self) -> set[int]:
-        return {
-            id(statement)
-            for node in ast.walk(self.module.source)
-            if isinstance(node, ast.ClassDef)
-            for statement in node.body
-        }
 
     def _name(self, node: ast.Name | ast.Attribute, texts: bool) -> Iterator[Piece]:
         parts = dotted(node)
@@ -366,7 +364,8 @@ class Writer:
     def _is_said_by(self, method: str) -> bool:
         return method == PROGRESS[1] or method in self.module.raising
 
-    def _said_alone(self, top: ast.AST) -> set[str]:
+    @cached_property
+    def _said_alone(self) -> set[str]:
         """Names that are read in messages and nowhere else."""
         said: set[str] = set()
         meant: set[str] = set()
@@ -379,12 +378,12 @@ class Writer:
             for child in ast.iter_child_nodes(node):
                 visit(child, within)
 
-        visit(top, False)
+        visit(self.top, False)
         return said - meant
 
     def _files(self, node: ast.AST) -> Iterator[Piece]:
         """The content of package files that a definition reads, found beside its module."""
-        if not isinstance(node, ast.stmt) or not _names_file(node):
+        if "__file__" not in self.module.text or not _names_file(node):
             return
         folder = self.module.tree.file(self.module.name).parent
         for part in ast.walk(node):
@@ -465,5 +464,11 @@ def _is_text(node: ast.stmt) -> bool:
     )
 
 
+def _holds_text(node: ast.AST) -> bool:
+    return any(isinstance(p, ast.Constant) and isinstance(p.value, str) for p in ast.walk(node))
+
+
 def _names_file(node: ast.AST) -> bool:
-    return any(isinstance(part, ast.Name) and part.id == "__file__" for part in ast.walk(node))
+    return isinstance(node, ast.stmt) and any(
+        isinstance(part, ast.Name) and part.id == "__file__" for part in ast.walk(node)
+    )
