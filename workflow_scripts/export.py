@@ -7,7 +7,7 @@ from strata.modeling.compute import gpu_job
 given, params, depth = snakemake.input, snakemake.params, snakemake.wildcards.depth
 with gpu_job(snakemake):
     import pandas as pd
-    from strata.measure import measure
+    from strata.export.measure import measure
 
     from strata.analysis.tables import read_metrics
     from strata.data.batches import Rows
