@@ -13,7 +13,7 @@ with gpu_job(snakemake):
     from strata.modeling.compute import device
     from strata.modeling.encoder import Encoder
     from strata.modeling.loading import check_length, load_model, load_tokenizer
-    from strata.study.states import seed_of
+    from strata.study.states import State
 
     task = Task.read(snakemake.input.task)
     examples = read_examples(snakemake.input.examples, given.limit, given.sample_seed)
@@ -32,7 +32,7 @@ with gpu_job(snakemake):
             "task": task.name,
             "split": given.split,
             "state": wildcards.state,
-            "seed": seed_of(wildcards.state),
+            "seed": State.parse(wildcards.state).seed,
         },
         poolings=given.poolings,
         dtype=given.dtype,

@@ -15,6 +15,7 @@ with gpu_job(snakemake):
     from strata.modeling.compute import device
     from strata.modeling.encoder import Encoder
     from strata.modeling.loading import check_length, load_model, load_tokenizer
+    from strata.study.states import PRETRAINED
 
     task, settings = Task.read(given.task), params.settings
     examples = read_examples(given.examples, settings["max_examples"], params.sample_seed)
@@ -22,7 +23,7 @@ with gpu_job(snakemake):
     model = load_model(given.model, task, seed=0).to(device())
     check_length(model, params.max_length)
     rows = Rows(load_tokenizer(given.model), examples, params.max_length)
-    about = {"model": snakemake.wildcards.model, "task": task.name, "state": "pretrained"}
+    about = {"model": snakemake.wildcards.model, "task": task.name, "state": str(PRETRAINED)}
     # One forward pass, on disk beside the result: all depths need not fit into memory.
     with tempfile.TemporaryDirectory(dir=Path(snakemake.output.table).parent) as folder:
         path = Path(folder) / "means.h5"

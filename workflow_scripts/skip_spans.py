@@ -11,7 +11,7 @@ with gpu_job(snakemake):
     from strata.modeling.encoder import Encoder
     from strata.modeling.head import Head
     from strata.modeling.loading import load_model, load_tokenizer
-    from strata.study.states import seed_of
+    from strata.study.states import State
 
     task, evaluation = Task.read(snakemake.input.task), given.evaluation
     examples = read_examples(
@@ -26,5 +26,5 @@ with gpu_job(snakemake):
         evaluation["batch_size"],
         evaluation["precision"],
     )
-    table.insert(0, "seed", seed_of(snakemake.wildcards.state))
+    table.insert(0, "seed", State.parse(snakemake.wildcards.state).seed)
     table.to_csv(snakemake.output.table, index=False)

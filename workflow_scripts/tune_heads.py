@@ -13,9 +13,9 @@ with (
     from strata.evaluation.predictions import score_table
     from strata.modeling.head import load_head
     from strata.modeling.head_tuning import save_stack
-    from strata.study.states import seed_of
+    from strata.study.states import State
 
-    task, seed = Task.read(snakemake.input.task), seed_of(snakemake.wildcards.state)
+    task, seed = Task.read(snakemake.input.task), State.parse(snakemake.wildcards.state).seed
     head = load_head(snakemake.input.checkpoint, task)
     predictions, heads = tuned(
         trained, evaluated, head, task, snakemake.params.heads, seed, "tuned"

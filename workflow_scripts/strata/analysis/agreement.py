@@ -16,6 +16,7 @@ import pandas as pd
 from strata.analysis.blocks import Boundary, boundary
 from strata.analysis.correlations import correlate
 from strata.analysis.summary import smallest_depth
+from strata.study.states import PRETRAINED
 
 METHODS = ("cka", "untuned", "tuned", "skipping", "reinit", "variability")
 
@@ -65,7 +66,7 @@ def mean_similarity(cka: pd.DataFrame, layers: int) -> np.ndarray:
     """
     own = cka[
         (cka["y_state"] == cka["x_state"])
-        & (cka["y_state"] != "pretrained")
+        & (cka["y_state"] != str(PRETRAINED))
         & (cka["estimator"] == "debiased")
         & (cka["pooling"] == "cls")
         & ~cka["failed"]

@@ -8,7 +8,7 @@ from plotnine import ggplot, ggtitle
 
 from strata.figures.panels import maps, panels_of
 from strata.figures.style import Labels, select, shown_name, side_by_side
-from strata.study.states import fine_tuned
+from strata.study.states import PRETRAINED, State
 
 
 def pair_maps(
@@ -24,15 +24,15 @@ def pair_maps(
     exactly one model and task. The panels are ORIG-ORIG, FT-ORIG, FT-FT and, where `seeds` has a
     second seed, FT[first]-FT[second]; the first-named encoder is on Y.
     """
-    first = fine_tuned(seeds[0])
+    first, original = str(State.of_seed(seeds[0])), str(PRETRAINED)
     pairs = {
-        "ORIG–ORIG\nY pretrained, X pretrained": ("pretrained", "pretrained"),
-        "FT–ORIG\nY fine-tuned, X pretrained": (first, "pretrained"),
+        "ORIG–ORIG\nY pretrained, X pretrained": (original, original),
+        "FT–ORIG\nY fine-tuned, X pretrained": (first, original),
         "FT–FT\nY fine-tuned, X fine-tuned": (first, first),
     }
     if len(seeds) > 1:
         title = "FT[{0}]–FT[{1}]\nY seed {0}, X seed {1}".format(*seeds)
-        pairs[title] = (first, fine_tuned(seeds[1]))
+        pairs[title] = (first, str(State.of_seed(seeds[1])))
     table = select(cka, estimator=estimator, pooling=pooling)
     panels = {
         panel: select(table, y_state=y_state, x_state=x_state)
@@ -58,15 +58,15 @@ def map_grid(
     seed, or `ft1-ft2`, with the first seed on Y and the second on X. Panels come in the order of
     `tasks` and, within a task, of `models`.
     """
-    first = fine_tuned(seeds[0])
+    first = str(State.of_seed(seeds[0]))
     if kind == "ft-ft":
         x_state, y_title, x_title = first, "Depth (fine-tuned)", "Depth (fine-tuned)"
     elif kind == "ft-orig":
-        x_state, y_title, x_title = "pretrained", "Depth (fine-tuned)", "Depth (pretrained)"
+        x_state, y_title, x_title = str(PRETRAINED), "Depth (fine-tuned)", "Depth (pretrained)"
     elif kind == "ft1-ft2":
         if len(seeds) < 2:
             raise ValueError("ft1-ft2 compares two seeds, and there is one")
-        x_state = fine_tuned(seeds[1])
+        x_state = str(State.of_seed(seeds[1]))
         y_title, x_title = (f"Depth (fine-tuned, seed {seed})" for seed in seeds[:2])
     else:
         raise ValueError(f"no such kind of map: {kind}")
@@ -92,7 +92,7 @@ def model_pair_grid(
     """
     if len(models) < 2:
         raise ValueError("a comparison across models needs two of them")
-    state = fine_tuned(seeds[0])
+    state = str(State.of_seed(seeds[0]))
     table = select(cka_models, estimator=estimator, pooling=pooling, y_state=state, x_state=state)
     pairs = list(combinations(models, 2))
     panels = {
