@@ -41,7 +41,9 @@ ANALYSES = config["study"]["analyses"]
 TITLES = titles(config)
 STYLE = dict(models=MODELS, tasks=TASKS, seeds=SEEDS, titles=TITLES)
 # A rule's params hold what its numbers depend on and no more: these parts, not the whole section.
-EVAL_SAMPLE = {key: config["evaluation"][key] for key in ("max_eval_examples", "seed")}
+EVAL_SAMPLE = dict(
+    limit=config["evaluation"]["max_eval_examples"], seed=config["evaluation"]["seed"]
+)
 FORWARD = {key: config["evaluation"][key] for key in ("batch_size", "precision")}
 RUN = "<results>/runs/{model}_{task}/{variant}/seed{seed}"
 ACTIVATIONS = "<results>/activations/{model}_{task}"

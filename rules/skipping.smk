@@ -21,7 +21,8 @@ rule skip_spans:
         jobs_per_device=config["gpus"]["jobs_per_device"],
     params:
         max_length=max_length_of,
-        evaluation=EVAL_SAMPLE | FORWARD,
+        sample=EVAL_SAMPLE,
+        forward=FORWARD,
         code=code_version("skip_spans"),
     message:
         "Skip spans: {wildcards.model} on {wildcards.task}, {wildcards.state}"
