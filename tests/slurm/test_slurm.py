@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-import tiny
 import yaml
-from cluster import NoCluster, cluster
+
+from helpers import tiny
+from helpers.cluster import NoCluster, cluster
 
 REPOSITORY = Path(__file__).parents[2]
 RUN = "runs/roberta_entail/full/seed{}"

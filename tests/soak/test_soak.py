@@ -15,9 +15,10 @@ from pathlib import Path
 import pandas as pd
 import psutil
 import pytest
-import tiny
 import yaml
-from workflow.conftest import COSTLY, RECIPE, copy_workflow, merge, write_tasks
+
+from helpers import tiny
+from helpers.workflows import COSTLY, RECIPE, copy_workflow, merge, write_tasks
 
 KILLS = int(os.environ.get("STRATA_SOAK_KILLS", "50"))
 SEED = int(os.environ.get("STRATA_SOAK_SEED", "1"))

@@ -3,11 +3,10 @@
 from copy import deepcopy
 
 import pytest
-import tiny
 import torch
 from peft.tuners.lora import LoraLayer
-from test_training import SETTINGS
 
+from helpers import tiny
 from strata.modeling.ablations import adapt, merge_adapters, trainable_parameters
 from strata.modeling.encoder import Encoder, encoder_layers
 from strata.modeling.head import Head, head_names
@@ -110,7 +109,7 @@ def test_training_moves_what_is_trained_and_nothing_else(text, tmp_path):
     wanted = trained(model)
     assert trainable_parameters(model) == sum(before[name].numel() for name in wanted)
     finetune(
-        model, tiny.rows(count=40), tiny.rows(count=8), tiny.task(), SETTINGS, 1,
+        model, tiny.rows(count=40), tiny.rows(count=8), tiny.task(), tiny.TRAINING, 1,
         tmp_path / "history.csv", tmp_path,
     )  # fmt: skip
     moved = {n for n, p in model.named_parameters() if not torch.equal(p.cpu(), before[n])}
@@ -133,7 +132,7 @@ def test_the_best_checkpoint_of_a_part_that_was_trained_is_restored(text, tmp_pa
     for checkpoint in ("last", "best"):
         model = load_model(folder, task, seed=1)
         adapt(model, Variant.parse(text), LORA, seed=1)
-        settings = SETTINGS | {
+        settings = tiny.TRAINING | {
             "max_steps": 60, "batch_size": 16, "learning_rate": 0.05, "eval_steps": 2,
             "checkpoint": checkpoint,
         }  # fmt: skip

@@ -6,9 +6,9 @@ import h5py
 import numpy as np
 import pandas as pd
 import pytest
-import tiny
 import torch
 
+from helpers import tiny
 from strata.analysis.activations import Activations
 from strata.analysis.cka_tables import cka_table, gold_rows
 from strata.analysis.dump import dump

@@ -2,15 +2,24 @@
 
 import json
 from copy import deepcopy
-from pathlib import Path
 
 import pytest
 import yaml
 
+from helpers.configs import (
+    DEMO,
+    PAPER,
+    RTE,
+    STUDIES,
+    changed,
+    merged,
+    problems,
+    without,
+)
 from strata.runtime.errors import StrataError
 from strata.study.architectures import check_declared
 from strata.study.config import SCHEMA, check_config
-from strata.study.metrics import METRICS_OF_TYPE
+from strata.study.metrics import METRICS, metrics_for
 from strata.study.recipes import (
     ablation_settings,
     encoder_facts,
@@ -22,50 +31,8 @@ from strata.study.recipes import (
     titles,
     training_settings,
 )
+from strata.study.task_types import TASK_TYPES
 from strata.study.variants import Variant
-
-REPOSITORY = Path(__file__).parents[2]
-PAPER = yaml.safe_load((REPOSITORY / "config.yaml").read_text())
-RTE = PAPER["tasks"]["rte"]
-STUDIES = {
-    path.stem: yaml.safe_load(path.read_text()) for path in (REPOSITORY / "studies").glob("*.yaml")
-}
-DEMO = STUDIES["demo"]
-
-
-def merged(base: dict, changes: dict) -> dict:
-    """Key by key, as Snakemake merges config files: lists and numbers replace."""
-    out = deepcopy(base)
-    for key, value in changes.items():
-        both = isinstance(value, dict) and isinstance(out.get(key), dict)
-        out[key] = merged(out[key], value) if both else deepcopy(value)
-    return out
-
-
-def without(config: dict, path: str) -> dict:
-    out = deepcopy(config)
-    *outer, last = path.split(".")
-    part = out
-    for key in outer:
-        part = part[key]
-    del part[last]
-    return out
-
-
-def changed(path: str, value: object) -> dict:
-    """The paper's config with one key, "a.b.c", set to `value`."""
-    for key in reversed(path.split(".")):
-        value = {key: value}
-    return merged(PAPER, value)
-
-
-def problems(config: dict) -> list[str]:
-    with pytest.raises(StrataError) as caught:
-        check_config(config)
-    first, *lines = str(caught.value).splitlines()
-    assert first == "the config is not valid:"
-    return [line.removeprefix("  - ") for line in lines]
-
 
 # ---------------------------------------------------------------- what passes
 
@@ -263,17 +230,23 @@ def test_key_that_a_task_of_its_type_needs_is_missed(path, sentence):
     assert sentence in found
 
 
-@pytest.mark.parametrize("kind", METRICS_OF_TYPE)
-def test_every_metric_of_the_schema_fits_some_type(kind):
-    allowed = yaml.safe_load(SCHEMA.read_text())["$defs"]["task"]["properties"]["metric"]["enum"]
-    assert set(allowed) == set().union(*METRICS_OF_TYPE.values())
+@pytest.mark.parametrize("kind", TASK_TYPES)
+def test_every_metric_fits_some_type_and_no_other(kind):
     name = {"classification": "rte", "regression": "stsb", "multiple-choice": "hellaswag"}[kind]
-    for metric in allowed:
+    for metric in METRICS:
+        assert any(metric in metrics_for(each) for each in TASK_TYPES)
         config = changed(f"tasks.{name}.metric", metric)
-        if metric in METRICS_OF_TYPE[kind]:
+        if metric in metrics_for(kind):
             check_config(config)
         else:
             assert f"'{metric}' does not fit type {kind}" in problems(config)[0]
+
+
+def test_names_that_no_registry_holds_are_refused():
+    assert "allowed is one of accuracy, f1" in problems(changed("tasks.rte.metric", "bleu"))[0]
+    assert "allowed is one of classification" in problems(changed("tasks.rte.type", "tagging"))[0]
+    (found,) = problems(changed("models.roberta.architecture", "gpt2"))
+    assert "models.roberta.architecture: 'gpt2' is not allowed; allowed is one of albert" in found
 
 
 def test_all_problems_are_told_at_once():
@@ -435,7 +408,10 @@ def test_what_was_downloaded_before_does_not_overrule_the_entry(tmp_path, monkey
     ("found", "sentence"),
     [
         ({"model_type": "roberta", "num_hidden_layers": 5}, "roberta.layers is 12, but .* says 5"),
-        ({"model_type": "albert", "num_hidden_layers": 12}, "shares_layers is False, but .* True"),
+        (
+            {"model_type": "albert", "num_hidden_layers": 12},
+            "architecture is roberta, but .*albert",
+        ),
     ],
 )
 def test_a_download_that_is_not_as_declared_is_refused(found, sentence):

@@ -5,7 +5,6 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-import tiny
 import torch
 from transformers import (
     AutoModelForMultipleChoice,
@@ -13,6 +12,7 @@ from transformers import (
     AutoTokenizer,
 )
 
+from helpers import tiny
 from strata.analysis.activations import Activations
 from strata.analysis.dump import dump
 from strata.export.card import model_card

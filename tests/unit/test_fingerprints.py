@@ -4,8 +4,8 @@ import json
 import os
 
 import pytest
-import tiny
 
+from helpers import tiny
 from strata.sources.local_files import local_hashes
 
 

@@ -9,11 +9,11 @@ from copy import deepcopy
 from pathlib import Path
 
 import pandas as pd
-import test_config
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from helpers import configs
 from strata.data.task import read_examples
 from strata.runtime.errors import StrataError
 from strata.sources.fetch_task import fetch_task
@@ -29,8 +29,8 @@ bounded = settings(
 
 # ---------------------------------------------------------------- the config
 
-EVERYTHING = test_config.merged(
-    test_config.merged(test_config.PAPER, test_config.DEMO),
+EVERYTHING = configs.merged(
+    configs.merged(configs.PAPER, configs.DEMO),
     {"models": {"mine": {"source": "path:/no/where"}}},
 )
 for name in EVERYTHING["tasks"].keys() - {"rte", "hellaswag", "polarity", "valence"}:

@@ -4,7 +4,6 @@ from copy import deepcopy
 
 import numpy as np
 import pytest
-import tiny
 import torch
 from torch import nn
 from torch.nn import functional
@@ -12,6 +11,7 @@ from torch.nn.utils import clip_grad_norm_
 from torch.testing import assert_close
 from transformers import get_linear_schedule_with_warmup
 
+from helpers import tiny
 from strata.analysis import truncation
 from strata.analysis.activations import Activations
 from strata.analysis.dump import dump

@@ -5,9 +5,9 @@ Without a GPU, the error that torch would raise is raised by code that counts ro
 
 import numpy as np
 import pytest
-import tiny
 import torch
 
+from helpers import tiny
 from strata.analysis.activations import Activations
 from strata.analysis.dump import dump
 from strata.analysis.skipping import skip_spans

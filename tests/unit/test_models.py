@@ -5,11 +5,11 @@ from dataclasses import replace
 from itertools import pairwise
 
 import pytest
-import tiny
 import torch
 from torch.testing import assert_close
 from transformers import AutoConfig, AutoModel, AutoTokenizer
 
+from helpers import tiny
 from strata.data.batches import Rows
 from strata.modeling.encoder import Encoder, num_parameters, truncate
 from strata.modeling.head import Head, head_names, load_head

@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 
-import hub
 import pytest
-import tiny
 
+from helpers import hub
 from strata.data.task import read_examples
 from strata.runtime.errors import StrataError
 from strata.sources import hub as downloads
@@ -30,11 +29,6 @@ TASK = {
     "metric": "accuracy",
 }
 LISTING = "/revision/main"
-
-
-@pytest.fixture(scope="module")
-def saved(tmp_path_factory) -> Path:
-    return tiny.save_model(tmp_path_factory.mktemp("saved") / "bert", "bert", layers=2)
 
 
 @pytest.fixture
@@ -330,8 +324,9 @@ def test_file_of_an_earlier_commit_is_not_downloaded_again(served, wanted, tmp_p
 
 
 KILLED = """
-import sys, hub, pytest
+import sys, pytest
 from pathlib import Path
+from helpers import hub
 from strata.sources.fetch_model import fetch_model
 hub.point_to(sys.argv[1], Path(sys.argv[2]), pytest.MonkeyPatch())
 fetch_model("mine", {"source": "hub:me/films"}, sys.argv[3])

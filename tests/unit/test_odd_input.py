@@ -16,16 +16,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import test_config
-import test_sources
-import tiny
 import torch
 import yaml
 from safetensors.torch import load_file, save_file
-from test_sources import packed, tarred, with_config, zipped
 from tokenizers import Tokenizer
 from transformers import AutoModelForMaskedLM
 
+from helpers import configs, tiny
+from helpers.archives import packed, tarred, zipped
+from helpers.folders import names, with_config
 from strata.data.batches import Rows
 from strata.data.task import read_examples
 from strata.data.tokens import TokenisedRows, write_tokens
@@ -39,15 +38,6 @@ from strata.sources.validate import check_enough, check_folder
 from strata.study.config import check_config
 
 WORKS = ()
-packages = test_sources.packages  # what pip answers
-
-
-@pytest.fixture(scope="module")
-def saved(tmp_path_factory) -> Path:
-    return tiny.save_model(tmp_path_factory.mktemp("saved") / "bert", "bert", layers=2)
-
-
-model = test_sources.model  # a copy of it that a test may spoil
 
 
 def outcome(words: tuple[str, ...], attempt, leaves_empty: Path | None = None) -> None:
@@ -548,12 +538,12 @@ def test_code_beside_a_model_is_never_run(model, tmp_path, monkeypatch):
     load_tokenizer(model)
     fetch_model("mine", {"source": f"path:{model}"}, tmp_path / "models" / "mine")
     assert not mark.exists()
-    assert "evil.py" not in test_sources.names(tmp_path / "models" / "mine")
+    assert "evil.py" not in names(tmp_path / "models" / "mine")
 
 
 # ---------------------------------------------------------------- configs
 
-TASK_ENTRY = yaml.safe_dump(test_config.RTE, default_flow_style=True, width=10**6).strip()
+TASK_ENTRY = yaml.safe_dump(configs.RTE, default_flow_style=True, width=10**6).strip()
 NAME = "is not a name: use lower-case letters, digits and '-'"
 FINITE = "allowed is a finite number"
 CONFIGS = [
@@ -596,20 +586,20 @@ CONFIGS = [
 
 @pytest.mark.parametrize(("text", "words"), CONFIGS, ids=[c[0][:60] for c in CONFIGS])
 def test_key_of_the_config(text, words):
-    config = test_config.merged(test_config.PAPER, yaml.safe_load(text))
+    config = configs.merged(configs.PAPER, yaml.safe_load(text))
     if words == WORKS:
         assert check_config(config)
         return
-    (problem,) = test_config.problems(config)
+    (problem,) = configs.problems(config)
     assert [word for word in words if word not in problem] == [], problem
     assert problem.endswith(".")
 
 
 def test_two_classes_of_one_name_are_refused():
-    config = test_config.merged(test_config.PAPER, test_config.DEMO)
+    config = configs.merged(configs.PAPER, configs.DEMO)
     for cut in config["tasks"]["polarity"]["cuts"]:
         cut["name"] = "same"
-    (problem,) = test_config.problems(config)
+    (problem,) = configs.problems(config)
     assert problem.startswith("tasks.polarity.cuts: two classes have one name (same, same)")
 
 

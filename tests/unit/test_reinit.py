@@ -4,10 +4,10 @@ from copy import deepcopy
 
 import numpy as np
 import pytest
-import tiny
 import torch
 from torch import nn
 
+from helpers import tiny
 from strata.modeling.ablations import adapt
 from strata.modeling.encoder import Encoder, encoder_layers
 from strata.modeling.reinit import is_norm, permutation, permute, reinitialise

@@ -6,9 +6,9 @@ import signal
 
 import pandas as pd
 import pytest
-import tiny
 import torch
 
+from helpers import tiny
 from strata.modeling import training
 from strata.modeling.ablations import adapt
 from strata.modeling.loading import load_model

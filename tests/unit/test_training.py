@@ -5,10 +5,10 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-import tiny
 import torch
 from transformers import get_linear_schedule_with_warmup
 
+from helpers import tiny
 from strata.data.batches import Rows
 from strata.evaluation.metrics import run_metrics
 from strata.evaluation.predictions import decode, prediction_table, score_table

@@ -5,8 +5,8 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-import tiny
 
+from helpers import tiny
 from strata.analysis.variability import classes, resampled, select, variability, variability_table
 from strata.runtime.errors import StrataError
 

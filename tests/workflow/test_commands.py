@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import REPOSITORY, copy_workflow
+
+from helpers.workflows import REPOSITORY, copy_workflow
 
 README = (REPOSITORY / "README.md").read_text()
 COMMANDS = sorted(

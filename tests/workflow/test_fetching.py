@@ -1,10 +1,10 @@
 """The real fetch rules and a hub on this machine that fails; then a study without it."""
 
-import hub
 import pytest
-import tiny
 import yaml
-from conftest import RECIPE, Workflow, copy_workflow, impatient
+
+from helpers import hub, tiny
+from helpers.workflows import RECIPE, Workflow, copy_workflow, impatient
 
 WAIT = {"headers": {"Retry-After": "1"}}
 FIGURE = "results/net/cka/bert_entail.png"

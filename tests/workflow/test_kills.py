@@ -9,9 +9,10 @@ import time
 
 import psutil
 import pytest
-import tiny
 import yaml
-from conftest import RECIPE, Workflow, copy_workflow, merge, write_tasks
+
+from helpers import tiny
+from helpers.workflows import RECIPE, Workflow, copy_workflow, merge, write_tasks
 
 RUN = "runs/bert_entail/full/seed1"
 ROOM = 40_000  # bytes a file: enough for all there is but the optimiser's state

@@ -1,9 +1,10 @@
 """Bad input, through the workflow: one sentence in the output, and nothing left behind."""
 
 import pytest
-import tiny
 import yaml
-from conftest import RECIPE, Workflow, copy_workflow, impatient, write_tasks
+
+from helpers import tiny
+from helpers.workflows import RECIPE, Workflow, copy_workflow, impatient, write_tasks
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import Workflow, copy_workflow
+
+from helpers.workflows import Workflow, copy_workflow
 
 DRAWING = {
     "plot_cka",

@@ -5,9 +5,9 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import SISTERS
 from matplotlib import image
 
+from helpers.workflows import SISTERS
 from strata.study.variants import Variant
 
 PAIRS = [(model, task) for model in ("roberta", "albert") for task in ("entail", "endings")]

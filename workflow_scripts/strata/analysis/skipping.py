@@ -17,10 +17,9 @@ from strata.data.task import Task
 from strata.evaluation.metrics import score
 from strata.evaluation.predictions import decode
 from strata.modeling.compute import device, inference
-from strata.modeling.encoder import Encoder
+from strata.modeling.encoder import Encoder, architecture
 from strata.modeling.head import Head
 from strata.runtime.progress import Progress
-from strata.study.architectures import shares_layers
 from strata.study.settings import ForwardSettings
 
 
@@ -40,7 +39,7 @@ def span_logits(
     stack_rows : most rows run as one batch.
     """
     hidden, layers = list(encoder.hidden_states(inputs)), encoder.num_layers
-    if shares_layers(encoder.model.config.model_type):
+    if architecture(encoder.model).shares_layers:
         cut = [head(at_depth[:, 0]) for at_depth in hidden]
         return {(i, j): cut[layers - (j - i + 1)] for i, j in spans(layers)}
     logits: dict[tuple[int, int], Tensor] = {}

@@ -12,7 +12,7 @@ def model_card(
     dropped = measured.full_layers - measured.layers
     smaller = 1 - measured.parameters / measured.full_parameters
     faster = measured.examples_per_second / measured.full_examples_per_second
-    auto = auto_class(task.type).__name__
+    auto = auto_class(task).__name__
     place = measured.device + (f", {threads} threads" if measured.device == "cpu" else "")
     return f"""---
 library_name: transformers

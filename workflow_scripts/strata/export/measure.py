@@ -58,7 +58,7 @@ def measure(
     full : the run's full model.
     sampling : of the interval of the difference.
     """
-    small = auto_class(task.type).from_pretrained(folder, trust_remote_code=False)
+    small = auto_class(task).from_pretrained(folder, trust_remote_code=False)
     labels = rows.examples["label"].to_numpy()
     models = {"full": full, "small": small}
     predictions = {name: predict(model, rows, task, forward) for name, model in models.items()}

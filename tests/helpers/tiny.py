@@ -185,7 +185,7 @@ def task(kind: str = "classification") -> Task:
         choices=3 if kind == "multiple-choice" else 1,
         sizes={},
         dropped={},
-        source={"source": "tests/tiny.py"},
+        source={"source": "tests/helpers/tiny.py"},
     )
 
 

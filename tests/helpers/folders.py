@@ -1,0 +1,16 @@
+"""Model folders: what lies in them, and how to spoil them."""
+
+import json
+from pathlib import Path
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(file.name for file in folder.iterdir())
+
+
+def with_config(**changes):
+    def spoil(folder: Path) -> None:
+        config = json.loads((folder / "config.json").read_text()) | changes
+        (folder / "config.json").write_text(json.dumps(config))
+
+    return spoil

@@ -1,0 +1,218 @@
+"""The workflow, copied and run in a folder of its own, and the studies that tests run with it."""
+
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+
+from helpers import tiny
+
+REPOSITORY = Path(__file__).parents[2]
+PARTS = [
+    "Snakefile",
+    "config.yaml",
+    "envs",
+    "profiles",
+    "report",
+    "rules",
+    "schemas",
+    "studies",
+    "workflow_scripts",
+]
+COSTLY = (
+    "ablate",
+    "compare_models",
+    "compare_states",
+    "dump_eval",
+    "dump_train",
+    "export",
+    "finetune",
+    "measure_variability",
+    "skip_spans",
+    "tune_fresh_heads",
+    "tune_heads",
+)
+RECIPE = {
+    "training": {
+        "max_steps": 120,
+        "batch_size": 16,
+        "learning_rate": 0.003,
+        "warmup_steps": 10,
+        "max_length": 32,
+        "precision": "float32",
+    },
+    "heads": {"steps": 60, "batch_size": 16, "learning_rate": 0.003, "warmup_steps": 5},
+    "evaluation": {"max_train_examples": 96, "poolings": ["cls", "mean"]},
+    "cka": {"estimator": "debiased"},
+    "summary": {"resamples": 100},
+}
+
+
+@dataclass
+class Workflow:
+    """A copy of the workflow that may be edited, and a folder it runs in."""
+
+    code: Path
+    folder: Path
+
+    def command(self, *arguments: str) -> list[str]:
+        command = [sys.executable, "-m", "snakemake", "--snakefile", str(self.code / "Snakefile")]
+        # The targets first: options such as --configfile take all values that follow them.
+        options = ["--directory", str(self.folder), "--workflow-profile"]
+        return [*command, *arguments, *options, str(self.code / "profiles" / "default")]
+
+    def start(self, *arguments: str) -> subprocess.Popen:
+        """A run in the background, its output thrown away."""
+        none = subprocess.DEVNULL
+        return subprocess.Popen(self.command(*arguments), stdout=none, stderr=none, cwd=self.folder)
+
+    def run(self, *arguments: str, check: bool = True, **options) -> subprocess.CompletedProcess:
+        done = subprocess.run(
+            self.command(*arguments),
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=self.folder,
+            **options,
+        )
+        if check and done.returncode:
+            pytest.fail(f"{' '.join(arguments)}\n{done.stdout[-3000:]}\n{done.stderr[-6000:]}")
+        return done
+
+    def configured(self, *arguments: str, check: bool = True, **changes: dict):
+        """Run with this folder's study, `changes` merged into it."""
+        study = merge(yaml.safe_load((self.folder / "study.yaml").read_text()), changes)
+        path = self.folder / "changed.yaml"
+        path.write_text(yaml.safe_dump(study))
+        return self.run(*arguments, "--configfile", str(path), check=check)
+
+    def planned(self, **changes: dict) -> list[tuple[str, str]]:
+        """What would be made now: (rule, output file)."""
+        done = self.configured("--summary", **changes)
+        rows = [line.split("\t") for line in done.stdout.splitlines() if "\t" in line]
+        return [(row[2], row[0]) for row in rows if row[-1] == "update pending"]
+
+
+def merge(base: dict, changes: dict) -> dict:
+    out = dict(base)
+    for key, value in changes.items():
+        both = isinstance(value, dict) and isinstance(out.get(key), dict)
+        out[key] = merge(out[key], value) if both else value
+    return out
+
+
+def copy_workflow(to: Path, of: Path = REPOSITORY) -> Path:
+    for part in PARTS:
+        source = of / part
+        if source.is_dir():
+            shutil.copytree(source, to / part, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            to.mkdir(parents=True, exist_ok=True)
+            shutil.copy(source, to / part)
+    return to
+
+
+def impatient(code: Path) -> None:
+    """Let a copy of the workflow give up a hub that fails within seconds."""
+    downloads = code / "workflow_scripts" / "strata" / "sources" / "hub.py"
+    patient = downloads.read_text()
+    changed = re.sub(r"^RETRY_SECONDS = [\d.]+", "RETRY_SECONDS = 3", patient, flags=re.MULTILINE)
+    assert changed != patient
+    downloads.write_text(changed)
+
+
+def write_tasks(folder: Path) -> dict[str, dict]:
+    """Local files of three tasks and their descriptions: pairs, regression, multiple choice."""
+    folder.mkdir(parents=True)
+    tiny.pair_rows(320, 1).to_json(folder / "pairs.jsonl", orient="records", lines=True)
+    tiny.pair_rows(96, 2).to_json(folder / "pairs-dev.jsonl", orient="records", lines=True)
+    tiny.regression_rows(400, 3).to_csv(folder / "scores.csv", index=False)
+    tiny.choice_rows(240, 4).to_parquet(folder / "choices.parquet")
+    tiny.choice_rows(64, 5).to_parquet(folder / "choices-dev.parquet")
+    source = f"path:{folder}"
+    return {
+        "entail": {
+            "title": "Entail",
+            "source": source,
+            "type": "classification",
+            "texts": ["premise", "hypothesis"],
+            "label": "label",
+            "labels": ["yes", "no"],
+            "splits": {"train": "pairs.jsonl", "eval": "pairs-dev.jsonl"},
+            "metric": "accuracy",
+        },
+        "goodness": {
+            "source": source,
+            "type": "regression",
+            "texts": ["text"],
+            "label": "score",
+            "splits": {"train": "scores.csv"},
+            "holdout": {"fraction": 0.25, "seed": 1},
+            "metric": "pearson-spearman",
+        },
+        "endings": {
+            "source": source,
+            "type": "multiple-choice",
+            "texts": ["{context}"],
+            "choices": "{endings}",
+            "label": "answer",
+            "splits": {"train": "choices.parquet", "eval": "choices-dev.parquet"},
+            "metric": "accuracy",
+        },
+    }
+
+
+def write_study(folder: Path) -> dict:
+    """study.yaml of three tiny encoders on three tasks, two seeds."""
+    layers = {"roberta": 4, "albert": 5, "electra": 4}
+    models = {
+        name: {"source": f"path:{tiny.save_model(folder / 'source' / name, name, count)}"}
+        for name, count in layers.items()
+    }
+    models["roberta"]["title"] = "RoBERTa"
+    study = {
+        "outdir": "results/tiny",
+        "study": {
+            "models": list(layers),
+            "tasks": ["entail", "goodness", "endings"],
+            "seeds": [1, 2],
+            "analyses": ["cka", "truncation", "skipping", "export"],
+            "skipping": ["roberta", "albert"],
+            "figure1": {"model": "albert", "task": "entail"},
+        },
+        "models": models,
+        "tasks": write_tasks(folder / "source" / "tasks"),
+        **RECIPE,
+    }
+    (folder / "study.yaml").write_text(yaml.safe_dump(study))
+    return study
+
+
+SISTERS = {
+    "outdir": "results/sisters",
+    "study": {
+        "models": ["roberta", "albert"],
+        "tasks": ["entail", "endings"],
+        "seeds": [1],
+        "analyses": ["reinit", "variability", "agreement"],
+        "skipping": [],
+        "figure1": {"model": "roberta", "task": "entail"},
+    },
+    "variants": {"*_n*": {"max_steps": 60}, "probe*": {"epochs": 5}, "lora*": {"max_steps": 60}},
+    "reinit": {
+        "models": None,
+        "scheme": "fresh",
+        "progressive": {"sizes": [64, 160], "seeds": [1, 2], "step": 2},
+        "kept_norms": {"sizes": [64], "seeds": [1], "step": 4},
+        "localized": {"block": 2, "stride": 2, "size": 160, "seeds": [1]},
+        "permutation": {"count": 3, "size": 160, "seeds": [1]},
+        "probing": {"sizes": [160], "seeds": [1], "step": 2},
+    },
+    "variability": {"max_examples": 100, "bins": 3, "top": [1, 4], "resamples": 20},
+    "evaluation": {"max_train_examples": 96, "poolings": ["cls"]},
+}
