@@ -33,7 +33,9 @@ STYLE = dict(models=MODELS, tasks=TASKS, seeds=SEEDS, titles=TITLES)
 # A rule's params hold what its numbers depend on and no more: these parts, not the whole section.
 # They are plain dicts, lists, numbers and text: a change in params of any other type would rerun
 # nothing, without a word (Snakemake 9.27).
-EVAL_SAMPLE = {key: config["evaluation"][key] for key in ("max_eval_examples", "seed")}
+EVAL_SAMPLE = dict(
+    limit=config["evaluation"]["max_eval_examples"], seed=config["evaluation"]["seed"]
+)
 FORWARD = {key: config["evaluation"][key] for key in ("batch_size", "precision")}
 JOBS_PER_DEVICE = config["gpus"]["jobs_per_device"]
 

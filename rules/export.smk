@@ -25,7 +25,8 @@ rule export_model:
     params:
         seeds=SEEDS,
         max_length=max_length_of,
-        evaluation=EVAL_SAMPLE | FORWARD,
+        sample=EVAL_SAMPLE,
+        forward=FORWARD,
         sampling=sampling(config),
         title=lambda w: TITLES.get(w.model),
         code=code_of("export_model", "architecture", "task_type", "metric"),

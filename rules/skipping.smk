@@ -21,7 +21,8 @@ rule skip_spans:
         jobs_per_device=JOBS_PER_DEVICE,
     params:
         max_length=max_length_of,
-        evaluation=EVAL_SAMPLE | FORWARD,
+        sample=EVAL_SAMPLE,
+        forward=FORWARD,
         code=code_of("skip_spans", "architecture", "task_type", "metric"),
     message:
         "Skip spans: {wildcards.model} on {wildcards.task}, {wildcards.state}"
