@@ -7,13 +7,13 @@ from strata.modeling.compute import gpu_job
 given, params, depth = snakemake.input, snakemake.params, snakemake.wildcards.depth
 with gpu_job(snakemake):
     import pandas as pd
-    from strata.export.measure import measure
 
     from strata.analysis.tables import read_metrics
     from strata.data.batches import Rows
     from strata.data.task import Task, read_examples
     from strata.export.card import model_card
     from strata.export.cut import choose_depth, choose_seed, cut_model, write_model
+    from strata.export.measure import measure
     from strata.modeling.loading import load_model, load_tokenizer
     from strata.runtime.errors import StrataError
 

@@ -19,7 +19,7 @@ from helpers.configs import (
 from strata.runtime.errors import StrataError
 from strata.study.architectures import check_declared
 from strata.study.config import SCHEMA, check_config
-from strata.study.metrics import METRICS_OF_TYPE
+from strata.study.metrics import METRICS, metrics_for
 from strata.study.recipes import (
     ablation_settings,
     encoder_facts,
@@ -31,6 +31,7 @@ from strata.study.recipes import (
     titles,
     training_settings,
 )
+from strata.study.task_types import TASK_TYPES
 from strata.study.variants import Variant
 
 # ---------------------------------------------------------------- what passes
@@ -229,17 +230,23 @@ def test_key_that_a_task_of_its_type_needs_is_missed(path, sentence):
     assert sentence in found
 
 
-@pytest.mark.parametrize("kind", METRICS_OF_TYPE)
-def test_every_metric_of_the_schema_fits_some_type(kind):
-    allowed = yaml.safe_load(SCHEMA.read_text())["$defs"]["task"]["properties"]["metric"]["enum"]
-    assert set(allowed) == set().union(*METRICS_OF_TYPE.values())
+@pytest.mark.parametrize("kind", TASK_TYPES)
+def test_every_metric_fits_some_type_and_no_other(kind):
     name = {"classification": "rte", "regression": "stsb", "multiple-choice": "hellaswag"}[kind]
-    for metric in allowed:
+    for metric in METRICS:
+        assert any(metric in metrics_for(each) for each in TASK_TYPES)
         config = changed(f"tasks.{name}.metric", metric)
-        if metric in METRICS_OF_TYPE[kind]:
+        if metric in metrics_for(kind):
             check_config(config)
         else:
             assert f"'{metric}' does not fit type {kind}" in problems(config)[0]
+
+
+def test_names_that_no_registry_holds_are_refused():
+    assert "allowed is one of accuracy, f1" in problems(changed("tasks.rte.metric", "bleu"))[0]
+    assert "allowed is one of classification" in problems(changed("tasks.rte.type", "tagging"))[0]
+    (found,) = problems(changed("models.roberta.architecture", "gpt2"))
+    assert "models.roberta.architecture: 'gpt2' is not allowed; allowed is one of albert" in found
 
 
 def test_all_problems_are_told_at_once():
@@ -401,7 +408,10 @@ def test_what_was_downloaded_before_does_not_overrule_the_entry(tmp_path, monkey
     ("found", "sentence"),
     [
         ({"model_type": "roberta", "num_hidden_layers": 5}, "roberta.layers is 12, but .* says 5"),
-        ({"model_type": "albert", "num_hidden_layers": 12}, "shares_layers is False, but .* True"),
+        (
+            {"model_type": "albert", "num_hidden_layers": 12},
+            "architecture is roberta, but .*albert",
+        ),
     ],
 )
 def test_a_download_that_is_not_as_declared_is_refused(found, sentence):

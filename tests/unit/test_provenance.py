@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from strata.runtime import provenance
+from strata.runtime import code_hash, provenance
 from strata.runtime.code_hash import code_version
 from strata.runtime.provenance import config_hash
 

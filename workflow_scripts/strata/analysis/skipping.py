@@ -17,10 +17,9 @@ from strata.data.task import Task
 from strata.evaluation.metrics import score
 from strata.evaluation.predictions import decode
 from strata.modeling.compute import device, inference
-from strata.modeling.encoder import Encoder
+from strata.modeling.encoder import Encoder, architecture
 from strata.modeling.head import Head
 from strata.runtime.progress import Progress
-from strata.study.architectures import shares_layers
 
 
 def spans(depth: int) -> list[tuple[int, int]]:
@@ -39,7 +38,7 @@ def span_logits(
     stack_rows : most rows run as one batch.
     """
     states = list(encoder.states(inputs))
-    if shares_layers(encoder.model.config.model_type):
+    if architecture(encoder.model).shares_layers:
         cut = [head(state[:, 0]) for state in states]
         return {(i, j): cut[encoder.depth - (j - i + 1)] for i, j in spans(encoder.depth)}
     found = {}

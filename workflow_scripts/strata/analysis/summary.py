@@ -10,7 +10,7 @@ import pandas as pd
 from safetensors import safe_open
 
 from strata.evaluation.metrics import bootstrap
-from strata.study.architectures import layer_count, read_config, shares_layers
+from strata.study.architectures import ARCHITECTURES, layer_count, read_config
 
 COLUMNS = [
     "model", "task", "configuration", "metric", "n_examples", "seeds", "failed_seeds",
@@ -120,7 +120,7 @@ def _answer(
         **sampling,
     )
     saved = parameter_count(checkpoint) - parameter_count(checkpoint, depth)
-    shared = shares_layers(read_config(checkpoint)["model_type"])
+    shared = ARCHITECTURES[read_config(checkpoint)["model_type"]].shares_layers
     return {
         "full": full,
         "full_low": full_low,

@@ -45,10 +45,10 @@ def classes(task: Task, labels: np.ndarray, bins: int) -> Classes:
     ------
     StrataError : fewer than two classes have two rows.
     """
-    if task.type == "multiple-choice":
+    if task.kind.compares_rows:
         gold = (np.arange(task.choices) == labels[:, None]).reshape(-1)
         found = {"wrong": np.flatnonzero(~gold), "right": np.flatnonzero(gold)}
-    elif task.type == "regression":
+    elif task.kind.continuous:
         # Equal values have one rank, the mean of theirs, and so one bin.
         each = (bins * (rankdata(labels) - 0.5) / len(labels)).astype(int)
         found = {f"bin {i + 1}": np.flatnonzero(each == i) for i in np.unique(each)}

@@ -13,6 +13,8 @@ import json
 import numpy as np
 import pandas as pd
 
+from strata.study.task_types import TASK_TYPES, TaskType
+
 SPLITS = ("train", "eval")
 
 
@@ -37,9 +39,14 @@ class Task:
     source: dict[str, Any]
 
     @property
+    def kind(self) -> TaskType:
+        """What tasks of its type have in common."""
+        return TASK_TYPES[self.type]
+
+    @property
     def num_labels(self) -> int:
         """Outputs of the head: classes, or 1 for regression and multiple choice."""
-        return len(self.labels) if self.type == "classification" else 1
+        return len(self.labels) if self.labels else 1
 
     @classmethod
     def read(cls, path: str | Path) -> "Task":

@@ -1,18 +1,14 @@
-"""Task metrics as fractions, by scikit-learn and SciPy, and their bootstrap intervals."""
+"""Scores of predictions, their bootstrap intervals, and the baseline's."""
 
-import math
-import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.stats import pearsonr, spearmanr
-from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
 
 from strata.data.task import Task
-
-CORRELATIONS = {"mcc", "pearson", "spearman", "pearson-spearman"}
+from strata.study.metrics import METRICS
+from strata.study.task_types import TASK_TYPES
 
 
 @dataclass(frozen=True)
@@ -29,9 +25,10 @@ def score(metric: str, labels: np.ndarray, predictions: np.ndarray) -> Score:
     A correlation is 0 and degenerate where the predictions (or the labels) are constant.
     """
     labels, predictions = np.asarray(labels), np.asarray(predictions)
-    if metric in CORRELATIONS and (_constant(predictions, labels) or _constant(labels, labels)):
+    row = METRICS[metric]
+    if row.correlates and (_constant(predictions, labels) or _constant(labels, labels)):
         return Score(0.0, degenerate=True)
-    return Score(float(_FUNCTIONS[metric](labels, predictions)))
+    return Score(row.function(labels, predictions))
 
 
 def bootstrap(
@@ -117,7 +114,7 @@ def baseline_prediction(kind: str, labels: np.ndarray) -> float:
     Among equally frequent labels the smallest.
     """
     labels = np.asarray(labels)
-    if kind == "regression":
+    if TASK_TYPES[kind].continuous:
         return float(labels.mean())
     values, counts = np.unique(labels, return_counts=True)
     return int(values[counts.argmax()])
@@ -127,35 +124,3 @@ def _constant(values: np.ndarray, labels: np.ndarray) -> bool:
     # A head gives equal inputs values that differ in their last bits where batches differ in size.
     rounding = 1e-5 * max(np.abs(values).max(), labels.std())
     return bool(values.max() - values.min() <= rounding)
-
-
-def _f1(labels: np.ndarray, predictions: np.ndarray) -> float:
-    return f1_score(labels == 1, predictions == 1, zero_division=0)
-
-
-def _mcc(labels: np.ndarray, predictions: np.ndarray) -> float:
-    return matthews_corrcoef(labels, predictions)
-
-
-def _finite(statistic: Callable[..., tuple[float, float]]) -> Callable[..., float]:
-    def correlation(labels: np.ndarray, predictions: np.ndarray) -> float:
-        with warnings.catch_warnings():
-            # Nearly constant predictions: SciPy warns, and may give NaN.
-            warnings.simplefilter("ignore")
-            value = float(statistic(labels, predictions)[0])
-        return 0.0 if math.isnan(value) else value
-
-    return correlation
-
-
-_pearson = _finite(pearsonr)
-_spearman = _finite(spearmanr)
-_FUNCTIONS = {
-    "accuracy": accuracy_score,
-    "f1": _f1,
-    "accuracy-f1": lambda y, p: (accuracy_score(y, p) + _f1(y, p)) / 2,
-    "mcc": _mcc,
-    "pearson": _pearson,
-    "spearman": _spearman,
-    "pearson-spearman": lambda y, p: (_pearson(y, p) + _spearman(y, p)) / 2,
-}

@@ -21,9 +21,9 @@ def decode(logits: Tensor, task: Task) -> np.ndarray:
     -------
     [..., examples]: class index, choice index, or the regression's value.
     """
-    if task.type == "regression":
+    if task.kind.continuous:
         return logits[..., 0].double().cpu().numpy()
-    if task.type == "multiple-choice":
+    if task.kind.compares_rows:
         logits = logits[..., 0].unflatten(-1, (-1, task.choices))
     return logits.argmax(-1).cpu().numpy()
 

@@ -14,7 +14,7 @@ def model_card(
     dropped = found["full_layers"] - found["layers"]
     smaller = 1 - found["parameters"] / found["full_parameters"]
     faster = found["examples_per_second"] / found["full_examples_per_second"]
-    auto = auto_class(task.type).__name__
+    auto = auto_class(task).__name__
     place = found["device"] + (f", {threads} threads" if found["device"] == "cpu" else "")
     return f"""---
 library_name: transformers

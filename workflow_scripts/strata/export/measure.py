@@ -33,7 +33,7 @@ def measure(
     full : the run's full model.
     sampling : ``resamples`` and ``confidence`` of the interval of the difference.
     """
-    small = auto_class(task.type).from_pretrained(folder, trust_remote_code=False)
+    small = auto_class(task).from_pretrained(folder, trust_remote_code=False)
     labels = rows.examples["label"].to_numpy()
     options = (evaluation["batch_size"], evaluation["precision"])
     predictions = {

@@ -8,11 +8,10 @@ from peft.tuners.lora import LoraLayer
 from torch import nn
 from transformers import PreTrainedModel
 
-from strata.modeling.encoder import encoder_layers, truncate
+from strata.modeling.encoder import architecture, encoder_layers, truncate
 from strata.modeling.head import Head
 from strata.modeling.reinit import permute, reinitialise
 from strata.runtime.errors import StrataError
-from strata.study.architectures import shares_layers
 from strata.study.variants import Variant
 
 
@@ -32,7 +31,7 @@ def adapt(model: PreTrainedModel, variant: Variant, settings: Mapping[str, Any],
     """
     layers = len(encoder_layers(model))
     try:
-        variant.check(layers, shares_layers(model.config.model_type))
+        variant.check(layers, architecture(model).shares_layers)
     except ValueError as error:
         raise StrataError(str(error)) from error
     named = range(variant.first or 1, (variant.last or layers) + 1)

@@ -12,7 +12,7 @@ from typing import Any
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from strata.study.architectures import SUPPORTED, shares_layers
+from strata.study.architectures import ARCHITECTURES, Architecture
 
 
 @dataclass(frozen=True)
@@ -94,19 +94,28 @@ class Encoder:
 
 def encoder_layers(model: PreTrainedModel) -> list[nn.Module]:
     """The encoder's layers in order, one entry a depth."""
-    runner, holder = SUPPORTED[model.config.model_type]
-    held = getattr(getattr(model.base_model, runner), holder)
-    if shares_layers(model.config.model_type):
+    row = architecture(model)
+    held = getattr(getattr(model.base_model, row.runner), row.holder)
+    if row.shares_layers:
         return [held[0]] * model.config.num_hidden_layers
     return list(held)
 
 
+def architecture(model: PreTrainedModel) -> Architecture:
+    """The registry's row of a model."""
+    return ARCHITECTURES[model.config.model_type]
+
+
+def set_layers(model: PreTrainedModel, layers: list[nn.Module]) -> None:
+    """Put other layers into the encoder, or in another order, in place."""
+    row = architecture(model)
+    setattr(getattr(model.base_model, row.runner), row.holder, nn.ModuleList(layers))
+
+
 def truncate(model: PreTrainedModel, depth: int) -> PreTrainedModel:
     """Cut the model to its first `depth` layers, in place; its config follows."""
-    runner, holder = SUPPORTED[model.config.model_type]
-    module = getattr(model.base_model, runner)
-    if not shares_layers(model.config.model_type):
-        setattr(module, holder, nn.ModuleList(list(getattr(module, holder))[:depth]))
+    if not architecture(model).shares_layers:
+        set_layers(model, encoder_layers(model)[:depth])
     model.config.num_hidden_layers = depth
     return model
 

@@ -12,8 +12,8 @@ from transformers import PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutputWithPastAndCrossAttentions
 
 from strata.data.task import Task
+from strata.modeling.encoder import architecture
 from strata.modeling.loading import load_model
-from strata.study.architectures import SUPPORTED
 
 
 class _NoEmbeddings(nn.Module):
@@ -41,7 +41,7 @@ class Head(nn.Module):
 
     def __init__(self, model: PreTrainedModel):
         super().__init__()
-        runner, _ = SUPPORTED[model.config.model_type]
+        runner = architecture(model).runner
         base = _shallow(model.base_model)
         base.embeddings = _NoEmbeddings()
         if hasattr(base, "embeddings_project"):  # ELECTRA with narrower embeddings

@@ -230,9 +230,9 @@ def _optimizer(stacks: Mapping[float, Stack], settings: Mapping[str, Any]) -> to
 def _losses(logits: Tensor, labels: Tensor, task: Task) -> Tensor:
     """Mean loss of each head over the batch, [heads], from logits [heads, rows, outputs]."""
     heads = len(logits)
-    if task.type == "regression":
+    if task.kind.continuous:
         return ((logits[..., 0] - labels.float()) ** 2).mean(1)
-    if task.type == "multiple-choice":
+    if task.kind.compares_rows:
         logits = logits[..., 0].unflatten(1, (-1, task.choices))
     losses = functional.cross_entropy(logits.flatten(0, 1), labels.repeat(heads), reduction="none")
     return losses.view(heads, -1).mean(1)

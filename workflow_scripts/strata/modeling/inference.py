@@ -14,7 +14,7 @@ from strata.runtime.progress import Progress
 
 def row_logits(model: PreTrainedModel, inputs: dict[str, Tensor], task: Task) -> Tensor:
     """[rows, outputs] from a task model's own forward; each choice is a row."""
-    if task.type == "multiple-choice":
+    if task.kind.compares_rows:
         # As examples with one choice each: the model then scores every row by itself.
         return model(**{name: tensor[:, None] for name, tensor in inputs.items()}).logits
     return model(**inputs).logits

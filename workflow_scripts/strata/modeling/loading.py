@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import (
@@ -19,15 +20,10 @@ from strata.data.task import Task
 from strata.runtime.errors import StrataError
 from strata.study.architectures import check_supported, read_config
 
-PROBLEM_TYPES = {
-    "classification": "single_label_classification",
-    "regression": "regression",
-}
 
-
-def auto_class(task_type: str) -> type:
+def auto_class(task: Task) -> type:
     """The Transformers auto class whose head fits the task."""
-    if task_type == "multiple-choice":
+    if task.kind.compares_rows:
         return AutoModelForMultipleChoice
     return AutoModelForSequenceClassification
 
@@ -42,16 +38,16 @@ def load_model(folder: str | Path, task: Task, seed: int | None = None) -> PreTr
     seed : draws the weights that the folder does not hold; the same seed draws the same head.
     """
     check_supported(read_config(folder), str(folder))
-    settings = {}
-    if task.type in PROBLEM_TYPES:
-        settings = {"num_labels": task.num_labels, "problem_type": PROBLEM_TYPES[task.type]}
-    if task.type == "classification":
+    settings: dict[str, Any] = {}
+    if task.kind.problem_type:
+        settings = {"num_labels": task.num_labels, "problem_type": task.kind.problem_type}
+    if task.labels:
         settings["id2label"] = dict(enumerate(task.labels))
         settings["label2id"] = {label: i for i, label in enumerate(task.labels)}
     if seed is not None:
         set_seed(seed)
     with quiet_loading():
-        return auto_class(task.type).from_pretrained(
+        return auto_class(task).from_pretrained(
             folder,
             dtype=torch.float32,
             ignore_mismatched_sizes=True,

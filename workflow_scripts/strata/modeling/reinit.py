@@ -7,8 +7,7 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
-from strata.modeling.encoder import encoder_layers
-from strata.study.architectures import SUPPORTED
+from strata.modeling.encoder import encoder_layers, set_layers
 
 SIGMA = 0.02  # BERT's
 # Where each scheme truncates the normal distribution, in weights, not in sigmas. The paper means
@@ -71,8 +70,5 @@ def permutation(layers: int, number: int) -> list[int]:
 
 def permute(model: PreTrainedModel, number: int) -> None:
     """Put the encoder's layers into another order, in place."""
-    runner, holder = SUPPORTED[model.config.model_type]
     layers = encoder_layers(model)
-    order = permutation(len(layers), number)
-    reordered = nn.ModuleList([layers[old - 1] for old in order])
-    setattr(getattr(model.base_model, runner), holder, reordered)
+    set_layers(model, [layers[old - 1] for old in permutation(len(layers), number)])

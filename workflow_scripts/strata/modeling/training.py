@@ -91,7 +91,7 @@ def finetune(
         eval_dataset=_Dataset(dev),
         data_collator=(
             DataCollatorForMultipleChoice(train.tokenizer)
-            if task.type == "multiple-choice"
+            if task.kind.compares_rows
             else DataCollatorWithPadding(train.tokenizer)
         ),
         compute_metrics=_metrics(task),
@@ -195,7 +195,7 @@ class _Dataset(Dataset):
 def _metrics(task: Task) -> Any:
     def compute(output: Any) -> dict[str, float]:
         logits = torch.as_tensor(output.predictions)
-        if task.type == "multiple-choice":  # [examples, choices] already
+        if task.kind.compares_rows:  # [examples, choices] already
             predictions = logits.argmax(-1).numpy()
         else:
             predictions = decode(logits, task)

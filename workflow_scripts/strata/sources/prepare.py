@@ -14,6 +14,7 @@ from strata.data.task import SPLITS, Task
 from strata.runtime.errors import StrataError
 from strata.runtime.files import written_whole
 from strata.sources.rows import SourceRows
+from strata.study.task_types import TASK_TYPES
 
 
 def prepare(
@@ -40,6 +41,7 @@ def prepare(
     StrataError : a missing column, a text that is not a string, an unknown or missing label, an
         empty split; names file, row and column.
     """
+    kind = TASK_TYPES[description["type"]]
     frames, dropped = {}, {}
     for split in (s for s in SPLITS if s in rows):
         frame = rows[split]
@@ -60,7 +62,7 @@ def prepare(
         type=description["type"],
         labels=_label_names(description),
         metric=description["metric"],
-        choices=_choice_count(name, frames) if description["type"] == "multiple-choice" else 1,
+        choices=_choice_count(name, frames) if kind.compares_rows else 1,
         sizes={split: len(frames[split]) for split in SPLITS},
         dropped=dropped,
         source=source,
@@ -81,10 +83,11 @@ def normalise(
     out = {"example_id": np.arange(len(frame), dtype=np.int64)}
     for column, template in zip(("text_a", "text_b"), description["texts"], strict=False):
         out[column] = reader.texts(template)
-    if description["type"] == "multiple-choice":
+    kind = TASK_TYPES[description["type"]]
+    if kind.compares_rows:
         out["choices"] = reader.choices(description["choices"])
         out["label"] = reader.classes(description["label"], None)
-    elif description["type"] == "regression":
+    elif kind.continuous:
         out["label"] = reader.numbers(description["label"])
     elif "cuts" in description:
         out["label"] = _cut(reader.numbers(description["label"]), description["cuts"])

@@ -8,9 +8,9 @@ import pandas as pd
 import torch
 from transformers import AutoModel, PreTrainedModel
 
+from strata.modeling.encoder import architecture
 from strata.modeling.loading import load_tokenizer, quiet_loading
 from strata.runtime.errors import StrataError
-from strata.study.architectures import SUPPORTED
 
 
 def check_folder(folder: str | Path, name: str) -> None:
@@ -37,7 +37,8 @@ def check_folder(folder: str | Path, name: str) -> None:
             f"Model '{name}': its config.json and weights cannot be loaded ({_brief(error)}); get "
             "the model's files anew."
         ) from error
-    layers = "{}.{}.".format(*SUPPORTED[model.config.model_type])
+    row = architecture(model)
+    layers = f"{row.runner}.{row.holder}."
     wrong = {
         "lack": [key for key in found["missing_keys"] if not key.startswith("pooler.")],
         "have another shape of": [key for key, *_ in found["mismatched_keys"]],

@@ -2,22 +2,39 @@
 
 import json
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from strata.runtime.errors import StrataError
 
-# model_type -> (the module that runs the layers, the list in it that holds them),
-# both seen from the base model.
-SUPPORTED = {
-    "albert": ("encoder", "albert_layer_groups"),
-    "bert": ("encoder", "layer"),
-    "deberta-v2": ("encoder", "layer"),
-    "distilbert": ("transformer", "layer"),
-    "electra": ("encoder", "layer"),
-    "mpnet": ("encoder", "layer"),
-    "roberta": ("encoder", "layer"),
-    "xlm-roberta": ("encoder", "layer"),
+
+@dataclass(frozen=True)
+class Architecture:
+    """A row of the registry; the jobs of its models depend on it by its name.
+
+    Attributes
+    ----------
+    runner : the module of the base model that runs the layers.
+    holder : the list in it that holds them.
+    shares_layers : all depths use one layer's weights: cutting layers saves no parameters.
+    """
+
+    runner: str
+    holder: str
+    shares_layers: bool = False
+
+
+# By model_type.
+ARCHITECTURES = {
+    "albert": Architecture("encoder", "albert_layer_groups", shares_layers=True),
+    "bert": Architecture("encoder", "layer"),
+    "deberta-v2": Architecture("encoder", "layer"),
+    "distilbert": Architecture("transformer", "layer"),
+    "electra": Architecture("encoder", "layer"),
+    "mpnet": Architecture("encoder", "layer"),
+    "roberta": Architecture("encoder", "layer"),
+    "xlm-roberta": Architecture("encoder", "layer"),
 }
 # Keys of a config.json that are read here, and the most that any of them may be.
 COUNTS = {
@@ -50,8 +67,8 @@ def read_config(folder: str | Path) -> dict[str, Any]:
 def check_supported(config: dict[str, Any], name: str) -> None:
     """Refuse, by name, an encoder whose layers we cannot run one by one."""
     kind = config.get("model_type")
-    supported = f"supported are {', '.join(SUPPORTED)}"
-    if not isinstance(kind, str) or kind not in SUPPORTED:
+    supported = f"supported are {', '.join(ARCHITECTURES)}"
+    if not isinstance(kind, str) or kind not in ARCHITECTURES:
         raise StrataError(f"Model '{name}' is of type '{kind}'; {supported}.")
     for key in ("_attn_implementation", "attn_implementation"):
         if "/" in str(config.get(key)):
@@ -80,11 +97,6 @@ def check_supported(config: dict[str, Any], name: str) -> None:
         )
 
 
-def shares_layers(model_type: str) -> bool:
-    """Whether all depths use the same weights (ALBERT): cutting layers saves no parameters."""
-    return model_type == "albert"
-
-
 def layer_count(config: dict[str, Any]) -> int:
     """L of an encoder, from its config.json; StrataError if that does not say."""
     layers = config.get("num_hidden_layers", config.get("n_layers"))
@@ -97,15 +109,15 @@ def layer_count(config: dict[str, Any]) -> int:
 
 
 def check_declared(config: dict[str, Any], entry: dict[str, Any], name: str) -> None:
-    """Refuse a downloaded model whose layers are not as its registry entry declares them.
+    """Refuse a downloaded model that is not as its registry entry declares it.
 
     A local model's config.json was there to be read when its runs were planned: it alone counts.
     """
-    if "layers" not in entry or entry["source"].startswith("path:"):
+    if entry["source"].startswith("path:"):
         return
-    facts = {"layers": layer_count(config), "shares_layers": shares_layers(config["model_type"])}
+    facts = {"architecture": config["model_type"], "layers": layer_count(config)}
     for key, found in facts.items():
-        if entry[key] != found:
+        if key in entry and entry[key] != found:
             raise StrataError(
                 f"models.{name}.{key} is {entry[key]}, but the model's config.json says {found}; "
                 "correct the entry."

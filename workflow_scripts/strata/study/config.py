@@ -13,7 +13,10 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
 from strata.runtime.errors import StrataError
+from strata.study.architectures import ARCHITECTURES
 from strata.study.consistency import inconsistencies
+from strata.study.metrics import METRICS
+from strata.study.task_types import TASK_TYPES
 
 SCHEMA = Path(__file__).parents[3] / "schemas" / "config.schema.yaml"
 MAX_NESTING = 20  # far more than any study needs; YAML can hold a list that is in itself
@@ -45,7 +48,12 @@ def check_config(config: dict[str, Any]) -> dict[str, Any]:
 
 @cache
 def _schema() -> dict[str, Any]:
-    return yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
+    """The schema, with the names that the registries hold."""
+    schema = yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
+    task, model = (schema["$defs"][name]["properties"] for name in ("task", "model"))
+    task["type"]["enum"], task["metric"]["enum"] = list(TASK_TYPES), list(METRICS)
+    model["architecture"]["enum"] = list(ARCHITECTURES)
+    return schema
 
 
 def _beyond_json(value: Any, path: tuple[str, ...] = ()) -> Iterator[str]:

@@ -5,8 +5,9 @@ from typing import Any
 
 from strata.runtime.errors import StrataError
 from strata.study.architectures import check_supported, read_config
-from strata.study.metrics import METRICS_OF_TYPE
+from strata.study.metrics import metrics_for
 from strata.study.recipes import config_folder
+from strata.study.task_types import TASK_TYPES
 
 
 def inconsistencies(config: Mapping[str, Any]) -> Iterator[str]:
@@ -57,18 +58,18 @@ def inconsistencies(config: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _task_problems(task: Mapping[str, Any]) -> Iterator[str]:
-    kind, allowed = task["type"], METRICS_OF_TYPE[task["type"]]
+    kind, allowed = TASK_TYPES[task["type"]], metrics_for(task["type"])
     if task["metric"] not in allowed:
         yield (
-            f"metric: '{task['metric']}' does not fit type {kind}; allowed is one of "
+            f"metric: '{task['metric']}' does not fit type {task['type']}; allowed is one of "
             f"{', '.join(allowed)}."
         )
-    if (kind == "multiple-choice") != ("choices" in task):
+    if kind.compares_rows != ("choices" in task):
         yield "choices: multiple-choice tasks have it, others do not."
-    if kind == "multiple-choice" and len(task["texts"]) != 1:
+    if kind.compares_rows and len(task["texts"]) != 1:
         yield "texts: a multiple-choice task has one, the prompt."
     classes = ("labels" in task) + ("cuts" in task)
-    if classes != (1 if kind == "classification" else 0):
+    if classes != (1 if kind.names_labels else 0):
         yield "labels: a classification task has either 'labels' or 'cuts', others have neither."
     names = [cut["name"] for cut in task.get("cuts", ())]
     if len(set(names)) < len(names):

@@ -1,16 +1,104 @@
-"""The metrics there are, and which tasks they fit."""
+"""The metrics there are: what they are called, which tasks they fit, how they are computed.
 
-METRIC_TITLES = {
-    "accuracy": "Accuracy",
-    "f1": "F1",
-    "accuracy-f1": "(Accuracy + F1) / 2",
-    "mcc": "Matthews correlation",
-    "pearson": "Pearson correlation",
-    "spearman": "Spearman correlation",
-    "pearson-spearman": "(Pearson + Spearman) / 2",
+All are fractions. The libraries that compute them are imported where a score is taken, not where a
+study is planned.
+"""
+
+import math
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+Array = Any  # numpy's, which planning does without
+CLASSES = ("classification",)
+NUMBERS = ("regression",)
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A row of the registry; the jobs that compute it depend on it by its name.
+
+    Attributes
+    ----------
+    title : its name in figures.
+    task_types : the types of tasks that it fits.
+    function : (labels, predictions), both [examples] -> the score.
+    correlates : a correlation, which is undefined (and set to 0) for constant predictions.
+    """
+
+    title: str
+    task_types: tuple[str, ...]
+    function: Callable[[Array, Array], float]
+    correlates: bool = False
+
+
+def accuracy(labels: Array, predictions: Array) -> float:
+    """Share of predictions that are right."""
+    from sklearn.metrics import accuracy_score
+
+    return float(accuracy_score(labels, predictions))
+
+
+def f1(labels: Array, predictions: Array) -> float:
+    """F1 of label 1; 0 where neither labels nor predictions hold it."""
+    from sklearn.metrics import f1_score
+
+    return float(f1_score(labels == 1, predictions == 1, zero_division=0))
+
+
+def accuracy_f1(labels: Array, predictions: Array) -> float:
+    """Mean of accuracy and F1 (GLUE's score of MRPC and QQP)."""
+    return (accuracy(labels, predictions) + f1(labels, predictions)) / 2
+
+
+def mcc(labels: Array, predictions: Array) -> float:
+    """Matthews' correlation."""
+    from sklearn.metrics import matthews_corrcoef
+
+    return float(matthews_corrcoef(labels, predictions))
+
+
+def pearson(labels: Array, predictions: Array) -> float:
+    """Pearson's correlation."""
+    from scipy.stats import pearsonr
+
+    return _finite(pearsonr, labels, predictions)
+
+
+def spearman(labels: Array, predictions: Array) -> float:
+    """Spearman's rank correlation."""
+    from scipy.stats import spearmanr
+
+    return _finite(spearmanr, labels, predictions)
+
+
+def pearson_spearman(labels: Array, predictions: Array) -> float:
+    """Mean of Pearson's and Spearman's correlation (GLUE's score of STS-B)."""
+    return (pearson(labels, predictions) + spearman(labels, predictions)) / 2
+
+
+def _finite(statistic: Callable[..., Any], labels: Array, predictions: Array) -> float:
+    with warnings.catch_warnings():
+        # Nearly constant predictions: SciPy warns, and may give NaN.
+        warnings.simplefilter("ignore")
+        value = float(statistic(labels, predictions)[0])
+    return 0.0 if math.isnan(value) else value
+
+
+METRICS = {
+    "accuracy": Metric("Accuracy", (*CLASSES, "multiple-choice"), accuracy),
+    "f1": Metric("F1", CLASSES, f1),
+    "accuracy-f1": Metric("(Accuracy + F1) / 2", CLASSES, accuracy_f1),
+    "mcc": Metric("Matthews correlation", CLASSES, mcc, correlates=True),
+    "pearson": Metric("Pearson correlation", NUMBERS, pearson, correlates=True),
+    "spearman": Metric("Spearman correlation", NUMBERS, spearman, correlates=True),
+    "pearson-spearman": Metric(
+        "(Pearson + Spearman) / 2", NUMBERS, pearson_spearman, correlates=True
+    ),
 }
-METRICS_OF_TYPE = {
-    "classification": ("accuracy", "f1", "accuracy-f1", "mcc"),
-    "regression": ("pearson", "spearman", "pearson-spearman"),
-    "multiple-choice": ("accuracy",),
-}
+
+
+def metrics_for(task_type: str) -> list[str]:
+    """Names of the metrics that fit a type of tasks."""
+    return [name for name, metric in METRICS.items() if task_type in metric.task_types]

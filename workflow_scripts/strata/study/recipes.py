@@ -1,15 +1,20 @@
 """What a run, a head or a fetch depends on, merged from the config."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 from strata.runtime.errors import StrataError
-from strata.study.architectures import layer_count, read_config, shares_layers
-from strata.study.metrics import METRIC_TITLES
+from strata.study.architectures import ARCHITECTURES, layer_count, read_config
+from strata.study.metrics import METRICS
 from strata.study.variants import Variant
+
+DECLARED = {
+    "architecture": "give the model_type of its config.json",
+    "layers": "give the number of its layers",
+}
 
 
 def training_settings(
@@ -58,28 +63,42 @@ def reinit_settings(config: Mapping[str, Any], task: str) -> dict[str, Any]:
     return settings
 
 
-def encoder_facts(config: Mapping[str, Any], model: str) -> tuple[int, bool]:
-    """Layers of a model, and whether they share weights, before it need be there.
+def declared(config: Mapping[str, Any], model: str, key: str, read: Callable[..., Any]) -> Any:
+    """What a model's entry says of it, so that its runs can be planned before it is there.
 
-    Of a local source from its config.json, else from the model's entry, else from what was
-    downloaded before.
+    Of a local source its config.json counts, else the entry, else what was downloaded before.
+
+    Parameters
+    ----------
+    key : of the entry.
+    read : takes the same from a config.json.
 
     Raises
     ------
-    StrataError : nothing says how many layers it has.
+    StrataError : nothing says it.
     """
     entry = config["models"][model]
     kind, _, place = entry["source"].partition(":")
-    if kind != "path" and "layers" in entry:
-        return entry["layers"], entry["shares_layers"]
+    if kind != "path" and key in entry:
+        return entry[key]
     folder = config_folder(model, place if kind == "path" else None)
     if (folder / "config.json").is_file():
-        found = read_config(folder)
-        return layer_count(found), shares_layers(found["model_type"])
+        return read(read_config(folder))
     raise StrataError(
-        f"models.{model} has no 'layers': give the number of its layers, so that the runs it "
-        "needs can be planned before it is downloaded."
+        f"models.{model} has no '{key}': {DECLARED[key]}, so that the runs it needs can be planned "
+        "before it is downloaded."
     )
+
+
+def architecture_of(config: Mapping[str, Any], model: str) -> str:
+    """A model's architecture, see ``declared``."""
+    return declared(config, model, "architecture", lambda found: found["model_type"])
+
+
+def encoder_facts(config: Mapping[str, Any], model: str) -> tuple[int, bool]:
+    """Layers of a model, and whether they share weights, see ``declared``."""
+    layers = declared(config, model, "layers", layer_count)
+    return layers, ARCHITECTURES[architecture_of(config, model)].shares_layers
 
 
 def config_folder(model: str, place: str | None) -> Path:
@@ -116,7 +135,7 @@ def head_settings(config: Mapping[str, Any], task: str) -> dict[str, Any]:
 
 def source_description(entry: Mapping[str, Any]) -> dict[str, Any]:
     """What of a registry entry decides the fetched data: not its title, not its recipes."""
-    others = ("title", "training", "heads", "layers", "shares_layers", "train_examples")
+    others = ("title", "training", "heads", "architecture", "layers", "train_examples")
     return {k: v for k, v in entry.items() if k not in others}
 
 
@@ -128,4 +147,5 @@ def sampling(config: Mapping[str, Any]) -> dict[str, Any]:
 def titles(config: Mapping[str, Any]) -> dict[str, str]:
     """Display names of models, tasks and metrics."""
     entries = {**config["models"], **config["tasks"]}
-    return METRIC_TITLES | {name: entry.get("title", name) for name, entry in entries.items()}
+    metrics = {name: metric.title for name, metric in METRICS.items()}
+    return metrics | {name: entry.get("title", name) for name, entry in entries.items()}
