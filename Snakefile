@@ -13,6 +13,7 @@ configfile: Path(workflow.basedir) / "config.yaml"
 include: "rules/paths.smk"
 include: "rules/internals.smk"
 include: "rules/common.smk"
+include: "rules/plans.smk"
 
 
 pathvars:

@@ -1,17 +1,6 @@
 """What the three studies say together, layer by layer."""
 
 
-def localized_table(wildcards):
-    """Partial reinitialisation block by block, of the pairs that have it."""
-    pair = (wildcards.model, wildcards.task)
-    has = pair in explained(plans.reinit_pairs, config, "localized")
-    return (
-        [REINIT_PART.format(model=pair[0], task=pair[1], part="localized")]
-        if has
-        else []
-    )
-
-
 rule compare_methods:
     input:
         cka=f"{CKA}.csv",

@@ -1,12 +1,6 @@
 """Fine-tuning: one run a model, task, variant and seed."""
 
 
-def finetune_code(wildcards):
-    """The metric's row counts only where it chooses the checkpoint."""
-    chosen = ["metric"] if training_of(wildcards)["checkpoint"] == "best" else []
-    return code_of("finetune", "architecture", "task_type", *chosen)(wildcards)
-
-
 rule tokenize_task:
     input:
         model=MODEL,

@@ -1,40 +1,6 @@
 """Partial reinitialisation (Tamkin et al. 2020): layers with new weights, then fine-tuned."""
 
 
-def reinit_tables(part):
-    """Input function: a part's table of every pair.
-
-    Called only where it is needed: a study of the first paper alone need not know its models'
-    layers.
-    """
-
-    def tables(wildcards):
-        chosen = explained(plans.reinit_pairs, config, part)
-        return [REINIT_PART.format(model=m, task=t, part=part) for m, t in chosen]
-
-    return tables
-
-
-def reinit_runs(wildcards):
-    return explained(
-        plans.reinit_runs, config, wildcards.model, wildcards.task, wildcards.part
-    )
-
-
-def reinit_files(pattern):
-    """Input function: a file of every run of a part, in the plan's order."""
-    return lambda w: [
-        pattern.format(model=w.model, task=w.task, variant=run.variant, seed=run.seed)
-        for run in reinit_runs(w)
-    ]
-
-
-def reinit_places(wildcards):
-    """What the table calls each run: line, place on it, training examples (or all)."""
-    runs = reinit_runs(wildcards)
-    return [[run.series, run.position, run.variant.size or "all"] for run in runs]
-
-
 rule collect_reinit:
     input:
         predictions=reinit_files(PREDICTIONS),

@@ -1,22 +1,6 @@
 """Hidden-state variability and the layers it selects (Xie et al. 2022)."""
 
 
-def selection_plan(wildcards):
-    """The runs of a pair, once its variability says which depth is selected."""
-    table = checkpoints.measure_variability.get(**wildcards).output.table
-    return explained(plans.selection_runs, config, wildcards.model, table)
-
-
-def selection_files(pattern):
-    """Input function: a file of every run of a pair's comparison, and of each seed."""
-    return lambda w: [
-        pattern.format(model=w.model, task=w.task, variant=run["variant"], seed=seed)
-        for run in selection_plan(w)
-        if run["variant"]
-        for seed in SEEDS
-    ]
-
-
 # Its activations are its own and gone with it. While a checkpoint waits, Snakemake deletes no
 # temporary file of the whole study: so this comes before every dump of train activations.
 checkpoint measure_variability:

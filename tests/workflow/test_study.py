@@ -132,7 +132,7 @@ def test_summary_names_every_pair_and_is_printed(study, table):
     assert len(summary) == 2 * len(PAIRS)
     shared = summary.query("model == 'albert' and layers_saved > 0")
     assert (shared["parameters_saved"] == 0).all()
-        for model, task in PAIRS:
+    for model, task in PAIRS:
         assert f"{model} on {task}:" in study.said
 
 
