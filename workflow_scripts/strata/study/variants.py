@@ -16,11 +16,6 @@ _FORMS: dict[Kind, str] = {
     "lora": f"lora(?:{_NUMBER}-{_NUMBER})?",
 }
 _SIZE = f"(?:_n{_NUMBER})?"
-_EXPECTED = (
-    "'full', 'reinit7-12', 'keep3-5' (both with 'ln' to keep their layer norms), 'permute3', "
-    "'probe4', 'head8top2', 'lora', 'lora7-12', each with or without a number of training examples "
-    "as in 'full_n500'"
-)
 
 
 @dataclass(frozen=True)
@@ -81,7 +76,10 @@ class Variant:
         """Read a variant; ValueError names the string and what is allowed."""
         if not re.fullmatch(cls.PATTERN, text):
             raise ValueError(
-                f"'{text}' is not a variant: expected {_EXPECTED}; layers count from 1."
+                f"'{text}' is not a variant: expected 'full', 'reinit7-12', 'keep3-5' (both with "
+                "'ln' to keep their layer norms), 'permute3', 'probe4', 'head8top2', 'lora', "
+                "'lora7-12', each with or without a number of training examples as in "
+                "'full_n500'; layers count from 1."
             )
         plain, _, size = text.partition("_n")
         kind = next(form for form in _FORMS if plain.startswith(form))
