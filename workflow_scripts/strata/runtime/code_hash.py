@@ -284,6 +284,8 @@ class Writer:
                 continue
             if name in ("annotation", "returns") and not self._is_field(node):
                 continue
+            if name == "name" and node is self.top:
+                continue
             yield f"{name}="
             if name == "body" and isinstance(value, list):
                 yield from self.statements(value)
