@@ -4,7 +4,7 @@ from strata.analysis.activations import Activations
 from strata.analysis.cka_tables import cka_table
 from strata.analysis.tables import read_metrics
 from strata.runtime.job import job
-from strata.study.states import seed_of
+from strata.study.states import State
 
 inputs, params, wildcards = snakemake.input, snakemake.params, snakemake.wildcards
 with (
@@ -14,7 +14,7 @@ with (
 ):
     identity = {
         "task": wildcards.task,
-        "seed": seed_of(wildcards.state),
+        "seed": State.parse(wildcards.state).seed,
         "y_model": wildcards.y_model,
         "x_model": wildcards.x_model,
         "y_state": wildcards.state,

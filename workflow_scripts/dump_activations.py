@@ -12,7 +12,7 @@ with gpu_job(snakemake):
     from strata.modeling.loading import check_length, load_model, load_tokenizer
     from strata.study.run_records import read_model_source
     from strata.study.settings import ForwardSettings, Sample, StorageSettings
-    from strata.study.states import seed_of
+    from strata.study.states import State
 
     task = Task.read(inputs.task)
     examples = read_examples(inputs.examples, Sample(params.limit, params.sample_seed))
@@ -27,7 +27,7 @@ with gpu_job(snakemake):
         "task": task.name,
         "split": params.split,
         "state": wildcards.state,
-        "seed": seed_of(wildcards.state),
+        "seed": State.parse(wildcards.state).seed,
     }
     rows = Rows(load_tokenizer(inputs.model), examples, params.max_length)
     dump(

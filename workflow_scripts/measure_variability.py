@@ -22,6 +22,7 @@ with gpu_job(snakemake):
         StorageSettings,
         VariabilitySettings,
     )
+    from strata.study.states import PRETRAINED
 
     task, settings = Task.read(inputs.task), VariabilitySettings(**params.settings)
     sample = Sample(settings.max_examples, params.sample_seed)
@@ -30,7 +31,7 @@ with gpu_job(snakemake):
     model = load_model(inputs.model, task, seed=0).to(device())
     check_length(model, params.max_length)
     rows = Rows(load_tokenizer(inputs.model), examples, params.max_length)
-    about = {"model": snakemake.wildcards.model, "task": task.name, "state": "pretrained"}
+    about = {"model": snakemake.wildcards.model, "task": task.name, "state": str(PRETRAINED)}
     source, stored = Source(Encoder(model), rows, about), StorageSettings(["mean"], "float32")
     # One forward pass, on disk beside the result: all depths need not fit into memory.
     with tempfile.TemporaryDirectory(dir=Path(snakemake.output.table).parent) as folder:

@@ -12,7 +12,7 @@ with gpu_job(snakemake):
     from strata.modeling.head import Head
     from strata.modeling.loading import load_model, load_tokenizer
     from strata.study.settings import ForwardSettings, Sample
-    from strata.study.states import seed_of
+    from strata.study.states import State
 
     task = Task.read(inputs.task)
     examples = read_examples(inputs.examples, Sample(**params.sample))
@@ -20,5 +20,5 @@ with gpu_job(snakemake):
     model = load_model(inputs.checkpoint, task).to(device())
     forward = ForwardSettings(**params.forward)
     table = skip_spans(Encoder(model), Head(model).eval(), rows, task, forward)
-    table.insert(0, "seed", seed_of(snakemake.wildcards.state))
+    table.insert(0, "seed", State.parse(snakemake.wildcards.state).seed)
     table.to_csv(snakemake.output.table, index=False)

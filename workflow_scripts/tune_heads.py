@@ -14,9 +14,9 @@ with (
     from strata.modeling.head import load_head
     from strata.modeling.head_tuning import save_stack
     from strata.study.settings import HeadSettings
-    from strata.study.states import seed_of
+    from strata.study.states import State
 
-    task, seed = Task.read(snakemake.input.task), seed_of(snakemake.wildcards.state)
+    task, seed = Task.read(snakemake.input.task), State.parse(snakemake.wildcards.state).seed
     head = load_head(snakemake.input.checkpoint, task)
     settings = HeadSettings.of(snakemake.params.heads)
     predictions, heads = tuned(Splits(trained, evaluated, task), head, settings, seed, "tuned")

@@ -1,9 +1,11 @@
 """The workflow, copied and run in a folder of its own, and the studies that tests run with it."""
 
+import os
 import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import pytest
 import yaml
 
 from helpers import tiny
+from helpers.forks import HANDOVER, SOCKET, Forks
 
 REPOSITORY = Path(__file__).parents[2]
 PARTS = [
@@ -55,10 +58,17 @@ RECIPE = {
 
 @dataclass
 class Workflow:
-    """A copy of the workflow that may be edited, and a folder it runs in."""
+    """A copy of the workflow that may be edited, and a folder it runs in.
+
+    With `planner` Snakemake runs in a fork of a process that has imported it, with `jobs` the
+    scripts do, in forks of one with their libraries; else each starts anew, as it does for users.
+    """
 
     code: Path
     folder: Path
+    planner: Forks | None = None
+    jobs: Forks | None = None
+    said: str = ""  # by Snakemake, when the study in the folder was run
 
     def command(self, *arguments: str) -> list[str]:
         command = [sys.executable, "-m", "snakemake", "--snakefile", str(self.code / "Snakefile")]
@@ -72,14 +82,15 @@ class Workflow:
         return subprocess.Popen(self.command(*arguments), stdout=none, stderr=none, cwd=self.folder)
 
     def run(self, *arguments: str, check: bool = True, **options) -> subprocess.CompletedProcess:
-        done = subprocess.run(
-            self.command(*arguments),
-            capture_output=True,
-            text=True,
-            check=False,
-            cwd=self.folder,
-            **options,
-        )
+        """Run Snakemake to its end; it may fail without `check`, and `options` are a process's."""
+        command, environment = self.command(*arguments), dict(os.environ)
+        if self.jobs is not None:
+            environment |= {SOCKET: str(self.jobs.path), "PYTHONPATH": str(HANDOVER)}
+        if self.planner is not None and not options:
+            done = self.planner.run(command[1:], self.folder, environment)
+        else:
+            options |= {"capture_output": True, "text": True, "check": False}
+            done = subprocess.run(command, cwd=self.folder, env=environment, **options)
         if check and done.returncode:
             pytest.fail(f"{' '.join(arguments)}\n{done.stdout[-3000:]}\n{done.stderr[-6000:]}")
         return done
@@ -87,9 +98,11 @@ class Workflow:
     def configured(self, *arguments: str, check: bool = True, **changes: dict):
         """Run with this folder's study, `changes` merged into it."""
         study = merge(yaml.safe_load((self.folder / "study.yaml").read_text()), changes)
-        path = self.folder / "changed.yaml"
-        path.write_text(yaml.safe_dump(study))
-        return self.run(*arguments, "--configfile", str(path), check=check)
+        # Others may plan in this folder at the same time.
+        with tempfile.NamedTemporaryFile("w", dir=self.folder, suffix=".yaml") as file:
+            yaml.safe_dump(study, file)
+            file.flush()
+            return self.run(*arguments, "--configfile", file.name, check=check)
 
     def planned(self, **changes: dict) -> list[tuple[str, str]]:
         """What would be made now: (rule, output file)."""
@@ -126,15 +139,18 @@ def impatient(code: Path) -> None:
     downloads.write_text(changed)
 
 
-def write_tasks(folder: Path) -> dict[str, dict]:
-    """Local files of three tasks and their descriptions: pairs, regression, multiple choice."""
+def write_tasks(folder: Path, named: str | None = None) -> dict[str, dict]:
+    """Local files of three tasks and their descriptions: pairs, regression, multiple choice.
+
+    In the descriptions the folder is `named`.
+    """
     folder.mkdir(parents=True)
     tiny.pair_rows(320, 1).to_json(folder / "pairs.jsonl", orient="records", lines=True)
     tiny.pair_rows(96, 2).to_json(folder / "pairs-dev.jsonl", orient="records", lines=True)
     tiny.regression_rows(400, 3).to_csv(folder / "scores.csv", index=False)
     tiny.choice_rows(240, 4).to_parquet(folder / "choices.parquet")
     tiny.choice_rows(64, 5).to_parquet(folder / "choices-dev.parquet")
-    source = f"path:{folder}"
+    source = f"path:{named or folder}"
     return {
         "entail": {
             "title": "Entail",
@@ -168,12 +184,11 @@ def write_tasks(folder: Path) -> dict[str, dict]:
 
 
 def write_study(folder: Path) -> dict:
-    """study.yaml of three tiny encoders on three tasks, two seeds."""
+    """study.yaml of three tiny encoders on three tasks, two seeds; the folder may be copied."""
     layers = {"roberta": 4, "albert": 5, "electra": 4}
-    models = {
-        name: {"source": f"path:{tiny.save_model(folder / 'source' / name, name, count)}"}
-        for name, count in layers.items()
-    }
+    for name, count in layers.items():
+        tiny.save_model(folder / "source" / name, name, count)
+    models = {name: {"source": f"path:source/{name}"} for name in layers}
     models["roberta"]["title"] = "RoBERTa"
     study = {
         "outdir": "results/tiny",
@@ -186,7 +201,7 @@ def write_study(folder: Path) -> dict:
             "figure1": {"model": "albert", "task": "entail"},
         },
         "models": models,
-        "tasks": write_tasks(folder / "source" / "tasks"),
+        "tasks": write_tasks(folder / "source" / "tasks", "source/tasks"),
         **RECIPE,
     }
     (folder / "study.yaml").write_text(yaml.safe_dump(study))

@@ -32,7 +32,6 @@ from strata.analysis.tables import (
 from strata.runtime.errors import StrataError
 from strata.study.run_records import RunMetrics
 from strata.study.settings import SummarySettings
-from strata.study.states import seed_of
 
 LABELS = [0, 1, 1, 0, 1, 0, 1, 1, 1, 0]
 SETTINGS = SummarySettings(resamples=100, confidence=0.9, tolerance=0.1)
@@ -284,13 +283,6 @@ def test_metrics_that_lack_a_key_are_refused_and_other_keys_passed_over(key, tmp
     path.write_text(json.dumps({k: v for k, v in asdict(run(0.9)).items() if k != key}))
     with pytest.raises(StrataError, match=f"metrics.json lacks {key}, .*snakemake .* --force"):
         RunMetrics.read(path)
-
-
-@pytest.mark.parametrize(
-    ("state", "seed"), [("pretrained", None), ("full-seed1", 1), ("full_n500-seed12", 12)]
-)
-def test_seed_of_a_state(state, seed):
-    assert seed_of(state) == seed
 
 
 def test_failed_states_are_flagged_on_either_side():

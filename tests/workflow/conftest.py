@@ -1,31 +1,78 @@
-"""A whole study on tiny encoders, run once by Snakemake; its results serve all workflow tests."""
+"""Whole studies on tiny encoders, run once by Snakemake; their results serve all workflow tests."""
 
+import os
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
+from helpers.forks import JOBS, SNAKEMAKE, Forks
+from helpers.shared import once
 from helpers.workflows import COSTLY, SISTERS, Workflow, copy_workflow, write_study
 
+SAID = "said.txt"  # what Snakemake wrote while it ran a study
+
 
 @pytest.fixture(scope="session")
-def study(tmp_path_factory) -> Workflow:
-    """The finished study; tests that edit code or config only plan, they run nothing."""
-    folder = tmp_path_factory.mktemp("study")
-    write_study(folder)
-    workflow = Workflow(copy_workflow(folder / "workflow"), folder)
+def planner(tmp_path_factory) -> Iterator[Forks]:
+    """What Snakemake may run in where it only plans, or where its own start is not the matter."""
+    forks = Forks(tmp_path_factory.mktemp("planner"), SNAKEMAKE)
+    yield forks
+    forks.close()
+
+
+@pytest.fixture(scope="session")
+def jobs(tmp_path_factory) -> Iterator[Forks]:
+    """What jobs may run in where their start and their end by signals are not the matter."""
+    forks = Forks(tmp_path_factory.mktemp("jobs"), JOBS)
+    yield forks
+    forks.close()
+
+
+def run_study(folder: Path, request, **changes) -> None:
+    """Run the study of a folder and keep what is said."""
+    planner, jobs = (request.getfixturevalue(name) for name in ("planner", "jobs"))
+    workflow = Workflow(folder / "workflow", folder, planner, jobs)
+    # Of processes that run tests each has one core.
+    cores = "1" if "PYTEST_XDIST_WORKER" in os.environ else "2"
     one_thread = [f"{rule}=1" for rule in COSTLY]
-    workflow.output = workflow.configured("--cores", "2", "--set-threads", *one_thread)
-    return workflow
+    done = workflow.configured("--cores", cores, "--set-threads", *one_thread, **changes)
+    (folder / SAID).write_text(done.stdout + done.stderr)
 
 
 @pytest.fixture(scope="session")
-def sisters(study) -> Workflow:
+def study(tmp_path_factory, planner, request) -> Workflow:
+    """The finished study, which other processes read, too: tests only plan, and change nothing."""
+
+    def make(folder: Path) -> None:
+        write_study(folder)
+        copy_workflow(folder / "workflow")
+        run_study(folder, request)
+
+    folder = once(tmp_path_factory, "study", make)
+    return Workflow(folder / "workflow", folder, planner, said=(folder / SAID).read_text())
+
+
+@pytest.fixture(scope="module")
+def own_study(study, tmp_path_factory) -> Workflow:
+    """A copy of the finished study for tests that touch, edit or move files of it."""
+    folder = tmp_path_factory.mktemp("own") / "study"
+    shutil.copytree(study.folder, folder, symlinks=True)
+    return Workflow(folder / "workflow", folder, study.planner)
+
+
+@pytest.fixture(scope="session")
+def sisters(study, tmp_path_factory, planner, request) -> Workflow:
     """A finished study of the sister papers, on two of the encoders and tasks of `study`."""
-    one_thread = [f"{rule}=1" for rule in COSTLY]
-    workflow = Workflow(study.code, study.folder)
-    workflow.output = workflow.configured("--cores", "2", "--set-threads", *one_thread, **SISTERS)
-    return workflow
+
+    def make(folder: Path) -> None:
+        shutil.copytree(study.folder, folder, symlinks=True, dirs_exist_ok=True)
+        run_study(folder, request, **SISTERS)
+
+    folder = once(tmp_path_factory, "sisters", make)
+    return Workflow(folder / "workflow", folder, planner, said=(folder / SAID).read_text())
 
 
 @pytest.fixture(scope="session")

@@ -27,14 +27,9 @@ def clone(tmp_path_factory) -> Path:
     return copy_workflow(tmp_path_factory.mktemp("clone"))
 
 
-def snakemake(*arguments: str, cwd: Path) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        [sys.executable, "-m", "snakemake", *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=cwd,
-    )
+@pytest.fixture
+def snakemake(planner, clone):
+    return lambda *arguments: planner.run(["-m", "snakemake", *arguments], clone)
 
 
 def test_the_readme_documents_the_commands():
@@ -44,28 +39,26 @@ def test_the_readme_documents_the_commands():
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_a_documented_command_plans(clone, command):
-    done = snakemake(*shlex.split(command)[1:], "--dry-run", "--quiet", cwd=clone)
+def test_a_documented_command_plans(snakemake, command):
+    done = snakemake(*shlex.split(command)[1:], "--dry-run", "--quiet")
     assert done.returncode == 0, done.stderr[-3000:]
 
 
-def test_the_whole_paper_is_72_runs(clone):
-    done = snakemake("--dry-run", "--quiet", "rules", cwd=clone)
+def test_the_whole_paper_is_72_runs(snakemake):
+    done = snakemake("--dry-run", "--quiet", "rules")
     counts = dict(re.findall(r"^(\w+)\s+(\d+)$", done.stdout + done.stderr, re.MULTILINE))
     assert counts["finetune"] == "72" and counts["fetch_task"] == "12"
     assert "figure7" in counts and counts["skip_spans"] == "24"
 
 
-def test_the_demo_has_no_figure_without_inputs(clone):
-    done = snakemake(
-        "--workflow-profile", "profiles/demo", "--dry-run", "--quiet", "rules", cwd=clone
-    )
+def test_the_demo_has_no_figure_without_inputs(snakemake):
+    done = snakemake("--workflow-profile", "profiles/demo", "--dry-run", "--quiet", "rules")
     counts = dict(re.findall(r"^(\w+)\s+(\d+)$", done.stdout + done.stderr, re.MULTILINE))
     assert counts["finetune"] == "4" and "figure6" in counts and "figure7" not in counts
 
 
-def test_a_dry_run_of_tamkins_study_says_how_many_runs_it_needs(clone):
-    done = snakemake("--configfile", "studies/tamkin.yaml", "-n", "--quiet", "rules", cwd=clone)
+def test_a_dry_run_of_tamkins_study_says_how_many_runs_it_needs(snakemake):
+    done = snakemake("--configfile", "studies/tamkin.yaml", "-n", "--quiet", "rules")
     said = done.stdout + done.stderr
     assert "Partial reinitialisation needs 1,584 runs." in said and "1,584 runs" in README
     counts = dict(re.findall(r"^(\w+)\s+(\d+)$", said, re.MULTILINE))
@@ -74,14 +67,14 @@ def test_a_dry_run_of_tamkins_study_says_how_many_runs_it_needs(clone):
     assert counts["tokenize_task"] == "3"
 
 
-def test_an_unregistered_name_is_refused(clone):
-    done = snakemake("results/cka/bort_rte.png", "--dry-run", cwd=clone)
+def test_an_unregistered_name_is_refused(snakemake):
+    done = snakemake("results/cka/bort_rte.png", "--dry-run")
     said = done.stdout + done.stderr
     assert done.returncode and "'bort' is not registered under 'models'; registered are" in said
 
 
-def test_lint_is_clean(clone):
-    done = snakemake("--lint", cwd=clone)
+def test_lint_is_clean(snakemake):
+    done = snakemake("--lint")
     assert done.returncode == 0, done.stderr
 
 

@@ -27,7 +27,7 @@ DRAWING = {
 def edited(study, tmp_path):
     """The finished study, planned by another copy of the workflow, that the test may edit."""
     code = copy_workflow(tmp_path / "workflow", study.code)
-    return Workflow(code, study.folder)
+    return Workflow(code, study.folder, study.planner)
 
 
 def edit(workflow: Workflow, file: str, old: str, new: str) -> None:
@@ -46,20 +46,25 @@ def test_a_finished_study_has_nothing_to_do(study):
 
 
 def test_a_comment_or_docstring_reruns_nothing(edited):
-    edit(edited, "workflow_scripts/strata/models.py", "def load_model(", "# Why.\ndef load_model(")
+    edit(
+        edited,
+        "workflow_scripts/strata/modeling/loading.py",
+        "def load_model(",
+        "# Why.\ndef load_model(",
+    )
     edit(edited, "workflow_scripts/finetune.py", '"""Fine-tune one run', '"""Train one run')
     assert edited.planned() == []
 
 
 def test_a_changed_formula_reruns_what_it_feeds(edited):
-    edit(edited, "workflow_scripts/strata/similarity.py", "n / (n - 2)", "n / (n - 2.0)")
+    edit(edited, "workflow_scripts/strata/analysis/cka.py", "n / (n - 2)", "n / (n - 2.0)")
     planned = rules(edited.planned())
     assert {"compare_states", "compare_models", "cka", "figure2"} <= planned
     assert not planned & {"finetune", "dump_eval", "tune_heads", "summary"}
 
 
 def test_restyling_a_figure_only_draws(edited):
-    edit(edited, "workflow_scripts/strata/drawing.py", "FONT_SIZE = 7", "FONT_SIZE = 8")
+    edit(edited, "workflow_scripts/strata/figures/style.py", "FONT_SIZE = 7", "FONT_SIZE = 8")
     planned = rules(edited.planned())
     assert planned == DRAWING
 
@@ -115,12 +120,13 @@ def test_an_unknown_key_is_refused_while_planning(study):
     assert done.returncode and "training: there is no key 'max_step'" in done.stdout + done.stderr
 
 
-def test_a_deleted_figure_is_drawn_again_from_what_is_there(study, results, tmp_path):
+def test_a_deleted_figure_is_drawn_again_from_what_is_there(own_study, tmp_path):
+    results = own_study.folder / "results/tiny"
     kept = [results / "cka" / f"roberta_entail.{kind}" for kind in ("csv", "png")]
     for path in kept:
         shutil.move(path, tmp_path / path.name)
     try:
-        assert {"cka", "plot_cka"} <= rules(study.planned()) <= {"cka"} | DRAWING
+        assert {"cka", "plot_cka"} <= rules(own_study.planned()) <= {"cka"} | DRAWING
     finally:
         for path in kept:
             shutil.move(tmp_path / path.name, path)
@@ -205,33 +211,33 @@ def restored():
         "results/tiny/activations/roberta_entail/eval/full-seed1.h5",
     ),
 )
-def test_a_file_that_was_only_touched_reruns_nothing(file, study, restored):
-    os.utime(restored(study.folder / file))
-    assert study.planned() == []
+def test_a_file_that_was_only_touched_reruns_nothing(file, own_study, restored):
+    os.utime(restored(own_study.folder / file))
+    assert own_study.planned() == []
 
 
-def test_an_edited_source_file_reruns_its_task_alone(study, restored):
-    path = restored(study.folder / "source" / "tasks" / "pairs.jsonl")
+def test_an_edited_source_file_reruns_its_task_alone(own_study, restored):
+    path = restored(own_study.folder / "source" / "tasks" / "pairs.jsonl")
     path.write_text(path.read_text().replace("w1 ", "w2 "))
-    planned = study.planned()
+    planned = own_study.planned()
     assert {"fetch_task", "tokenize_task", "finetune"} <= rules(planned)
     for rule, output in planned:
         assert "entail" in output or rule in DRAWING | {"summary"}, output
 
 
-def test_an_edited_source_model_reruns_that_model(study, restored):
-    path = restored(study.folder / "source" / "electra" / "tokenizer_config.json")
+def test_an_edited_source_model_reruns_that_model(own_study, restored):
+    path = restored(own_study.folder / "source" / "electra" / "tokenizer_config.json")
     path.write_text(path.read_text() + "\n")
-    planned = study.planned()
+    planned = own_study.planned()
     assert {"fetch_model", "finetune"} <= rules(planned)
     for rule, output in planned:
         assert "electra" in output or rule in DRAWING | {"summary", "cka_models", "compare_models"}
 
 
-def test_sources_that_are_gone_rerun_nothing(study):
-    source, away = study.folder / "source", study.folder / "away"
+def test_sources_that_are_gone_rerun_nothing(own_study):
+    source, away = own_study.folder / "source", own_study.folder / "away"
     source.rename(away)
     try:
-        assert study.planned() == []
+        assert own_study.planned() == []
     finally:
         away.rename(source)

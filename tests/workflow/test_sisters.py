@@ -162,9 +162,8 @@ def test_the_suggested_depth_is_that_of_the_depths_table(read):
 
 
 def test_findings_are_printed_at_the_end(sisters, read):
-    printed = sisters.output.stdout + sisters.output.stderr
     for finding in read("agreement.csv")["finding"]:
-        assert finding in printed
+        assert finding in sisters.said
 
 
 def test_correlations_between_methods(read):

@@ -132,9 +132,8 @@ def test_summary_names_every_pair_and_is_printed(study, table):
     assert len(summary) == 2 * len(PAIRS)
     shared = summary.query("model == 'albert' and layers_saved > 0")
     assert (shared["parameters_saved"] == 0).all()
-    printed = study.output.stdout + study.output.stderr
     for model, task in PAIRS:
-        assert f"{model} on {task}:" in printed
+        assert f"{model} on {task}:" in study.said
 
 
 def test_failed_runs_are_flagged_everywhere(results, table):

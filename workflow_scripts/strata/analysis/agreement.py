@@ -17,6 +17,7 @@ from strata.analysis.blocks import Boundary, boundary
 from strata.analysis.correlations import correlate
 from strata.analysis.summary import smallest_depth
 from strata.study.settings import Sampling, SummarySettings
+from strata.study.states import PRETRAINED
 
 METHODS = ("cka", "untuned", "tuned", "skipping", "reinit", "variability")
 
@@ -66,7 +67,7 @@ def mean_similarity(cka: pd.DataFrame, layers: int) -> np.ndarray:
     """
     wanted = cka[
         (cka["y_state"] == cka["x_state"])
-        & (cka["y_state"] != "pretrained")
+        & (cka["y_state"] != str(PRETRAINED))
         & (cka["estimator"] == "debiased")
         & (cka["pooling"] == "cls")
         & ~cka["failed"]

@@ -1,7 +1,7 @@
 """The answer: the smallest depth that keeps a run's score, and what cutting there saves."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -154,6 +154,15 @@ def parameter_count(checkpoint: str | Path, depth: int | None = None) -> int:
                 if depth is None or layer is None or int(layer[1]) < depth:
                     count += int(np.prod(tensors.get_slice(name).get_shape()))
     return count
+
+
+def final_words(outdir: str | Path, analyses: Collection[str]) -> Iterator[str]:
+    """A study's answers in words, of those analyses that it has."""
+    summary, findings = (Path(outdir) / f"{name}.csv" for name in ("summary", "agreement"))
+    if "truncation" in analyses and summary.is_file():
+        yield f"{summary_text(pd.read_csv(summary))}\n\n(from {summary})"
+    if "agreement" in analyses and findings.is_file():
+        yield "\n".join([*pd.read_csv(findings)["finding"], f"\n(from {findings})"])
 
 
 def summary_text(table: pd.DataFrame) -> str:

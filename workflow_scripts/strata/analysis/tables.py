@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from strata.study.run_records import RunMetrics
-from strata.study.states import seed_of
+from strata.study.states import State
 
 
 def read_metrics(paths: Iterable[str | Path], seeds: Iterable[int]) -> dict[int, RunMetrics]:
@@ -23,7 +23,7 @@ def flag_failed_states(table: pd.DataFrame, runs: Mapping[int, RunMetrics]) -> p
     """A CKA table with `failed`: one of the two states is a run that failed."""
     bad = {seed for seed, run in runs.items() if run.failed}
     failed = [
-        seed_of(y) in bad or seed_of(x) in bad
+        State.parse(y).seed in bad or State.parse(x).seed in bad
         for y, x in zip(table["y_state"], table["x_state"], strict=True)
     ]
     return table.assign(failed=failed)

@@ -9,7 +9,7 @@ from plotnine import ggplot, ggtitle
 from strata.figures.panels import maps, panels_of
 from strata.figures.style import select, shown_name, side_by_side
 from strata.study.settings import MapStyle
-from strata.study.states import fine_tuned
+from strata.study.states import PRETRAINED, State
 
 
 def pair_maps(cka: pd.DataFrame, style: MapStyle) -> ggplot:
@@ -20,15 +20,15 @@ def pair_maps(cka: pd.DataFrame, style: MapStyle) -> ggplot:
     second seed, FT[first]-FT[second]; the first-named encoder is on Y.
     """
     seeds, titles = style.seeds, style.titles
-    first = fine_tuned(seeds[0])
+    first, original = str(State.of_seed(seeds[0])), str(PRETRAINED)
     pairs = {
-        "ORIG–ORIG\nY pretrained, X pretrained": ("pretrained", "pretrained"),
-        "FT–ORIG\nY fine-tuned, X pretrained": (first, "pretrained"),
+        "ORIG–ORIG\nY pretrained, X pretrained": (original, original),
+        "FT–ORIG\nY fine-tuned, X pretrained": (first, original),
         "FT–FT\nY fine-tuned, X fine-tuned": (first, first),
     }
     if len(seeds) > 1:
         title = "FT[{0}]–FT[{1}]\nY seed {0}, X seed {1}".format(*seeds)
-        pairs[title] = (first, fine_tuned(seeds[1]))
+        pairs[title] = (first, str(State.of_seed(seeds[1])))
     table = _drawn(cka, style)
     panels = {
         panel: select(table, y_state=y_state, x_state=x_state)
@@ -46,15 +46,15 @@ def map_grid(cka: pd.DataFrame, kind: str, style: MapStyle) -> ggplot:
     the style's tasks and, within a task, of its models.
     """
     seeds = style.seeds
-    first = fine_tuned(seeds[0])
+    first = str(State.of_seed(seeds[0]))
     if kind == "ft-ft":
         x_state, y_title, x_title = first, "Depth (fine-tuned)", "Depth (fine-tuned)"
     elif kind == "ft-orig":
-        x_state, y_title, x_title = "pretrained", "Depth (fine-tuned)", "Depth (pretrained)"
+        x_state, y_title, x_title = str(PRETRAINED), "Depth (fine-tuned)", "Depth (pretrained)"
     elif kind == "ft1-ft2":
         if len(seeds) < 2:
             raise ValueError("ft1-ft2 compares two seeds, and there is one")
-        x_state = fine_tuned(seeds[1])
+        x_state = str(State.of_seed(seeds[1]))
         y_title, x_title = (f"Depth (fine-tuned, seed {seed})" for seed in seeds[:2])
     else:
         raise ValueError(f"no such kind of map: {kind}")
@@ -72,7 +72,7 @@ def model_pair_grid(cka_models: pd.DataFrame, style: MapStyle) -> ggplot:
     """
     if len(style.models) < 2:
         raise ValueError("a comparison across models needs two of them")
-    state, titles = fine_tuned(style.seeds[0]), style.titles
+    state, titles = str(State.of_seed(style.seeds[0])), style.titles
     table = select(_drawn(cka_models, style), y_state=state, x_state=state)
     pairs = list(combinations(style.models, 2))
     panels = {

@@ -29,7 +29,7 @@ from strata.data.task import Task
 from strata.evaluation.metrics import score
 from strata.evaluation.predictions import decode
 from strata.modeling.ablations import trainable_parameters
-from strata.modeling.compute import device, refuse_many_gpus, training_precision
+from strata.modeling.compute import deterministic, device, refuse_many_gpus, training_precision
 from strata.modeling.encoder import encoder_layers
 from strata.modeling.loading import check_length
 from strata.modeling.resumption import CheckpointCallback, last_checkpoint
@@ -81,6 +81,7 @@ def finetune(
     StrataError : the GPU's memory does not suffice.
     SystemExit : SIGTERM or SIGINT came; a checkpoint was saved.
     """
+    deterministic()
     refuse_many_gpus()
     check_length(model, settings.max_length)
     precision = training_precision(settings.precision)
@@ -100,9 +101,6 @@ def finetune(
         callbacks=[ProgressCallback(settings.batch_size), keep],
     )
     trainer.remove_callback(PrinterCallback)  # ProgressCallback prints, with rate and time left
-    # Full determinism fills all new memory before it is written, a debugging aid that changes no
-    # result but costs a write, and on a GPU a launch, for each operation.
-    torch.utils.deterministic.fill_uninitialized_memory = False
     try:
         with keep.heeding_signals():
             trainer.train(resume_from_checkpoint=None if resumed is None else str(resumed))
@@ -161,7 +159,6 @@ def _arguments(
         bf16=precision == "bfloat16",
         use_cpu=device().type == "cpu",
         seed=seed,
-        full_determinism=True,
         logging_steps=max(1, steps // 100),
         eval_strategy=("epoch" if each_epoch else "steps") if best else "no",
         eval_steps=None if each_epoch or not best else settings.eval_steps,
