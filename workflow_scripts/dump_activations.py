@@ -1,4 +1,4 @@
-"""Write the representations of every depth of one state, for one split."""
+"""Representations of every depth of one state, for one split (rules dump_eval, dump_train)."""
 
 from strata.modeling.compute import gpu_job
 

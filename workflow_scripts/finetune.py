@@ -1,4 +1,4 @@
-"""Fine-tune one run; write its predictions, history, record and, if asked, checkpoint."""
+"""Fine-tune one run, and write what is known of it (rules ablate, finetune)."""
 
 from pathlib import Path
 

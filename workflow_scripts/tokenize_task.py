@@ -3,7 +3,7 @@
 from strata.runtime.job import job
 
 inputs, out = snakemake.input, snakemake.output
-with job(snakemake.log[0], snakemake.threads):
+with job(snakemake):
     from strata.data.batches import Rows
     from strata.data.task import read_examples
     from strata.data.tokens import write_tokens

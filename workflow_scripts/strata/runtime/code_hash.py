@@ -100,6 +100,11 @@ class CodeTree:
             pass
         return {key for key in numbers if key[0].startswith(f"{PACKAGE}.")}
 
+    def registries(self, script: str) -> set[str]:
+        """The registries that a script looks into."""
+        text = "".join(self._text(script, {}))
+        return {name for name in REGISTRIES if f"registry {name};" in text}
+
     def _text(
         self,
         script: str,
@@ -255,7 +260,7 @@ class Writer:
         for number, statement in enumerate(body):
             if isinstance(statement, ast.Import | ast.ImportFrom):
                 continue
-            if number == 0 and _is_text(statement):
+            if number == 0 and is_text(statement):
                 continue  # a docstring
             yield from self.node(statement)
 
@@ -458,7 +463,8 @@ def _merged(pieces: Iterable[Piece]) -> Iterator[Piece]:
     yield "".join(text)
 
 
-def _is_text(node: ast.stmt) -> bool:
+def is_text(node: ast.stmt) -> bool:
+    """Whether a statement is a string by itself, as docstrings are."""
     return (
         isinstance(node, ast.Expr)
         and isinstance(node.value, ast.Constant)
