@@ -10,6 +10,8 @@ min_version("9.27")
 configfile: Path(workflow.basedir) / "config.yaml"
 
 
+include: "rules/paths.smk"
+include: "rules/internals.smk"
 include: "rules/common.smk"
 include: "rules/plans.smk"
 
@@ -32,6 +34,7 @@ include: "rules/reinit.smk"
 include: "rules/variability.smk"
 include: "rules/agreement.smk"
 include: "rules/figures.smk"
+include: "rules/targets.smk"
 
 
 report: "report/workflow.rst"
@@ -40,14 +43,4 @@ report: "report/workflow.rst"
 rule all:
     default_target: True
     input:
-        study_targets(),
-
-
-onstart:
-    # Every job started would leave a timer behind that makes the scheduler look at all waiting jobs
-    # again each second: thousands of looks a second after a thousand jobs.
-    workflow.scheduler.job_rate_limiter = None
-
-
-onsuccess:
-    print_summary()
+        [file for name in config["study"]["analyses"] for file in TARGETS[name]()],

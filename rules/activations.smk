@@ -3,12 +3,12 @@
 
 rule dump_eval:
     input:
-        model="data/models/{model}",
+        model=MODEL,
         checkpoint=checkpoint_of_state,
-        task="data/tasks/{task}/task.json",
-        examples="data/tasks/{task}/eval.parquet",
+        task=TASK,
+        examples=EVAL_EXAMPLES,
     output:
-        activations=f"{ACTIVATIONS}/eval/{{state}}.h5",
+        activations=EVAL_ACTIVATIONS,
     log:
         "<logs>/dump_eval/{model}_{task}_{state}.log",
     benchmark:
@@ -18,7 +18,7 @@ rule dump_eval:
     threads: 4
     resources:
         gpu=1,
-        jobs_per_device=config["gpus"]["jobs_per_device"],
+        jobs_per_device=JOBS_PER_DEVICE,
     params:
         split="eval",
         limit=config["evaluation"]["max_eval_examples"],
@@ -27,7 +27,7 @@ rule dump_eval:
         sample_seed=config["evaluation"]["seed"],
         poolings=config["evaluation"]["poolings"],
         forward=FORWARD,
-        code=code_version("dump_activations"),
+        code=code_of("dump_activations", "architecture", "task_type"),
     message:
         "Eval activations: {wildcards.model} on {wildcards.task}, {wildcards.state}"
     script:
@@ -36,19 +36,19 @@ rule dump_eval:
 
 use rule dump_eval as dump_train with:
     input:
-        model="data/models/{model}",
+        model=MODEL,
         checkpoint=checkpoint_of_state,
-        task="data/tasks/{task}/task.json",
-        examples="data/tasks/{task}/train.parquet",
+        task=TASK,
+        examples=TRAIN_EXAMPLES,
     output:
-        activations=temp(f"{ACTIVATIONS}/train/{{state}}.h5"),
+        activations=temp(TRAIN_ACTIVATIONS),
     log:
         "<logs>/dump_train/{model}_{task}_{state}.log",
     benchmark:
         "<benchmarks>/dump_train/{model}_{task}_{state}.tsv"
     resources:
         gpu=1,
-        jobs_per_device=config["gpus"]["jobs_per_device"],
+        jobs_per_device=JOBS_PER_DEVICE,
         disk_mb=train_disk_mb,
     params:
         split="train",
@@ -58,6 +58,6 @@ use rule dump_eval as dump_train with:
         sample_seed=config["evaluation"]["seed"],
         poolings=["cls"],
         forward=FORWARD,
-        code=code_version("dump_activations"),
+        code=code_of("dump_activations", "architecture", "task_type"),
     message:
         "Train activations: {wildcards.model} on {wildcards.task}, {wildcards.state}"

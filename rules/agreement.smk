@@ -1,25 +1,16 @@
 """What the three studies say together, layer by layer."""
 
 
-localrules:
-    agreement,
-
-
-rule agreement:
-    input:
-        agreement_targets(),
-
-
 rule compare_methods:
     input:
-        cka="<results>/cka/{model}_{task}.csv",
-        truncation="<results>/truncation/{model}_{task}.csv",
-        skipping="<results>/skipping/{model}_{task}.csv",
+        cka=f"{CKA}.csv",
+        truncation=f"{TRUNCATION}.csv",
+        skipping=f"{SKIPPING}.csv",
         reinit=localized_table,
-        nu="<results>/variability/{model}_{task}/nu.csv",
+        nu=NU,
     output:
-        table=f"{AGREEMENT}.csv",
-        finding=f"{AGREEMENT}/finding.csv",
+        table=f"{AGREEMENT_OF_PAIR}.csv",
+        finding=FINDING,
     log:
         "<logs>/compare_methods/{model}_{task}.log",
     benchmark:
@@ -28,30 +19,30 @@ rule compare_methods:
         "../envs/strata.yaml"
     params:
         settings=config["summary"],
-        code=code_version("compare_methods"),
+        code=code_of("compare_methods"),
     message:
         "What each method says of {wildcards.model} on {wildcards.task}"
     script:
         "../workflow_scripts/compare_methods.py"
 
 
-rule findings:
+rule tabulate_findings:
     input:
-        tables=pairs(f"{AGREEMENT}/finding.csv"),
+        tables=pairs(FINDING),
     output:
         table=report(
-            "<results>/agreement.csv",
+            f"{AGREEMENT}.csv",
             caption="../report/agreement_findings.rst",
             category="What the methods say together",
         ),
     log:
-        "<logs>/findings.log",
+        "<logs>/tabulate_findings.log",
     benchmark:
-        "<benchmarks>/findings.tsv"
+        "<benchmarks>/tabulate_findings.tsv"
     conda:
         "../envs/strata.yaml"
     params:
-        code=code_version("join_tables"),
+        code=code_of("join_tables"),
     message:
         "Findings of the study"
     script:
@@ -60,9 +51,9 @@ rule findings:
 
 rule correlate_methods:
     input:
-        tables=pairs(f"{AGREEMENT}.csv"),
+        tables=pairs(f"{AGREEMENT_OF_PAIR}.csv"),
     output:
-        table="<results>/agreement/correlations.csv",
+        table=f"{METHOD_CORRELATIONS}.csv",
     log:
         "<logs>/correlate_methods.log",
     benchmark:
@@ -71,7 +62,7 @@ rule correlate_methods:
         "../envs/strata.yaml"
     params:
         sampling=sampling(config),
-        code=code_version("correlate_methods"),
+        code=code_of("correlate_methods"),
     message:
         "Do the methods order layers alike?"
     script:
@@ -80,16 +71,16 @@ rule correlate_methods:
 
 rule plot_agreement:
     input:
-        table=f"{AGREEMENT}.csv",
-        finding=f"{AGREEMENT}/finding.csv",
+        table=f"{AGREEMENT_OF_PAIR}.csv",
+        finding=FINDING,
     output:
         png=report(
-            f"{AGREEMENT}.png",
+            f"{AGREEMENT_OF_PAIR}.png",
             caption="../report/agreement.rst",
             category="What the methods say together",
             labels={"model": "{model}", "task": "{task}"},
         ),
-        pdf=f"{AGREEMENT}.pdf",
+        pdf=f"{AGREEMENT_OF_PAIR}.pdf",
     log:
         "<logs>/plot_agreement/{model}_{task}.log",
     benchmark:
@@ -98,7 +89,7 @@ rule plot_agreement:
         "../envs/strata.yaml"
     params:
         titles=TITLES,
-        code=code_version("plot_agreement"),
+        code=code_of("plot_agreement"),
     message:
         "The methods side by side: {wildcards.model} on {wildcards.task}"
     script:
@@ -107,14 +98,14 @@ rule plot_agreement:
 
 rule plot_correlations:
     input:
-        table="<results>/agreement/correlations.csv",
+        table=f"{METHOD_CORRELATIONS}.csv",
     output:
         png=report(
-            "<results>/agreement/correlations.png",
+            f"{METHOD_CORRELATIONS}.png",
             caption="../report/agreement_correlations.rst",
             category="What the methods say together",
         ),
-        pdf="<results>/agreement/correlations.pdf",
+        pdf=f"{METHOD_CORRELATIONS}.pdf",
     log:
         "<logs>/plot_correlations.log",
     benchmark:
@@ -123,7 +114,7 @@ rule plot_correlations:
         "../envs/strata.yaml"
     params:
         titles=TITLES,
-        code=code_version("plot_correlations"),
+        code=code_of("plot_correlations"),
     message:
         "Rank correlations between methods"
     script:

@@ -1,19 +1,18 @@
 """CKA: two states of a model, or two models, depth by depth."""
 
+import itertools
+
 
 rule compare_states:
     input:
-        y=f"{ACTIVATIONS}/eval/{{y_state}}.h5",
-        x=f"{ACTIVATIONS}/eval/{{x_state}}.h5",
+        y=EVAL_ACTIVATIONS.replace("{state}", "{y_state}"),
+        x=EVAL_ACTIVATIONS.replace("{state}", "{x_state}"),
     output:
-        table="<results>/cka/{model}_{task}/{y_state}.{x_state}.csv",
+        table=CKA_OF_STATES,
     log:
         "<logs>/compare_states/{model}_{task}_{y_state}.{x_state}.log",
     benchmark:
         "<benchmarks>/compare_states/{model}_{task}_{y_state}.{x_state}.tsv"
-    wildcard_constraints:
-        y_state=STATE,
-        x_state=STATE,
     conda:
         "../envs/strata.yaml"
     threads: 4
@@ -22,52 +21,49 @@ rule compare_states:
     params:
         memory_mb=config["cka"]["memory_mb"],
         choice=config["cka"]["choice"],
-        code=code_version("compare_states"),
+        code=code_of("compare_states"),
     message:
         "CKA: {wildcards.model} on {wildcards.task}, {wildcards.y_state} with {wildcards.x_state}"
     script:
         "../workflow_scripts/compare_states.py"
 
 
-rule cka:
+rule tabulate_cka:
     input:
         tables=[
-            f"<results>/cka/{{model}}_{{task}}/{y}.{x}.csv"
-            for y, x in compared_states()
+            CKA_OF_STATES.replace("{y_state}", str(y)).replace("{x_state}", str(x))
+            for y, x in plans.compared_states(SEEDS)
         ],
-        metrics=runs(f"{RUN}/metrics.json"),
+        metrics=runs(METRICS),
     output:
-        table="<results>/cka/{model}_{task}.csv",
+        table=f"{CKA}.csv",
     log:
-        "<logs>/cka/{model}_{task}.log",
+        "<logs>/tabulate_cka/{model}_{task}.log",
     benchmark:
-        "<benchmarks>/cka/{model}_{task}.tsv"
+        "<benchmarks>/tabulate_cka/{model}_{task}.tsv"
     conda:
         "../envs/strata.yaml"
     params:
         seeds=SEEDS,
-        code=code_version("cka"),
+        code=code_of("tabulate_cka"),
     message:
         "CKA table of {wildcards.model} on {wildcards.task}"
     script:
-        "../workflow_scripts/cka.py"
+        "../workflow_scripts/tabulate_cka.py"
 
 
 rule compare_models:
     input:
-        y="<results>/activations/{y_model}_{task}/eval/{state}.h5",
-        x="<results>/activations/{x_model}_{task}/eval/{state}.h5",
-        y_metrics=lambda w: metrics_of_state(w, model=w.y_model),
-        x_metrics=lambda w: metrics_of_state(w, model=w.x_model),
+        y=EVAL_ACTIVATIONS.replace("{model}", "{y_model}"),
+        x=EVAL_ACTIVATIONS.replace("{model}", "{x_model}"),
+        y_metrics=metrics_of_state("y_model"),
+        x_metrics=metrics_of_state("x_model"),
     output:
-        table="<results>/cka-models/{task}/{y_model}.{x_model}.{state}.csv",
+        table=CKA_OF_MODELS,
     log:
         "<logs>/compare_models/{task}_{y_model}.{x_model}.{state}.log",
     benchmark:
         "<benchmarks>/compare_models/{task}_{y_model}.{x_model}.{state}.tsv"
-    wildcard_constraints:
-        y_model="[a-z0-9-]+",
-        x_model="[a-z0-9-]+",
     conda:
         "../envs/strata.yaml"
     threads: 4
@@ -76,30 +72,37 @@ rule compare_models:
     params:
         memory_mb=config["cka"]["memory_mb"],
         choice=config["cka"]["choice"],
-        code=code_version("compare_models"),
+        code=code_of("compare_models"),
     message:
         "CKA: {wildcards.y_model} with {wildcards.x_model} on {wildcards.task}, {wildcards.state}"
     script:
         "../workflow_scripts/compare_models.py"
 
 
-rule cka_models:
+rule tabulate_cka_models:
     input:
         tables=[
-            f"<results>/cka-models/{{task}}/{y}.{x}.{run_state(seed)}.csv"
-            for y, x in model_pairs()
+            table
+            for y, x in itertools.combinations(MODELS, 2)
             for seed in SEEDS
+            for table in expand(
+                CKA_OF_MODELS,
+                y_model=y,
+                x_model=x,
+                state=State.of_seed(seed),
+                allow_missing=True,
+            )
         ],
     output:
-        table="<results>/cka-models/{task}.csv",
+        table=f"{CKA_MODELS}.csv",
     log:
-        "<logs>/cka_models/{task}.log",
+        "<logs>/tabulate_cka_models/{task}.log",
     benchmark:
-        "<benchmarks>/cka_models/{task}.tsv"
+        "<benchmarks>/tabulate_cka_models/{task}.tsv"
     conda:
         "../envs/strata.yaml"
     params:
-        code=code_version("join_tables"),
+        code=code_of("join_tables"),
     message:
         "CKA table across models on {wildcards.task}"
     script:

@@ -1,33 +1,24 @@
-"""The checked config, what wildcards may be, and how files of a study are named."""
+"""The checked config, and what rules take from it."""
 
 import json
-import sys
-
-sys.path.insert(0, str(Path(workflow.basedir) / "workflow_scripts"))
 
 from snakemake.exceptions import WorkflowError
 
 from strata.runtime.code_hash import code_version
 from strata.runtime.errors import StrataError
-from strata.runtime.locks import forget_dead_locks
-from strata.sources.local_files import CACHE, local_hashes
-from strata.study.architectures import layer_count
+from strata.sources.local_files import CACHE, hashes_or_recorded
+from strata.study import disk, plans
 from strata.study.config import check_config
 from strata.study.recipes import (
     ablation_settings,
+    architecture_of,
     encoder_facts,
     head_settings,
-    reinit_models,
-    reinit_settings,
     sampling,
     source_description,
     titles,
     training_settings,
 )
-from strata.study.variants import Variant
-
-# Kept open: it says that this Snakemake is alive.
-ALIVE = forget_dead_locks() if workflow.is_main_process else None
 
 try:
     config.update(check_config(config))
@@ -37,53 +28,24 @@ except StrataError as error:
 MODELS = config["study"]["models"]
 TASKS = config["study"]["tasks"]
 SEEDS = config["study"]["seeds"]
-ANALYSES = config["study"]["analyses"]
 TITLES = titles(config)
 STYLE = dict(models=MODELS, tasks=TASKS, seeds=SEEDS, titles=TITLES)
 # A rule's params hold what its numbers depend on and no more: these parts, not the whole section.
-EVAL_SAMPLE = {key: config["evaluation"][key] for key in ("max_eval_examples", "seed")}
+# They are plain dicts, lists, numbers and text: a change in params of any other type would rerun
+# nothing, without a word (Snakemake 9.27).
+EVAL_SAMPLE = dict(
+    limit=config["evaluation"]["max_eval_examples"], seed=config["evaluation"]["seed"]
+)
 FORWARD = {key: config["evaluation"][key] for key in ("batch_size", "precision")}
-RUN = "<results>/runs/{model}_{task}/{variant}/seed{seed}"
-ACTIVATIONS = "<results>/activations/{model}_{task}"
-STATE = f"pretrained|{Variant.KEPT}-seed[0-9]+"
+JOBS_PER_DEVICE = config["gpus"]["jobs_per_device"]
 
 
-wildcard_constraints:
-    model="[a-z0-9-]+",
-    task="[a-z0-9-]+",
-    seed="[0-9]+",
-    variant=Variant.PATTERN,
-    state=STATE,
-    depth="[0-9]+|-auto",
-
-
-def run_state(seed):
-    """The state of a fully fine-tuned run."""
-    return f"full-seed{seed}"
-
-
-def runs(pattern, seeds=SEEDS):
-    """A file of every fully fine-tuned run of the study's pair in the wildcards."""
-    return expand(pattern, variant="full", seed=seeds, allow_missing=True)
-
-
-def checkpoint_of_state(wildcards):
-    """The model folder whose weights make a state's representations."""
-    if wildcards.state == "pretrained":
-        return "data/models/{model}"
-    variant, _, seed = wildcards.state.rpartition("-seed")
-    run = RUN.format(
-        model=wildcards.model, task=wildcards.task, variant=variant, seed=seed
-    )
-    return f"{run}/checkpoint"
-
-
-def metrics_of_state(wildcards, model=None):
-    """metrics.json of a run's state."""
-    variant, _, seed = wildcards.state.rpartition("-seed")
-    model = model or wildcards.model
-    run = RUN.format(model=model, task=wildcards.task, variant=variant, seed=seed)
-    return f"{run}/metrics.json"
+def explained(function, *arguments):
+    """A library call whose errors end the planning with their sentence alone."""
+    try:
+        return function(*arguments)
+    except (StrataError, ValueError) as error:
+        raise WorkflowError(str(error))
 
 
 def registered(kind, name):
@@ -95,6 +57,26 @@ def registered(kind, name):
     return config[kind][name]
 
 
+# What a job uses of a registry of the library, by its wildcards.
+ROWS = {
+    "architecture": lambda w: registered("models", w.model)
+    and explained(architecture_of, config, w.model),
+    "task_type": lambda w: registered("tasks", w.task)["type"],
+    "metric": lambda w: registered("tasks", w.task)["metric"],
+}
+
+
+def code_of(script, *registries):
+    """Param `code`: the hash of what a script reaches, and of the rows that its job uses."""
+
+    def code(wildcards):
+        return code_version(
+            script, **{name: ROWS[name](wildcards) for name in registries}
+        )
+
+    return code if registries else code_version(script)
+
+
 def model_source(wildcards):
     return source_description(registered("models", wildcards.model))
 
@@ -103,34 +85,16 @@ def task_source(wildcards):
     return source_description(registered("tasks", wildcards.task))
 
 
-def fetched_from(description, about, *inside):
-    """Hashes of a local source's files: a change fetches again, a source that is gone does not."""
-    hashes = local_hashes(description, CACHE)
-    is_local = description["source"].startswith("path:")
-    if hashes is None and is_local and Path(about).is_file():
-        recorded = json.loads(Path(about).read_text())
-        for key in inside:
-            recorded = recorded[key]
-        return recorded.get("files")
-    return hashes
-
-
 def model_files(wildcards):
-    about = f"data/models/{wildcards.model}/source.json"
-    return fetched_from(model_source(wildcards), about)
+    """Hashes of a local model's files: a change fetches again, a source that is gone does not."""
+    about = f"{MODEL}/source.json".format(model=wildcards.model)
+    return hashes_or_recorded(model_source(wildcards), CACHE, about, ["files"])
 
 
 def task_files(wildcards):
-    about = f"data/tasks/{wildcards.task}/task.json"
-    return fetched_from(task_source(wildcards), about, "source")
-
-
-def explained(function, *arguments):
-    """A library call whose errors end the planning with their sentence alone."""
-    try:
-        return function(*arguments)
-    except (StrataError, ValueError) as error:
-        raise WorkflowError(str(error))
+    """Hashes of a local task's files, likewise."""
+    about = TASK.format(task=wildcards.task)
+    return hashes_or_recorded(task_source(wildcards), CACHE, about, ["source", "files"])
 
 
 def training_of(wildcards):
@@ -167,78 +131,42 @@ def pairs(pattern, models=MODELS):
     return expand(pattern, model=models, task=TASKS)
 
 
-def compared_states():
-    """The state pairs (y, x) of a model and task; the paper's Figures 1, 2, 5 and 6."""
-    states = [run_state(seed) for seed in SEEDS]
-    found = [("pretrained", "pretrained")]
-    for state in states:
-        found += [(state, "pretrained"), (state, state)]
-    return found + ([(states[0], states[1])] if len(states) > 1 else [])
+def runs(pattern, seeds=SEEDS):
+    """A file of every fully fine-tuned run of the study's pair in the wildcards."""
+    pattern = pattern.replace("{state}", RUN_STATE)
+    return expand(pattern, variant="full", seed=seeds, allow_missing=True)
 
 
-def model_pairs():
-    """Every unordered pair of the study's models, in its order."""
-    return [(y, x) for i, y in enumerate(MODELS) for x in MODELS[i + 1 :]]
+def of_state(pattern, state, **wildcards):
+    """A file of a state's run."""
+    state = State.parse(state)
+    return pattern.format(variant=state.variant, seed=state.seed, **wildcards)
 
 
-def train_disk_mb(wildcards, input, limit=config["evaluation"]["max_train_examples"]):
-    """Room for train activations in float16, from the model's and the task's own sizes."""
-    layers, hidden, rows = 24, 1024, limit or 40000
-    if (Path(input.model) / "config.json").is_file() and Path(input.task).is_file():
-        model = json.loads((Path(input.model) / "config.json").read_text())
-        layers = layer_count(model)
-        hidden = model.get("hidden_size", model.get("dim"))
-        task = json.loads(Path(input.task).read_text())
-        rows = (
-            min(limit or task["sizes"]["train"], task["sizes"]["train"])
-            * task["choices"]
-        )
-    return rows * layers * hidden * 2 // 2**20 + 1
+def checkpoint_of_state(wildcards):
+    """The model folder whose weights make a state's representations."""
+    if wildcards.state == str(PRETRAINED):
+        return MODEL
+    return of_state(
+        CHECKPOINT, wildcards.state, model=wildcards.model, task=wildcards.task
+    )
+
+
+def metrics_of_state(model):
+    """Input function: metrics.json of a state's run, of the model in a wildcard."""
+    return lambda w: of_state(METRICS, w.state, model=w[model], task=w.task)
+
+
+def train_disk_mb(wildcards, input):
+    limit = config["evaluation"]["max_train_examples"]
+    return disk.train_activations_mb(input.model, input.task, limit)
+
+
+def means_disk_mb(wildcards, input):
+    limit = config["variability"]["max_examples"]
+    return disk.mean_activations_mb(input.model, input.task, limit)
 
 
 def cka_memory_mb(wildcards, attempt):
     """What CKA may use and the rest of its job; more at each attempt."""
     return attempt * (config["cka"]["memory_mb"] + 1000)
-
-
-def study_targets():
-    """What `all` makes: the study's analyses, and the figures whose inputs it has."""
-    figures = []
-    targets = []
-    if "cka" in ANALYSES:
-        targets += pairs("<results>/cka/{model}_{task}.png")
-        figures += [1, 2, 5]
-        figures += [6] if len(SEEDS) > 1 else []
-        figures += [7] if len(MODELS) > 1 else []
-    if "truncation" in ANALYSES:
-        targets += pairs("<results>/truncation/{model}_{task}.png")
-        targets += ["<results>/summary.csv"]
-        figures += [3]
-    if "skipping" in ANALYSES and config["study"]["skipping"]:
-        targets += pairs(
-            "<results>/skipping/{model}_{task}.png", config["study"]["skipping"]
-        )
-        figures += [4]
-    if "export" in ANALYSES:
-        targets += pairs("<results>/export/{model}_{task}/depth-auto")
-    targets += reinit_targets() if "reinit" in ANALYSES else []
-    targets += variability_targets() if "variability" in ANALYSES else []
-    targets += agreement_targets() if "agreement" in ANALYSES else []
-    return targets + expand(
-        "<results>/figures/figure{number}.png", number=sorted(figures)
-    )
-
-
-def print_summary():
-    """The answers in words, at the end of a run, where the study has them."""
-    import pandas as pd
-    from strata.analysis.summary import summary_text
-
-    summary, findings = (
-        Path(config["outdir"]) / f"{n}.csv" for n in ("summary", "agreement")
-    )
-    if "truncation" in ANALYSES and summary.is_file():
-        print(f"\n{summary_text(pd.read_csv(summary))}\n\n(from {summary})")
-    asked = {*ANALYSES, *workflow.dag_settings.targets}
-    if "agreement" in asked and findings.is_file():
-        print("", *pd.read_csv(findings)["finding"], f"\n(from {findings})", sep="\n")

@@ -1,35 +1,36 @@
 """The smaller model: cut to a depth, with the head tuned there."""
 
 
-rule export:
+rule export_model:
     input:
-        model="data/models/{model}",
-        checkpoints=runs(f"{RUN}/checkpoint"),
-        metrics=runs(f"{RUN}/metrics.json"),
-        heads=runs(f"{TRUNCATION}/tuned-{{variant}}-seed{{seed}}.safetensors"),
-        summary="<results>/summary/{model}_{task}.csv",
-        task="data/tasks/{task}/task.json",
-        examples="data/tasks/{task}/eval.parquet",
+        model=MODEL,
+        checkpoints=runs(CHECKPOINT),
+        metrics=runs(METRICS),
+        heads=runs(f"{TUNED}.safetensors"),
+        summary=SUMMARY_OF_PAIR,
+        task=TASK,
+        examples=EVAL_EXAMPLES,
     output:
-        folder=directory("<results>/export/{model}_{task}/depth{depth}"),
+        folder=directory(EXPORT),
     log:
-        "<logs>/export/{model}_{task}_depth{depth}.log",
+        "<logs>/export_model/{model}_{task}_depth{depth}.log",
     benchmark:
-        "<benchmarks>/export/{model}_{task}_depth{depth}.tsv"
+        "<benchmarks>/export_model/{model}_{task}_depth{depth}.tsv"
     conda:
         "../envs/strata.yaml"
     threads: 4
     resources:
         gpu=1,
-        jobs_per_device=config["gpus"]["jobs_per_device"],
+        jobs_per_device=JOBS_PER_DEVICE,
     params:
         seeds=SEEDS,
         max_length=max_length_of,
-        evaluation=EVAL_SAMPLE | FORWARD,
+        sample=EVAL_SAMPLE,
+        forward=FORWARD,
         sampling=sampling(config),
         title=lambda w: TITLES.get(w.model),
-        code=code_version("export"),
+        code=code_of("export_model", "architecture", "task_type", "metric"),
     message:
         "Export {wildcards.model} on {wildcards.task}, depth{wildcards.depth}"
     script:
-        "../workflow_scripts/export.py"
+        "../workflow_scripts/export_model.py"

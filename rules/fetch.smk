@@ -8,7 +8,7 @@ localrules:
 
 rule fetch_model:
     output:
-        folder=directory("data/models/{model}"),
+        folder=directory(MODEL),
     log:
         "<logs>/fetch_model/{model}.log",
     benchmark:
@@ -18,7 +18,7 @@ rule fetch_model:
     params:
         description=model_source,
         files=model_files,
-        code=code_version("fetch_model"),
+        code=code_of("fetch_model"),
     message:
         "Fetch model {wildcards.model}"
     script:
@@ -27,9 +27,9 @@ rule fetch_model:
 
 rule fetch_task:
     output:
-        train="data/tasks/{task}/train.parquet",
-        eval="data/tasks/{task}/eval.parquet",
-        task="data/tasks/{task}/task.json",
+        train=TRAIN_EXAMPLES,
+        eval=EVAL_EXAMPLES,
+        task=TASK,
     log:
         "<logs>/fetch_task/{task}.log",
     benchmark:
@@ -39,7 +39,7 @@ rule fetch_task:
     params:
         description=task_source,
         files=task_files,
-        code=code_version("fetch_task"),
+        code=code_of("fetch_task", "task_type"),
     message:
         "Fetch task {wildcards.task}"
     script:

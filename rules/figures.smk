@@ -1,9 +1,9 @@
 """Figures, from tables alone: restyling one runs nothing but its own script."""
 
-OTHER_ESTIMATOR = {"biased": "debiased", "debiased": "biased"}[
-    config["cka"]["estimator"]
-]
-FIGURE1 = "{model}_{task}".format(**config["study"]["figure1"])
+OTHER_ESTIMATOR = next(
+    each for each in ("biased", "debiased") if each != config["cka"]["estimator"]
+)
+FIGURE1 = CKA.format(**config["study"]["figure1"])
 CKA_STYLE = dict(
     models=MODELS,
     tasks=TASKS,
@@ -12,22 +12,21 @@ CKA_STYLE = dict(
     estimator=config["cka"]["estimator"],
     pooling=config["cka"]["pooling"],
 )
-FIGURE = "<results>/figures/figure"
 
 
 rule plot_cka:
     input:
-        table="<results>/cka/{model}_{task}.csv",
+        table=f"{CKA}.csv",
     output:
         png=report(
-            "<results>/cka/{model}_{task}.png",
+            f"{CKA}.png",
             caption="../report/pair_maps.rst",
             category="CKA by model and task",
             labels={"model": "{model}", "task": "{task}", "estimator": "as drawn"},
         ),
-        pdf="<results>/cka/{model}_{task}.pdf",
+        pdf=f"{CKA}.pdf",
         other_png=report(
-            f"<results>/cka/{{model}}_{{task}}.{OTHER_ESTIMATOR}.png",
+            f"{CKA}.{OTHER_ESTIMATOR}.png",
             caption="../report/pair_maps.rst",
             category="CKA by model and task",
             labels={
@@ -36,7 +35,7 @@ rule plot_cka:
                 "estimator": OTHER_ESTIMATOR,
             },
         ),
-        other_pdf=f"<results>/cka/{{model}}_{{task}}.{OTHER_ESTIMATOR}.pdf",
+        other_pdf=f"{CKA}.{OTHER_ESTIMATOR}.pdf",
     log:
         "<logs>/plot_cka/{model}_{task}.log",
     benchmark:
@@ -46,7 +45,7 @@ rule plot_cka:
     params:
         style=CKA_STYLE,
         other=OTHER_ESTIMATOR,
-        code=code_version("plot_cka"),
+        code=code_of("plot_cka"),
     message:
         "Figure 1 of {wildcards.model} on {wildcards.task}"
     script:
@@ -55,15 +54,15 @@ rule plot_cka:
 
 rule plot_truncation:
     input:
-        tables=["<results>/truncation/{model}_{task}.csv"],
+        tables=[f"{TRUNCATION}.csv"],
     output:
         png=report(
-            "<results>/truncation/{model}_{task}.png",
+            f"{TRUNCATION}.png",
             caption="../report/figure3.rst",
             category="Truncation by model and task",
             labels={"model": "{model}", "task": "{task}"},
         ),
-        pdf="<results>/truncation/{model}_{task}.pdf",
+        pdf=f"{TRUNCATION}.pdf",
     log:
         "<logs>/plot_truncation/{model}_{task}.log",
     benchmark:
@@ -72,7 +71,7 @@ rule plot_truncation:
         "../envs/strata.yaml"
     params:
         style=lambda w: STYLE | {"models": [w.model], "tasks": [w.task]},
-        code=code_version("plot_truncation"),
+        code=code_of("plot_truncation"),
     message:
         "Truncation curves of {wildcards.model} on {wildcards.task}"
     script:
@@ -81,15 +80,15 @@ rule plot_truncation:
 
 rule plot_skipping:
     input:
-        tables=["<results>/skipping/{model}_{task}.csv"],
+        tables=[f"{SKIPPING}.csv"],
     output:
         png=report(
-            "<results>/skipping/{model}_{task}.png",
+            f"{SKIPPING}.png",
             caption="../report/figure4.rst",
             category="Skipping by model and task",
             labels={"model": "{model}", "task": "{task}"},
         ),
-        pdf="<results>/skipping/{model}_{task}.pdf",
+        pdf=f"{SKIPPING}.pdf",
     log:
         "<logs>/plot_skipping/{model}_{task}.log",
     benchmark:
@@ -98,7 +97,7 @@ rule plot_skipping:
         "../envs/strata.yaml"
     params:
         style=lambda w: STYLE | {"models": [w.model], "tasks": [w.task]},
-        code=code_version("plot_skipping"),
+        code=code_of("plot_skipping"),
     message:
         "Skip triangle of {wildcards.model} on {wildcards.task}"
     script:
@@ -107,8 +106,8 @@ rule plot_skipping:
 
 rule figure1:
     input:
-        png=f"<results>/cka/{FIGURE1}.png",
-        pdf=f"<results>/cka/{FIGURE1}.pdf",
+        png=f"{FIGURE1}.png",
+        pdf=f"{FIGURE1}.pdf",
     output:
         png=report(
             f"{FIGURE}1.png",
@@ -130,7 +129,7 @@ rule figure1:
 
 rule figure2:
     input:
-        tables=pairs("<results>/cka/{model}_{task}.csv"),
+        tables=pairs(f"{CKA}.csv"),
     output:
         png=report(
             f"{FIGURE}2.png",
@@ -147,7 +146,7 @@ rule figure2:
     params:
         kind="ft-ft",
         style=CKA_STYLE,
-        code=code_version("plot_map_grid"),
+        code=code_of("plot_map_grid"),
     message:
         "Figure 2: FT-FT"
     script:
@@ -156,7 +155,7 @@ rule figure2:
 
 use rule plot_truncation as figure3 with:
     input:
-        tables=pairs("<results>/truncation/{model}_{task}.csv"),
+        tables=pairs(f"{TRUNCATION}.csv"),
     output:
         png=report(
             f"{FIGURE}3.png",
@@ -170,16 +169,14 @@ use rule plot_truncation as figure3 with:
         "<benchmarks>/figures/figure3.tsv"
     params:
         style=STYLE,
-        code=code_version("plot_truncation"),
+        code=code_of("plot_truncation"),
     message:
         "Figure 3: truncation"
 
 
 use rule plot_skipping as figure4 with:
     input:
-        tables=pairs(
-            "<results>/skipping/{model}_{task}.csv", config["study"]["skipping"]
-        ),
+        tables=pairs(f"{SKIPPING}.csv", config["study"]["skipping"]),
     output:
         png=report(
             f"{FIGURE}4.png",
@@ -193,7 +190,7 @@ use rule plot_skipping as figure4 with:
         "<benchmarks>/figures/figure4.tsv"
     params:
         style=STYLE | {"models": config["study"]["skipping"]},
-        code=code_version("plot_skipping"),
+        code=code_of("plot_skipping"),
     message:
         "Figure 4: skipping spans of layers"
 
@@ -213,7 +210,7 @@ use rule figure2 as figure5 with:
     params:
         kind="ft-orig",
         style=CKA_STYLE,
-        code=code_version("plot_map_grid"),
+        code=code_of("plot_map_grid"),
     message:
         "Figure 5: FT-ORIG"
 
@@ -233,14 +230,14 @@ use rule figure2 as figure6 with:
     params:
         kind="ft1-ft2",
         style=CKA_STYLE,
-        code=code_version("plot_map_grid"),
+        code=code_of("plot_map_grid"),
     message:
         "Figure 6: FT[1]-FT[2]"
 
 
 rule figure7:
     input:
-        tables=expand("<results>/cka-models/{task}.csv", task=TASKS),
+        tables=expand(f"{CKA_MODELS}.csv", task=TASKS),
     output:
         png=report(
             f"{FIGURE}7.png",
@@ -256,7 +253,7 @@ rule figure7:
         "../envs/strata.yaml"
     params:
         style=CKA_STYLE,
-        code=code_version("plot_model_pairs"),
+        code=code_of("plot_model_pairs"),
     message:
         "Figure 7: across models"
     script:

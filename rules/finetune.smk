@@ -1,16 +1,14 @@
 """Fine-tuning: one run a model, task, variant and seed."""
 
-TOKENS = "<results>/tokens/{model}_{task}"
-
 
 rule tokenize_task:
     input:
-        model="data/models/{model}",
-        train="data/tasks/{task}/train.parquet",
-        eval="data/tasks/{task}/eval.parquet",
+        model=MODEL,
+        train=TRAIN_EXAMPLES,
+        eval=EVAL_EXAMPLES,
     output:
-        train=f"{TOKENS}/train.arrow",
-        eval=f"{TOKENS}/eval.arrow",
+        train=TRAIN_TOKENS,
+        eval=EVAL_TOKENS,
     log:
         "<logs>/tokenize_task/{model}_{task}.log",
     benchmark:
@@ -19,7 +17,7 @@ rule tokenize_task:
         "../envs/strata.yaml"
     params:
         max_length=max_length_of,
-        code=code_version("tokenize_task"),
+        code=code_of("tokenize_task"),
     message:
         "Tokenise {wildcards.task} for {wildcards.model}"
     script:
@@ -28,17 +26,17 @@ rule tokenize_task:
 
 rule finetune:
     input:
-        model="data/models/{model}",
-        train="data/tasks/{task}/train.parquet",
-        eval="data/tasks/{task}/eval.parquet",
-        train_tokens=f"{TOKENS}/train.arrow",
-        eval_tokens=f"{TOKENS}/eval.arrow",
-        task="data/tasks/{task}/task.json",
+        model=MODEL,
+        train=TRAIN_EXAMPLES,
+        eval=EVAL_EXAMPLES,
+        train_tokens=TRAIN_TOKENS,
+        eval_tokens=EVAL_TOKENS,
+        task=TASK,
     output:
-        checkpoint=directory(f"{RUN}/checkpoint"),
-        predictions=f"{RUN}/predictions.parquet",
-        history=f"{RUN}/history.csv",
-        run=f"{RUN}/run.json",
+        checkpoint=directory(CHECKPOINT),
+        predictions=PREDICTIONS,
+        history=HISTORY,
+        run=RECORD,
     log:
         "<logs>/finetune/{model}_{task}_{variant}_{seed}.log",
     benchmark:
@@ -50,11 +48,11 @@ rule finetune:
     threads: 4
     resources:
         gpu=1,
-        jobs_per_device=config["gpus"]["jobs_per_device"],
+        jobs_per_device=JOBS_PER_DEVICE,
     params:
         training=training_of,
         ablation=ablation_of,
-        code=code_version("finetune"),
+        code=finetune_code,
     message:
         "Fine-tune {wildcards.model} on {wildcards.task}: {wildcards.variant}, seed {wildcards.seed}"
     script:
@@ -64,9 +62,9 @@ rule finetune:
 # Runs that only their score is wanted of: no checkpoint is kept.
 use rule finetune as ablate with:
     output:
-        predictions=f"{RUN}/predictions.parquet",
-        history=f"{RUN}/history.csv",
-        run=f"{RUN}/run.json",
+        predictions=PREDICTIONS,
+        history=HISTORY,
+        run=RECORD,
     log:
         "<logs>/ablate/{model}_{task}_{variant}_{seed}.log",
     benchmark:
@@ -79,11 +77,11 @@ use rule finetune as ablate with:
 
 rule score_run:
     input:
-        predictions=f"{RUN}/predictions.parquet",
-        examples="data/tasks/{task}/eval.parquet",
-        task="data/tasks/{task}/task.json",
+        predictions=PREDICTIONS,
+        examples=EVAL_EXAMPLES,
+        task=TASK,
     output:
-        metrics=f"{RUN}/metrics.json",
+        metrics=METRICS,
     log:
         "<logs>/score_run/{model}_{task}_{variant}_{seed}.log",
     benchmark:
@@ -93,7 +91,7 @@ rule score_run:
     params:
         evaluation=EVAL_SAMPLE,
         sampling=sampling(config),
-        code=code_version("score_run"),
+        code=code_of("score_run", "metric", "task_type"),
     message:
         "Score {wildcards.model} on {wildcards.task}: {wildcards.variant}, seed {wildcards.seed}"
     script:

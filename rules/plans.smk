@@ -1,142 +1,131 @@
-"""Which runs, tables and figures the sister studies ask for."""
+"""Which files rules need and targets ask for, from the plans of ``strata.study.plans``."""
 
 import functools
 
-from strata.study.plans import PARTS, count_runs, planned_runs, selection_variants
 
-REINIT = "<results>/reinit/{model}_{task}"
-VARIABILITY = "<results>/variability/{model}_{task}"
-AGREEMENT = "<results>/agreement/{model}_{task}"
-
-
-def reinit_plan(model, task, part):
-    layers, _ = explained(encoder_facts, config, model)
-    return planned_runs(part, reinit_settings(config, task), layers)
-
-
-def reinit_pairs(part):
-    """The pairs of the study that a part has runs for."""
-    return [
-        (model, task)
-        for model in explained(reinit_models, config)
-        for task in TASKS
-        if reinit_plan(model, task, part)
-    ]
+def finetune_code(wildcards):
+    """The metric's row counts only where it chooses the checkpoint."""
+    chosen = ["metric"] if training_of(wildcards)["checkpoint"] == "best" else []
+    return code_of("finetune", "architecture", "task_type", *chosen)(wildcards)
 
 
 def reinit_tables(part):
     """Input function: a part's table of every pair.
 
-    Like all that asks for a model's layers, called only where it is needed: a study of the first
-    paper alone need not know them.
+    Called only where it is needed: a study of the first paper alone need not know its models'
+    layers.
     """
 
     def tables(wildcards):
-        table = f"{REINIT}/{part}.csv"
-        return [table.format(model=m, task=t) for m, t in reinit_pairs(part)]
+        chosen = explained(plans.reinit_pairs, config, part)
+        return [REINIT_PART.format(model=m, task=t, part=part) for m, t in chosen]
 
     return tables
 
 
-def reinit_files(name):
+def reinit_runs(wildcards):
+    return explained(
+        plans.reinit_runs, config, wildcards.model, wildcards.task, wildcards.part
+    )
+
+
+def reinit_files(pattern):
     """Input function: a file of every run of a part, in the plan's order."""
-
-    def files(wildcards):
-        plan = reinit_plan(wildcards.model, wildcards.task, wildcards.part)
-        return [
-            f"{RUN}/{name}".format(
-                model=wildcards.model,
-                task=wildcards.task,
-                variant=p.variant,
-                seed=p.seed,
-            )
-            for p in plan
-        ]
-
-    return files
+    return lambda w: [
+        pattern.format(model=w.model, task=w.task, variant=run.variant, seed=run.seed)
+        for run in reinit_runs(w)
+    ]
 
 
 def reinit_places(wildcards):
     """What the table calls each run: line, place on it, training examples (or all)."""
-    plan = reinit_plan(wildcards.model, wildcards.task, wildcards.part)
-    return [[p.series, p.position, p.variant.size or "all"] for p in plan]
+    runs = reinit_runs(wildcards)
+    return [[run.series, run.position, run.variant.size or "all"] for run in runs]
+
+
+def selection_plan(wildcards):
+    """The runs of a pair, once its variability says which depth is selected."""
+    table = checkpoints.measure_variability.get(**wildcards).output.table
+    return explained(plans.selection_runs, config, wildcards.model, table)
+
+
+def selection_files(pattern):
+    """Input function: a file of every run of a pair's comparison, and of each seed."""
+    return lambda w: [
+        pattern.format(model=w.model, task=w.task, variant=run["variant"], seed=seed)
+        for run in selection_plan(w)
+        if run["variant"]
+        for seed in SEEDS
+    ]
+
+
+def localized_table(wildcards):
+    """Partial reinitialisation block by block, of the pairs that have it."""
+    pair = (wildcards.model, wildcards.task)
+    has = pair in explained(plans.reinit_pairs, config, "localized")
+    return (
+        [REINIT_PART.format(model=pair[0], task=pair[1], part="localized")]
+        if has
+        else []
+    )
+
+
+def figures(*numbers):
+    return expand(f"{FIGURE}{{number}}.png", number=numbers)
+
+
+def cka_targets():
+    numbers = [1, 2, 5, *[6][: len(SEEDS) - 1], *[7][: len(MODELS) - 1]]
+    return pairs(f"{CKA}.png") + figures(*numbers)
+
+
+def truncation_targets():
+    return [*pairs(f"{TRUNCATION}.png"), f"{SUMMARY}.csv", *figures(3)]
+
+
+def skipping_targets():
+    models = config["study"]["skipping"]
+    return pairs(f"{SKIPPING}.png", models) + figures(4) if models else []
+
+
+def export_targets():
+    return pairs(EXPORT.format(model="{model}", task="{task}", depth="-auto"))
 
 
 @functools.cache
 def announce_runs():
     """How many runs partial reinitialisation needs, said once, where it is asked for."""
     if workflow.is_main_process:
-        pairs_of = {part: reinit_pairs(part) for part in PARTS}
-        plans = [(m, t, reinit_plan(m, t, p)) for p in PARTS for m, t in pairs_of[p]]
-        count = count_runs(plans)
+        count = explained(plans.count_reinit_runs, config)
         print(f"Partial reinitialisation needs {count:,} runs.", file=sys.stderr)
 
 
 def reinit_targets(wildcards=None):
     """Every table of the study, and the figures whose parts it has."""
     announce_runs()
-    targets = [table for part in PARTS for table in reinit_tables(part)(wildcards)]
-    drawn = [part for part in PARTS if part != "probing" and reinit_pairs(part)]
-    if reinit_pairs("probing") and "progressive" not in drawn:
-        drawn.append("progressive")  # whose figure shows probing, too
-    targets += expand("<results>/reinit/{part}.png", part=drawn)
-    if len(TASKS) > 1 and "permutation" in drawn:
-        targets += ["<results>/reinit/permutation_correlations.csv"]
-    return targets
-
-
-def selection_plan(wildcards):
-    """The runs of a pair, once its variability says which depth is selected."""
-    import pandas as pd
-
-    table = checkpoints.measure_variability.get(**wildcards).output.table
-    nu = pd.read_csv(table)
-    selected = int(nu.loc[nu["selected"], "depth"].item())
-    layers, shared = explained(encoder_facts, config, wildcards.model)
-    plan = selection_variants(selected, layers, config["variability"]["top"], shared)
-    size = config["variability"]["size"]
-    suffix = "" if size == "all" else f"_n{size}"
-    return [p | {"variant": p["variant"] and p["variant"] + suffix} for p in plan]
-
-
-def selection_files(name):
-    """Input function: a file of every run of a pair's comparison, and of each seed."""
-
-    def files(wildcards):
-        return [
-            f"{RUN}/{name}".format(
-                model=wildcards.model,
-                task=wildcards.task,
-                variant=p["variant"],
-                seed=seed,
-            )
-            for p in selection_plan(wildcards)
-            if p["variant"]
-            for seed in SEEDS
-        ]
-
-    return files
-
-
-def means_disk_mb(wildcards, input):
-    """Room for mean-pooled train activations: float32, and depth 0 beside the layers."""
-    return 3 * train_disk_mb(wildcards, input, config["variability"]["max_examples"])
+    tables = [table for part in PARTS for table in reinit_tables(part)(wildcards)]
+    drawn = explained(plans.drawn_parts, config)
+    drawings = expand(f"{REINIT}/{{part}}.png", part=drawn)
+    correlated = len(TASKS) > 1 and "permutation" in drawn
+    return tables + drawings + [PERMUTATION_CORRELATIONS] * correlated
 
 
 def variability_targets():
     return pairs(f"{VARIABILITY}.csv") + pairs(f"{VARIABILITY}.png")
 
 
-def localized_table(wildcards):
-    """Partial reinitialisation block by block, of the pairs that have it."""
-    has = (wildcards.model, wildcards.task) in reinit_pairs("localized")
-    return [f"{REINIT}/localized.csv"] if has else []
-
-
 def agreement_targets():
-    return [
-        *pairs(f"{AGREEMENT}.png"),
-        "<results>/agreement.csv",
-        "<results>/agreement/correlations.csv",
-        "<results>/agreement/correlations.png",
-    ]
+    correlations = [f"{METHOD_CORRELATIONS}.{kind}" for kind in ("csv", "png")]
+    return [*pairs(f"{AGREEMENT_OF_PAIR}.png"), f"{AGREEMENT}.csv", *correlations]
+
+
+# Of each of `study.analyses`; the rules below are called like them.
+TARGETS = {
+    "cka": cka_targets,
+    "truncation": truncation_targets,
+    "skipping": skipping_targets,
+    "export": export_targets,
+    "reinit": reinit_targets,
+    "variability": variability_targets,
+    "agreement": agreement_targets,
+}

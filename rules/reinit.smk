@@ -1,36 +1,25 @@
 """Partial reinitialisation (Tamkin et al. 2020): layers with new weights, then fine-tuned."""
 
 
-localrules:
-    reinit,
-
-
-rule reinit:
-    input:
-        reinit_targets,
-
-
 rule collect_reinit:
     input:
-        predictions=reinit_files("predictions.parquet"),
-        about=reinit_files("run.json"),
-        examples="data/tasks/{task}/eval.parquet",
-        task="data/tasks/{task}/task.json",
+        predictions=reinit_files(PREDICTIONS),
+        about=reinit_files(RECORD),
+        examples=EVAL_EXAMPLES,
+        task=TASK,
     output:
-        table=f"{REINIT}/{{part}}.csv",
+        table=REINIT_PART,
     log:
         "<logs>/collect_reinit/{model}_{task}_{part}.log",
     benchmark:
         "<benchmarks>/collect_reinit/{model}_{task}_{part}.tsv"
-    wildcard_constraints:
-        part="|".join(PARTS),
     conda:
         "../envs/strata.yaml"
     params:
         places=reinit_places,
         evaluation=EVAL_SAMPLE,
         sampling=sampling(config),
-        code=code_version("collect_reinit"),
+        code=code_of("collect_reinit", "metric", "task_type"),
     message:
         "Partial reinitialisation of {wildcards.model} on {wildcards.task}: {wildcards.part}"
     script:
@@ -41,7 +30,7 @@ rule correlate_permutations:
     input:
         tables=reinit_tables("permutation"),
     output:
-        table="<results>/reinit/permutation_correlations.csv",
+        table=PERMUTATION_CORRELATIONS,
     log:
         "<logs>/correlate_permutations.log",
     benchmark:
@@ -50,7 +39,7 @@ rule correlate_permutations:
         "../envs/strata.yaml"
     params:
         sampling=sampling(config),
-        code=code_version("correlate_permutations"),
+        code=code_of("correlate_permutations"),
     message:
         "Permutations: do tasks agree on which order is worse?"
     script:
@@ -63,11 +52,11 @@ rule plot_progressive:
         probing=reinit_tables("probing"),
     output:
         png=report(
-            "<results>/reinit/progressive.png",
+            f"{REINIT}/progressive.png",
             caption="../report/reinit_progressive.rst",
             category="Partial reinitialisation",
         ),
-        pdf="<results>/reinit/progressive.pdf",
+        pdf=f"{REINIT}/progressive.pdf",
     log:
         "<logs>/plot_reinit/progressive.log",
     benchmark:
@@ -77,7 +66,7 @@ rule plot_progressive:
     params:
         kind="progressive",
         style=STYLE,
-        code=code_version("plot_reinit"),
+        code=code_of("plot_reinit"),
     message:
         "Partial reinitialisation from the top"
     script:
@@ -89,11 +78,11 @@ use rule plot_progressive as plot_kept_norms with:
         tables=reinit_tables("kept-norms"),
     output:
         png=report(
-            "<results>/reinit/kept-norms.png",
+            f"{REINIT}/kept-norms.png",
             caption="../report/reinit_kept_norms.rst",
             category="Partial reinitialisation",
         ),
-        pdf="<results>/reinit/kept-norms.pdf",
+        pdf=f"{REINIT}/kept-norms.pdf",
     log:
         "<logs>/plot_reinit/kept-norms.log",
     benchmark:
@@ -101,7 +90,7 @@ use rule plot_progressive as plot_kept_norms with:
     params:
         kind="kept-norms",
         style=STYLE,
-        code=code_version("plot_reinit"),
+        code=code_of("plot_reinit"),
     message:
         "Partial reinitialisation, layer norms kept and reset"
 
@@ -111,11 +100,11 @@ use rule plot_progressive as plot_localized with:
         tables=reinit_tables("localized"),
     output:
         png=report(
-            "<results>/reinit/localized.png",
+            f"{REINIT}/localized.png",
             caption="../report/reinit_localized.rst",
             category="Partial reinitialisation",
         ),
-        pdf="<results>/reinit/localized.pdf",
+        pdf=f"{REINIT}/localized.pdf",
     log:
         "<logs>/plot_reinit/localized.log",
     benchmark:
@@ -123,7 +112,7 @@ use rule plot_progressive as plot_localized with:
     params:
         kind="localized",
         style=STYLE,
-        code=code_version("plot_reinit"),
+        code=code_of("plot_reinit"),
     message:
         "Partial reinitialisation, block by block"
 
@@ -133,11 +122,11 @@ use rule plot_progressive as plot_permutation with:
         tables=reinit_tables("permutation"),
     output:
         png=report(
-            "<results>/reinit/permutation.png",
+            f"{REINIT}/permutation.png",
             caption="../report/reinit_permutation.rst",
             category="Partial reinitialisation",
         ),
-        pdf="<results>/reinit/permutation.pdf",
+        pdf=f"{REINIT}/permutation.pdf",
     log:
         "<logs>/plot_reinit/permutation.log",
     benchmark:
@@ -145,6 +134,6 @@ use rule plot_progressive as plot_permutation with:
     params:
         kind="permutation",
         style=STYLE,
-        code=code_version("plot_reinit"),
+        code=code_of("plot_reinit"),
     message:
         "Permuted layers"

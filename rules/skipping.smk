@@ -3,12 +3,12 @@
 
 rule skip_spans:
     input:
-        model="data/models/{model}",
+        model=MODEL,
         checkpoint=checkpoint_of_state,
-        task="data/tasks/{task}/task.json",
-        examples="data/tasks/{task}/eval.parquet",
+        task=TASK,
+        examples=EVAL_EXAMPLES,
     output:
-        table="<results>/skipping/{model}_{task}/{state}.csv",
+        table=SKIPPING_OF_STATE,
     log:
         "<logs>/skip_spans/{model}_{task}_{state}.log",
     benchmark:
@@ -18,33 +18,34 @@ rule skip_spans:
     threads: 4
     resources:
         gpu=1,
-        jobs_per_device=config["gpus"]["jobs_per_device"],
+        jobs_per_device=JOBS_PER_DEVICE,
     params:
         max_length=max_length_of,
-        evaluation=EVAL_SAMPLE | FORWARD,
-        code=code_version("skip_spans"),
+        sample=EVAL_SAMPLE,
+        forward=FORWARD,
+        code=code_of("skip_spans", "architecture", "task_type", "metric"),
     message:
         "Skip spans: {wildcards.model} on {wildcards.task}, {wildcards.state}"
     script:
         "../workflow_scripts/skip_spans.py"
 
 
-rule skipping:
+rule tabulate_skipping:
     input:
-        tables=runs("<results>/skipping/{model}_{task}/{variant}-seed{seed}.csv"),
-        metrics=runs(f"{RUN}/metrics.json"),
+        tables=runs(SKIPPING_OF_STATE),
+        metrics=runs(METRICS),
     output:
-        table="<results>/skipping/{model}_{task}.csv",
+        table=f"{SKIPPING}.csv",
     log:
-        "<logs>/skipping/{model}_{task}.log",
+        "<logs>/tabulate_skipping/{model}_{task}.log",
     benchmark:
-        "<benchmarks>/skipping/{model}_{task}.tsv"
+        "<benchmarks>/tabulate_skipping/{model}_{task}.tsv"
     conda:
         "../envs/strata.yaml"
     params:
         seeds=SEEDS,
-        code=code_version("skipping"),
+        code=code_of("tabulate_skipping"),
     message:
         "Skipping table of {wildcards.model} on {wildcards.task}"
     script:
-        "../workflow_scripts/skipping.py"
+        "../workflow_scripts/tabulate_skipping.py"

@@ -3,13 +3,13 @@
 
 rule summarise:
     input:
-        truncation="<results>/truncation/{model}_{task}.csv",
-        untuned=runs(f"{TRUNCATION}/untuned-{{variant}}-seed{{seed}}.parquet"),
-        tuned=runs(f"{TRUNCATION}/tuned-{{variant}}-seed{{seed}}.parquet"),
-        metrics=runs(f"{RUN}/metrics.json"),
-        checkpoint=runs(f"{RUN}/checkpoint", SEEDS[:1]),
+        truncation=f"{TRUNCATION}.csv",
+        untuned=runs(f"{UNTUNED}.parquet"),
+        tuned=runs(f"{TUNED}.parquet"),
+        metrics=runs(METRICS),
+        checkpoint=runs(CHECKPOINT, SEEDS[:1]),
     output:
-        table="<results>/summary/{model}_{task}.csv",
+        table=SUMMARY_OF_PAIR,
     log:
         "<logs>/summarise/{model}_{task}.log",
     benchmark:
@@ -19,30 +19,30 @@ rule summarise:
     params:
         seeds=SEEDS,
         settings=config["summary"],
-        code=code_version("summarise"),
+        code=code_of("summarise", "architecture", "metric"),
     message:
         "How far {wildcards.model} can be cut on {wildcards.task}"
     script:
         "../workflow_scripts/summarise.py"
 
 
-rule summary:
+rule tabulate_summary:
     input:
-        tables=pairs("<results>/summary/{model}_{task}.csv"),
+        tables=pairs(SUMMARY_OF_PAIR),
     output:
         table=report(
-            "<results>/summary.csv",
+            f"{SUMMARY}.csv",
             caption="../report/summary.rst",
             category="The answer",
         ),
     log:
-        "<logs>/summary.log",
+        "<logs>/tabulate_summary.log",
     benchmark:
-        "<benchmarks>/summary.tsv"
+        "<benchmarks>/tabulate_summary.tsv"
     conda:
         "../envs/strata.yaml"
     params:
-        code=code_version("join_tables"),
+        code=code_of("join_tables"),
     message:
         "Summary of the study"
     script:

@@ -1,16 +1,14 @@
 """Truncation: UNTUNED, TUNED and TUNEDORIG heads at every depth."""
 
-TRUNCATION = "<results>/truncation/{model}_{task}"
-
 
 rule score_untuned:
     input:
-        activations=f"{ACTIVATIONS}/eval/{{state}}.h5",
+        activations=EVAL_ACTIVATIONS,
         checkpoint=checkpoint_of_state,
-        task="data/tasks/{task}/task.json",
+        task=TASK,
     output:
-        table=f"{TRUNCATION}/untuned-{{state}}.csv",
-        predictions=f"{TRUNCATION}/untuned-{{state}}.parquet",
+        table=f"{UNTUNED}.csv",
+        predictions=f"{UNTUNED}.parquet",
     log:
         "<logs>/score_untuned/{model}_{task}_{state}.log",
     benchmark:
@@ -19,9 +17,9 @@ rule score_untuned:
         "../envs/strata.yaml"
     resources:
         gpu=1,
-        jobs_per_device=config["gpus"]["jobs_per_device"],
+        jobs_per_device=JOBS_PER_DEVICE,
     params:
-        code=code_version("score_untuned"),
+        code=code_of("score_untuned", "architecture", "task_type", "metric"),
     message:
         "UNTUNED: {wildcards.model} on {wildcards.task}, {wildcards.state}"
     script:
@@ -30,14 +28,14 @@ rule score_untuned:
 
 rule tune_heads:
     input:
-        train=f"{ACTIVATIONS}/train/{{state}}.h5",
-        eval=f"{ACTIVATIONS}/eval/{{state}}.h5",
+        train=TRAIN_ACTIVATIONS,
+        eval=EVAL_ACTIVATIONS,
         checkpoint=checkpoint_of_state,
-        task="data/tasks/{task}/task.json",
+        task=TASK,
     output:
-        table=f"{TRUNCATION}/tuned-{{state}}.csv",
-        predictions=f"{TRUNCATION}/tuned-{{state}}.parquet",
-        heads=f"{TRUNCATION}/tuned-{{state}}.safetensors",
+        table=f"{TUNED}.csv",
+        predictions=f"{TUNED}.parquet",
+        heads=f"{TUNED}.safetensors",
     log:
         "<logs>/tune_heads/{model}_{task}_{state}.log",
     benchmark:
@@ -49,10 +47,10 @@ rule tune_heads:
     threads: 4
     resources:
         gpu=1,
-        jobs_per_device=config["gpus"]["jobs_per_device"],
+        jobs_per_device=JOBS_PER_DEVICE,
     params:
         heads=heads_without_converged,
-        code=code_version("tune_heads"),
+        code=code_of("tune_heads", "architecture", "task_type", "metric"),
     message:
         "TUNED: {wildcards.model} on {wildcards.task}, {wildcards.state}, all depths together"
     script:
@@ -61,13 +59,13 @@ rule tune_heads:
 
 rule tune_fresh_heads:
     input:
-        train=f"{ACTIVATIONS}/train/pretrained.h5",
-        eval=f"{ACTIVATIONS}/eval/pretrained.h5",
-        model="data/models/{model}",
-        task="data/tasks/{task}/task.json",
+        train=TRAIN_ACTIVATIONS.replace("{state}", str(PRETRAINED)),
+        eval=EVAL_ACTIVATIONS.replace("{state}", str(PRETRAINED)),
+        model=MODEL,
+        task=TASK,
     output:
-        table=f"{TRUNCATION}/tuned-orig-seed{{seed}}.csv",
-        predictions=f"{TRUNCATION}/tuned-orig-seed{{seed}}.parquet",
+        table=f"{TUNED_ORIG}.csv",
+        predictions=f"{TUNED_ORIG}.parquet",
     log:
         "<logs>/tune_fresh_heads/{model}_{task}_{seed}.log",
     benchmark:
@@ -78,34 +76,34 @@ rule tune_fresh_heads:
     threads: 4
     resources:
         gpu=1,
-        jobs_per_device=config["gpus"]["jobs_per_device"],
+        jobs_per_device=JOBS_PER_DEVICE,
     params:
         heads=heads_of,
-        code=code_version("tune_fresh_heads"),
+        code=code_of("tune_fresh_heads", "architecture", "task_type", "metric"),
     message:
         "TUNEDORIG: {wildcards.model} on {wildcards.task}, seed {wildcards.seed}, all depths together"
     script:
         "../workflow_scripts/tune_fresh_heads.py"
 
 
-rule truncation:
+rule tabulate_truncation:
     input:
-        untuned=runs(f"{TRUNCATION}/untuned-{{variant}}-seed{{seed}}.csv"),
-        tuned=runs(f"{TRUNCATION}/tuned-{{variant}}-seed{{seed}}.csv"),
-        orig=runs(f"{TRUNCATION}/tuned-orig-seed{{seed}}.csv"),
-        metrics=runs(f"{RUN}/metrics.json"),
+        untuned=runs(f"{UNTUNED}.csv"),
+        tuned=runs(f"{TUNED}.csv"),
+        orig=runs(f"{TUNED_ORIG}.csv"),
+        metrics=runs(METRICS),
     output:
-        table="<results>/truncation/{model}_{task}.csv",
+        table=f"{TRUNCATION}.csv",
     log:
-        "<logs>/truncation/{model}_{task}.log",
+        "<logs>/tabulate_truncation/{model}_{task}.log",
     benchmark:
-        "<benchmarks>/truncation/{model}_{task}.tsv"
+        "<benchmarks>/tabulate_truncation/{model}_{task}.tsv"
     conda:
         "../envs/strata.yaml"
     params:
         seeds=SEEDS,
-        code=code_version("truncation"),
+        code=code_of("tabulate_truncation"),
     message:
         "Truncation table of {wildcards.model} on {wildcards.task}"
     script:
-        "../workflow_scripts/truncation.py"
+        "../workflow_scripts/tabulate_truncation.py"

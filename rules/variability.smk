@@ -1,24 +1,15 @@
 """Hidden-state variability and the layers it selects (Xie et al. 2022)."""
 
 
-localrules:
-    variability,
-
-
-rule variability:
-    input:
-        variability_targets(),
-
-
 # Its activations are its own and gone with it. While a checkpoint waits, Snakemake deletes no
 # temporary file of the whole study: so this comes before every dump of train activations.
 checkpoint measure_variability:
     input:
-        model="data/models/{model}",
-        task="data/tasks/{task}/task.json",
-        examples="data/tasks/{task}/train.parquet",
+        model=MODEL,
+        task=TASK,
+        examples=TRAIN_EXAMPLES,
     output:
-        table=f"{VARIABILITY}/nu.csv",
+        table=NU,
     log:
         "<logs>/measure_variability/{model}_{task}.log",
     benchmark:
@@ -29,7 +20,7 @@ checkpoint measure_variability:
     threads: 4
     resources:
         gpu=1,
-        jobs_per_device=config["gpus"]["jobs_per_device"],
+        jobs_per_device=JOBS_PER_DEVICE,
         disk_mb=means_disk_mb,
     params:
         max_length=max_length_of,
@@ -40,7 +31,7 @@ checkpoint measure_variability:
         sample_seed=config["evaluation"]["seed"],
         confidence=config["summary"]["confidence"],
         forward=FORWARD,
-        code=code_version("measure_variability"),
+        code=code_of("measure_variability", "architecture", "task_type"),
     message:
         "Variability of {wildcards.model} on {wildcards.task}"
     script:
@@ -49,11 +40,11 @@ checkpoint measure_variability:
 
 rule compare_selection:
     input:
-        nu=f"{VARIABILITY}/nu.csv",
-        predictions=selection_files("predictions.parquet"),
-        about=selection_files("run.json"),
-        examples="data/tasks/{task}/eval.parquet",
-        task="data/tasks/{task}/task.json",
+        nu=NU,
+        predictions=selection_files(PREDICTIONS),
+        about=selection_files(RECORD),
+        examples=EVAL_EXAMPLES,
+        task=TASK,
     output:
         table=f"{VARIABILITY}.csv",
     log:
@@ -67,7 +58,7 @@ rule compare_selection:
         seeds=SEEDS,
         evaluation=EVAL_SAMPLE,
         sampling=sampling(config),
-        code=code_version("compare_selection"),
+        code=code_of("compare_selection", "metric", "task_type"),
     message:
         "Layer selection for {wildcards.model} on {wildcards.task}"
     script:
@@ -76,7 +67,7 @@ rule compare_selection:
 
 rule plot_variability:
     input:
-        nu=f"{VARIABILITY}/nu.csv",
+        nu=NU,
         table=f"{VARIABILITY}.csv",
     output:
         png=report(
@@ -94,7 +85,7 @@ rule plot_variability:
         "../envs/strata.yaml"
     params:
         titles=TITLES,
-        code=code_version("plot_variability"),
+        code=code_of("plot_variability"),
     message:
         "Variability figure of {wildcards.model} on {wildcards.task}"
     script:

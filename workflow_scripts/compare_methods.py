@@ -5,20 +5,22 @@ import pandas as pd
 from strata.analysis.agreement import layer_table, pair_finding, with_blocks
 from strata.analysis.reinit import layer_costs
 from strata.runtime.job import job
+from strata.study.settings import SummarySettings
 
-given, wildcards = snakemake.input, snakemake.wildcards
+inputs, wildcards = snakemake.input, snakemake.wildcards
 with job(snakemake.log[0]):
-    cka = pd.read_csv(given.cka)
+    cka = pd.read_csv(inputs.cka)
     table = layer_table(
         cka,
-        pd.read_csv(given.truncation),
-        pd.read_csv(given.skipping),
-        layer_costs(pd.read_csv(given.reinit[0])) if given.reinit else None,
-        pd.read_csv(given.nu),
+        pd.read_csv(inputs.truncation),
+        pd.read_csv(inputs.skipping),
+        layer_costs(pd.read_csv(inputs.reinit[0])) if inputs.reinit else None,
+        pd.read_csv(inputs.nu),
     )
     table.insert(0, "model", wildcards.model)
     table.insert(1, "task", wildcards.task)
-    finding = pair_finding(wildcards.model, wildcards.task, table, cka, snakemake.params.settings)
+    settings = SummarySettings(**snakemake.params.settings)
+    finding = pair_finding(wildcards.model, wildcards.task, table, cka, settings)
     with_blocks(table, finding).to_csv(snakemake.output.table, index=False)
     pd.DataFrame([finding]).to_csv(snakemake.output.finding, index=False)
     print(finding["finding"])

@@ -4,23 +4,23 @@ from strata.analysis.activations import Activations
 from strata.analysis.cka_tables import cka_table
 from strata.analysis.tables import read_metrics
 from strata.runtime.job import job
-from strata.study.states import seed_of
+from strata.study.states import State
 
-given, wildcards = snakemake.params, snakemake.wildcards
+inputs, params, wildcards = snakemake.input, snakemake.params, snakemake.wildcards
 with (
     job(snakemake.log[0], snakemake.threads),
-    Activations.open(snakemake.input.y) as y,
-    Activations.open(snakemake.input.x) as x,
+    Activations.open(inputs.y) as y,
+    Activations.open(inputs.x) as x,
 ):
     identity = {
         "task": wildcards.task,
-        "seed": seed_of(wildcards.state),
+        "seed": State.parse(wildcards.state).seed,
         "y_model": wildcards.y_model,
         "x_model": wildcards.x_model,
         "y_state": wildcards.state,
         "x_state": wildcards.state,
     }
-    table = cka_table(y, x, identity, given.memory_mb, given.choice)
-    runs = read_metrics([snakemake.input.y_metrics, snakemake.input.x_metrics], ["y", "x"])
+    table = cka_table(y, x, identity, params.memory_mb, params.choice)
+    runs = read_metrics([inputs.y_metrics, inputs.x_metrics], ["y", "x"])
     table["failed"] = any(run["failed"] for run in runs.values())
     table.to_csv(snakemake.output.table, index=False)

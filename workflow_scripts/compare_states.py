@@ -4,12 +4,12 @@ from strata.analysis.activations import Activations
 from strata.analysis.cka_tables import cka_table
 from strata.runtime.job import job
 
-given, wildcards = snakemake.params, snakemake.wildcards
+inputs, params, wildcards = snakemake.input, snakemake.params, snakemake.wildcards
 with (
     job(snakemake.log[0], snakemake.threads),
-    Activations.open(snakemake.input.y) as y,
-    Activations.open(snakemake.input.x) as x,
+    Activations.open(inputs.y) as y,
+    Activations.open(inputs.x) as x,
 ):
     identity = {name: wildcards[name] for name in ("model", "task", "y_state", "x_state")}
-    table = cka_table(y, x, identity, given.memory_mb, given.choice)
+    table = cka_table(y, x, identity, params.memory_mb, params.choice)
     table.to_csv(snakemake.output.table, index=False)

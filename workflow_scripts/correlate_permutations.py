@@ -3,8 +3,9 @@
 from strata.analysis.reinit import permutation_correlations
 from strata.analysis.tables import read_tables
 from strata.runtime.job import job
+from strata.study.settings import Sampling
 
 with job(snakemake.log[0]):
     table = read_tables(snakemake.input.tables)
-    found = permutation_correlations(table, **snakemake.params.sampling)
-    found.to_csv(snakemake.output.table, index=False)
+    correlations = permutation_correlations(table, Sampling(**snakemake.params.sampling))
+    correlations.to_csv(snakemake.output.table, index=False)

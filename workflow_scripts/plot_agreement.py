@@ -6,9 +6,9 @@ from strata.figures.agreement import methods_by_depth
 from strata.figures.style import save
 from strata.runtime.job import job
 
-given = snakemake.input
+inputs = snakemake.input
 with job(snakemake.log[0]):
     plot = methods_by_depth(
-        pd.read_csv(given.table), pd.read_csv(given.finding), snakemake.params.titles
+        pd.read_csv(inputs.table), pd.read_csv(inputs.finding), snakemake.params.titles
     )
     save(plot, snakemake.output.png, snakemake.output.pdf)

@@ -4,17 +4,9 @@ from strata.analysis.tables import read_tables
 from strata.figures.cka import map_grid
 from strata.figures.style import save
 from strata.runtime.job import job
+from strata.study.settings import MapStyle
 
-style = snakemake.params.style
+params, out = snakemake.params, snakemake.output
 with job(snakemake.log[0]):
-    plot = map_grid(
-        read_tables(snakemake.input.tables),
-        snakemake.params.kind,
-        style["seeds"],
-        style["estimator"],
-        style["titles"],
-        style["models"],
-        style["tasks"],
-        style["pooling"],
-    )
-    save(plot, snakemake.output.png, snakemake.output.pdf)
+    table = read_tables(snakemake.input.tables)
+    save(map_grid(table, params.kind, MapStyle(**params.style)), out.png, out.pdf)

@@ -4,16 +4,9 @@ from strata.analysis.tables import read_tables
 from strata.figures.cka import model_pair_grid
 from strata.figures.style import save
 from strata.runtime.job import job
+from strata.study.settings import MapStyle
 
-style = snakemake.params.style
+out = snakemake.output
 with job(snakemake.log[0]):
-    plot = model_pair_grid(
-        read_tables(snakemake.input.tables),
-        style["seeds"],
-        style["estimator"],
-        style["titles"],
-        style["models"],
-        style["tasks"],
-        style["pooling"],
-    )
-    save(plot, snakemake.output.png, snakemake.output.pdf)
+    table = read_tables(snakemake.input.tables)
+    save(model_pair_grid(table, MapStyle(**snakemake.params.style)), out.png, out.pdf)

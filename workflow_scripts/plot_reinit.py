@@ -4,13 +4,10 @@ from strata.analysis.tables import read_tables
 from strata.figures.reinit import FIGURES
 from strata.figures.style import save
 from strata.runtime.job import job
+from strata.study.settings import FigureStyle
 
-given, style = snakemake.input, snakemake.params.style
+inputs, params, out = snakemake.input, snakemake.params, snakemake.output
 with job(snakemake.log[0]):
-    table = read_tables([*given.tables, *given.get("probing", [])])
-    draw = FIGURES[snakemake.params.kind]
-    save(
-        draw(table, style["titles"], style["models"], style["tasks"]),
-        snakemake.output.png,
-        snakemake.output.pdf,
-    )
+    table = read_tables([*inputs.tables, *inputs.get("probing", [])])
+    draw = FIGURES[params.kind]
+    save(draw(table, FigureStyle(**params.style)), out.png, out.pdf)

@@ -4,9 +4,9 @@ from strata.analysis.tables import read_tables
 from strata.figures.skipping import skip_triangles
 from strata.figures.style import save
 from strata.runtime.job import job
+from strata.study.settings import FigureStyle
 
-style = snakemake.params.style
+out = snakemake.output
 with job(snakemake.log[0]):
     table = read_tables(snakemake.input.tables)
-    plot = skip_triangles(table, style["seeds"], style["titles"], style["models"], style["tasks"])
-    save(plot, snakemake.output.png, snakemake.output.pdf)
+    save(skip_triangles(table, FigureStyle(**snakemake.params.style)), out.png, out.pdf)

@@ -6,9 +6,9 @@ from strata.figures.style import save
 from strata.figures.variability import variability_and_selection
 from strata.runtime.job import job
 
-given = snakemake.input
+inputs = snakemake.input
 with job(snakemake.log[0]):
     plot = variability_and_selection(
-        pd.read_csv(given.nu), pd.read_csv(given.table), snakemake.params.titles
+        pd.read_csv(inputs.nu), pd.read_csv(inputs.table), snakemake.params.titles
     )
     save(plot, snakemake.output.png, snakemake.output.pdf)

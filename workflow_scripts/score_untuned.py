@@ -11,11 +11,11 @@ with (
     from strata.data.task import Task
     from strata.evaluation.predictions import score_table
     from strata.modeling.head import load_head
-    from strata.study.states import seed_of
+    from strata.study.states import State
 
     task = Task.read(snakemake.input.task)
     predictions = untuned(evaluated, load_head(snakemake.input.checkpoint, task), task)
     table = score_table(predictions, task)
-    table.insert(0, "seed", seed_of(snakemake.wildcards.state))
+    table.insert(0, "seed", State.parse(snakemake.wildcards.state).seed)
     predictions.to_parquet(snakemake.output.predictions, index=False)
     table.to_csv(snakemake.output.table, index=False)

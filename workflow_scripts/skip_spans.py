@@ -2,7 +2,7 @@
 
 from strata.modeling.compute import gpu_job
 
-given = snakemake.params
+inputs, params = snakemake.input, snakemake.params
 with gpu_job(snakemake):
     from strata.analysis.skipping import skip_spans
     from strata.data.batches import Rows
@@ -11,20 +11,14 @@ with gpu_job(snakemake):
     from strata.modeling.encoder import Encoder
     from strata.modeling.head import Head
     from strata.modeling.loading import load_model, load_tokenizer
-    from strata.study.states import seed_of
+    from strata.study.settings import ForwardSettings, Sample
+    from strata.study.states import State
 
-    task, evaluation = Task.read(snakemake.input.task), given.evaluation
-    examples = read_examples(
-        snakemake.input.examples, evaluation["max_eval_examples"], evaluation["seed"]
-    )
-    model = load_model(snakemake.input.checkpoint, task).to(device())
-    table = skip_spans(
-        Encoder(model),
-        Head(model).eval(),
-        Rows(load_tokenizer(snakemake.input.model), examples, given.max_length),
-        task,
-        evaluation["batch_size"],
-        evaluation["precision"],
-    )
-    table.insert(0, "seed", seed_of(snakemake.wildcards.state))
+    task = Task.read(inputs.task)
+    examples = read_examples(inputs.examples, Sample(**params.sample))
+    rows = Rows(load_tokenizer(inputs.model), examples, params.max_length)
+    model = load_model(inputs.checkpoint, task).to(device())
+    forward = ForwardSettings(**params.forward)
+    table = skip_spans(Encoder(model), Head(model).eval(), rows, task, forward)
+    table.insert(0, "seed", State.parse(snakemake.wildcards.state).seed)
     table.to_csv(snakemake.output.table, index=False)

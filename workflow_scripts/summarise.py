@@ -2,24 +2,20 @@
 
 import pandas as pd
 
-from strata.analysis.summary import summarise
+from strata.analysis.summary import Evidence, summarise
 from strata.analysis.tables import read_metrics
 from strata.runtime.job import job
+from strata.study.settings import SummarySettings
 
-given, seeds = snakemake.input, snakemake.params.seeds
+inputs, params, wildcards = snakemake.input, snakemake.params, snakemake.wildcards
 with job(snakemake.log[0]):
     predictions = {
         (configuration, seed): pd.read_parquet(path)
         for configuration in ("untuned", "tuned")
-        for seed, path in zip(seeds, given[configuration], strict=True)
+        for seed, path in zip(params.seeds, inputs[configuration], strict=True)
     }
-    table = summarise(
-        snakemake.wildcards.model,
-        snakemake.wildcards.task,
-        pd.read_csv(given.truncation),
-        predictions,
-        read_metrics(given.metrics, seeds),
-        given.checkpoint[0],
-        snakemake.params.settings,
-    )
+    metrics = read_metrics(inputs.metrics, params.seeds)
+    evidence = Evidence(pd.read_csv(inputs.truncation), predictions, metrics, inputs.checkpoint[0])
+    settings = SummarySettings(**params.settings)
+    table = summarise(wildcards.model, wildcards.task, evidence, settings)
     table.to_csv(snakemake.output.table, index=False)

@@ -2,13 +2,13 @@
 
 from strata.runtime.job import job
 
-given, out = snakemake.input, snakemake.output
+inputs, out = snakemake.input, snakemake.output
 with job(snakemake.log[0], snakemake.threads):
     from strata.data.batches import Rows
     from strata.data.task import read_examples
     from strata.data.tokens import write_tokens
     from strata.modeling.loading import load_tokenizer
 
-    tokenizer = load_tokenizer(given.model)
-    for examples, path in ((given.train, out.train), (given.eval, out.eval)):
+    tokenizer = load_tokenizer(inputs.model)
+    for examples, path in ((inputs.train, out.train), (inputs.eval, out.eval)):
         write_tokens(path, Rows(tokenizer, read_examples(examples), snakemake.params.max_length))

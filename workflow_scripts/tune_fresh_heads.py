@@ -10,16 +10,17 @@ with (
     Activations.open(snakemake.input.train) as trained,
     Activations.open(snakemake.input.eval) as evaluated,
 ):
-    from strata.analysis.truncation import tuned, tuned_orig_converged
+    from strata.analysis.truncation import Splits, tuned, tuned_orig_converged
     from strata.data.task import Task
     from strata.evaluation.predictions import score_table
     from strata.modeling.head import load_head
+    from strata.study.settings import HeadSettings
 
     task, seed = Task.read(snakemake.input.task), int(snakemake.wildcards.seed)
-    settings = snakemake.params.heads
+    splits, settings = Splits(trained, evaluated, task), HeadSettings.of(snakemake.params.heads)
     head = load_head(snakemake.input.model, task, seed)
-    plain, _ = tuned(trained, evaluated, head, task, settings, seed, "tuned-orig")
-    converged = tuned_orig_converged(trained, evaluated, head, task, settings, seed)
+    plain, _ = tuned(splits, head, settings, seed, "tuned-orig")
+    converged = tuned_orig_converged(splits, head, settings, seed)
     predictions = pd.concat([plain, converged], ignore_index=True)
     table = score_table(predictions, task)
     table.insert(0, "seed", seed)

@@ -8,18 +8,18 @@ with (
     Activations.open(snakemake.input.train) as trained,
     Activations.open(snakemake.input.eval) as evaluated,
 ):
-    from strata.analysis.truncation import tuned
+    from strata.analysis.truncation import Splits, tuned
     from strata.data.task import Task
     from strata.evaluation.predictions import score_table
     from strata.modeling.head import load_head
     from strata.modeling.head_tuning import save_stack
-    from strata.study.states import seed_of
+    from strata.study.settings import HeadSettings
+    from strata.study.states import State
 
-    task, seed = Task.read(snakemake.input.task), seed_of(snakemake.wildcards.state)
+    task, seed = Task.read(snakemake.input.task), State.parse(snakemake.wildcards.state).seed
     head = load_head(snakemake.input.checkpoint, task)
-    predictions, heads = tuned(
-        trained, evaluated, head, task, snakemake.params.heads, seed, "tuned"
-    )
+    settings = HeadSettings.of(snakemake.params.heads)
+    predictions, heads = tuned(Splits(trained, evaluated, task), head, settings, seed, "tuned")
     table = score_table(predictions, task)
     table.insert(0, "seed", seed)
     save_stack(heads, evaluated.depths(), snakemake.output.heads)

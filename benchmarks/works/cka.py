@@ -59,7 +59,6 @@ def floor(folder: Path, rows: int | None) -> Run:
 
 def pytorch_cka(folder: Path) -> Run:
     import torch
-
     from cka import cka_from_features
 
     values = torch.from_numpy(np.array(load(folder)))

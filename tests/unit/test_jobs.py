@@ -134,7 +134,7 @@ def test_locks_are_forgotten_only_where_no_workflow_is_alive(tmp_path, capsys):
     lock.write_text("results/summary.csv\n")
     code = (
         "import sys\nfrom strata.runtime.locks import forget_dead_locks\n"
-        "alive = forget_dead_locks('.')"
+        "alive = forget_dead_locks(lambda: False, '.')"
     )
     holder = run(f"{code}\nprint('held', flush=True)\nsys.stdin.read()", tmp_path,
                  stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)  # fmt: skip

@@ -28,7 +28,6 @@ from strata.analysis.tables import (
     truncation_table,
 )
 from strata.runtime.errors import StrataError
-from strata.study.states import seed_of
 
 LABELS = [0, 1, 1, 0, 1, 0, 1, 1, 1, 0]
 SETTINGS = {"tolerance": 0.1, "resamples": 100, "confidence": 0.9}
@@ -276,13 +275,6 @@ def test_metrics_and_tables_are_read_in_order(tmp_path):
     assert table["seed"].tolist() == [3, 1] and table.index.tolist() == [0, 1]
     with pytest.raises(ValueError, match="zip"):
         read_metrics([tmp_path / "3.json"], [3, 1])
-
-
-@pytest.mark.parametrize(
-    ("state", "seed"), [("pretrained", None), ("full-seed1", 1), ("full_n500-seed12", 12)]
-)
-def test_seed_of_a_state(state, seed):
-    assert seed_of(state) == seed
 
 
 def test_failed_states_are_flagged_on_either_side():

@@ -14,7 +14,7 @@ import h5py
 import numpy as np
 import pandas as pd
 
-from strata.runtime.errors import StrataError
+from strata.runtime.errors import StrataError, always_raises
 
 SCHEMA_VERSION = 1
 FIRST_DEPTH = {"cls": 1, "mean": 0}
@@ -77,6 +77,7 @@ class Activations:
         if "activations" in self.path.parts[-4:-3] and self.path.parts[-4:] != held.parts:
             self._fail(f"holds {held}, not what its name says")
 
+    @always_raises
     def _fail(self, problem: str, cause: Exception | None = None) -> NoReturn:
         raise StrataError(
             f"{self.path} {problem}; rebuild it with 'snakemake {self.path} --force' (and the "

@@ -16,6 +16,8 @@ import pandas as pd
 from strata.analysis.blocks import Boundary, boundary
 from strata.analysis.correlations import correlate
 from strata.analysis.summary import smallest_depth
+from strata.study.settings import Sampling, SummarySettings
+from strata.study.states import PRETRAINED
 
 METHODS = ("cka", "untuned", "tuned", "skipping", "reinit", "variability")
 
@@ -32,7 +34,7 @@ def layer_table(
     Parameters
     ----------
     cka, truncation, skipping : the pair's tables; failed runs are left out.
-    reinit : seed, depth, cost (``reinit_tables.layer_costs``), None where there is none.
+    reinit : seed, depth, cost (``reinit.layer_costs``), None where there is none.
     nu : the pair's variability table.
 
     Returns
@@ -46,9 +48,9 @@ def layer_table(
     full = kept[kept["configuration"] == "full"].set_index("seed")["value"]
     columns = {"cka": pd.Series(1 - similarity[:, -1], range(1, layers + 1))}
     for configuration in ("untuned", "tuned"):
-        own = kept[kept["configuration"] == configuration]
-        lost = own["seed"].map(full) - own["value"]
-        columns[configuration] = lost.groupby(own["depth"]).mean()
+        scores = kept[kept["configuration"] == configuration]
+        lost = scores["seed"].map(full) - scores["value"]
+        columns[configuration] = lost.groupby(scores["depth"]).mean()
     single = skipping[(skipping["first"] == skipping["last"]) & ~skipping["failed"]]
     columns["skipping"] = (single["full"] - single["value"]).groupby(single["first"]).mean()
     if reinit is not None:
@@ -63,14 +65,14 @@ def mean_similarity(cka: pd.DataFrame, layers: int) -> np.ndarray:
 
     Failed runs are left out; all NaN where every run failed.
     """
-    own = cka[
+    wanted = cka[
         (cka["y_state"] == cka["x_state"])
-        & (cka["y_state"] != "pretrained")
+        & (cka["y_state"] != str(PRETRAINED))
         & (cka["estimator"] == "debiased")
         & (cka["pooling"] == "cls")
         & ~cka["failed"]
     ]
-    wide = own.pivot_table("cka", "y_depth", "x_depth", dropna=False)
+    wide = wanted.pivot_table("cka", "y_depth", "x_depth", dropna=False)
     depths = range(1, layers + 1)
     return wide.reindex(index=depths, columns=depths).to_numpy(dtype=float)
 
@@ -82,7 +84,7 @@ def with_blocks(table: pd.DataFrame, finding: Mapping[str, Any]) -> pd.DataFrame
 
 
 def suggested_depths(
-    table: pd.DataFrame, found: Boundary | None, tolerance: float
+    table: pd.DataFrame, split: Boundary | None, tolerance: float
 ) -> dict[str, int | None]:
     """To which depth each method would cut the model.
 
@@ -90,81 +92,66 @@ def suggested_depths(
     depth from which on no depth loses more than `tolerance`. skipping, reinit: the last layer whose
     loss costs more. variability: where nu is lowest.
     """
-    lost = table.set_index("depth")
     depths: dict[str, int | None] = dict.fromkeys(METHODS)
-    if found is not None and found.blocks:
-        depths["cka"] = found.depth + 1
+    layers = table["depth"].to_numpy()
+    if split is not None and split.blocks:
+        depths["cka"] = split.depth + 1
     for method in ("untuned", "tuned"):
-        if lost[method].notna().all():
-            scores = (-lost[method]).to_dict()
+        if table[method].notna().all():
+            scores = dict(zip(layers.tolist(), (-table[method]).tolist(), strict=True))
             depths[method] = smallest_depth(scores, 0.0, tolerance)
     for method in ("skipping", "reinit"):
-        if lost[method].notna().all():
-            needed = lost.index[lost[method] > tolerance + 1e-9]
+        if table[method].notna().all():
+            needed = layers[table[method].to_numpy() > tolerance + 1e-9]
             depths[method] = int(needed.max()) if len(needed) else 0
-    if lost["variability"].notna().any():
-        depths["variability"] = int(lost["variability"].idxmin())
+    if table["variability"].notna().any():
+        depths["variability"] = int(layers[np.nanargmin(table["variability"].to_numpy())])
     return depths
 
 
 def pair_finding(
-    model: str,
-    task: str,
-    table: pd.DataFrame,
-    cka: pd.DataFrame,
-    settings: Mapping[str, Any],
+    model: str, task: str, table: pd.DataFrame, cka: pd.DataFrame, settings: SummarySettings
 ) -> dict[str, Any]:
     """One row: the blocks, each method's depth, and the finding in words.
 
     Parameters
     ----------
     table : the pair's ``layer_table``.
-    settings : ``tolerance``, ``resamples``, ``confidence``.
     """
-    found = boundary(
-        mean_similarity(cka, len(table)), settings["resamples"], settings["confidence"]
-    )
-    depths = suggested_depths(table, found, settings["tolerance"])
+    split = boundary(mean_similarity(cka, len(table)), settings)
+    depths = suggested_depths(table, split, settings.tolerance)
+    lead = f"{model} on {task}"
     return {
         "model": model,
         "task": task,
         "layers": len(table),
-        "early_block_end": found.depth if found else None,
-        "strength": found.strength if found else None,
-        "strength_by_chance": found.null_high if found else None,
-        "p": found.p if found else None,
-        "blocks": bool(found and found.blocks),
+        "early_block_end": split.depth if split else None,
+        "strength": split.strength if split else None,
+        "strength_by_chance": split.null_high if split else None,
+        "p": split.p if split else None,
+        "blocks": bool(split and split.blocks),
         **{f"depth_{method}": depths[method] for method in METHODS},
-        "finding": finding_sentence(model, task, len(table), found, depths, settings),
+        "finding": f"{lead}: {finding_words(len(table), split, depths, settings.tolerance)}.",
     }
 
 
-def finding_sentence(
-    model: str,
-    task: str,
-    layers: int,
-    found: Boundary | None,
-    depths: Mapping[str, int | None],
-    settings: Mapping[str, Any],
+def finding_words(
+    layers: int, split: Boundary | None, depths: Mapping[str, int | None], tolerance: float
 ) -> str:
-    """The finding in words, from the numbers alone."""
+    """The finding in words, from the numbers alone.
+
+    Parameters
+    ----------
+    split : the blocks; None where CKA has none to tell.
+    depths : the depth that each method suggests.
+    """
     if depths["untuned"] is None:
-        return f"{model} on {task}: every run failed, so there is nothing to say of its layers."
-    if found is None:
-        blocks = "too few layers for blocks" if layers < 3 else "CKA is undefined"
-    else:
-        chance = f"{found.strength:.2f}, by chance up to {found.null_high:.2f}, p={found.p:.3f}"
-        blocks = (
-            f"two blocks, depths 1-{found.depth} and {found.depth + 1}-{layers} ({chance})"
-            if found.blocks
-            else f"no blocks beyond chance ({chance})"
-        )
-    points = f"{100 * settings['tolerance']:g} point{'' if settings['tolerance'] == 0.01 else 's'}"
-    said = [
-        f"{_depth(depths['untuned'], layers)} UNTUNED",
-        f"{_depth(depths['tuned'], layers)} TUNED",
-    ]
-    words = f"{model} on {task}: {blocks}; within {points} it needs {' and '.join(said)}"
+        return "every run failed, so there is nothing to say of its layers"
+    points = f"{100 * tolerance:g} point{'' if tolerance == 0.01 else 's'}"
+    needed = " and ".join(
+        f"{_depth(depths[method], layers)} {method.upper()}" for method in ("untuned", "tuned")
+    )
+    words = f"{_block_words(layers, split)}; within {points} it needs {needed}"
     for method, name in (("skipping", "skipping one layer"), ("reinit", "new weights for a block")):
         if depths[method] == 0:
             words += f"; {name} never costs more than that"
@@ -172,10 +159,19 @@ def finding_sentence(
             words += f"; {name} costs more than that up to layer {depths[method]}"
     if depths["variability"] is not None:
         words += f"; variability is lowest at depth {depths['variability']}"
-    return f"{words}."
+    return words
 
 
-def method_correlations(tables: pd.DataFrame, resamples: int, confidence: float) -> pd.DataFrame:
+def _block_words(layers: int, split: Boundary | None) -> str:
+    if split is None:
+        return "too few layers for blocks" if layers < 3 else "CKA is undefined"
+    chance = f"{split.strength:.2f}, by chance up to {split.null_high:.2f}, p={split.p:.3f}"
+    if not split.blocks:
+        return f"no blocks beyond chance ({chance})"
+    return f"two blocks, depths 1-{split.depth} and {split.depth + 1}-{layers} ({chance})"
+
+
+def method_correlations(tables: pd.DataFrame, sampling: Sampling) -> pd.DataFrame:
     """Rank correlations between methods over the depths of each task.
 
     Ranks are taken within a model's task, so tasks need not be alike in level.
@@ -190,25 +186,19 @@ def method_correlations(tables: pd.DataFrame, resamples: int, confidence: float)
     n (depths of all tasks), tasks.
     """
     records = []
-    for model, own in tables.groupby("model", sort=False):
+    for model, of_model in tables.groupby("model", sort=False):
         for a, b in combinations(METHODS, 2):
-            both = own[[a, b, "task"]].dropna()
-            found = correlate(
-                both[a].to_numpy(),
-                both[b].to_numpy(),
-                True,
-                resamples,
-                confidence,
-                both["task"].to_numpy(),
-            )
+            both = of_model[[a, b, "task"]].dropna()
+            x, y, tasks = (both[column].to_numpy() for column in (a, b, "task"))
+            rank = correlate(x, y, True, sampling, tasks)
             records.append(
                 {
                     "model": model,
                     "method_a": a,
                     "method_b": b,
-                    "spearman": found.value,
-                    "low": found.low,
-                    "high": found.high,
+                    "spearman": rank.value,
+                    "low": rank.low,
+                    "high": rank.high,
                     "n": len(both),
                     "tasks": both["task"].nunique(),
                 }

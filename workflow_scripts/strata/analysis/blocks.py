@@ -14,6 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from strata.study.settings import Sampling
+
 
 @dataclass(frozen=True)
 class Boundary:
@@ -61,14 +63,13 @@ def contrasts(similarity: np.ndarray) -> np.ndarray:
     return values
 
 
-def boundary(
-    similarity: np.ndarray, resamples: int = 1000, confidence: float = 0.95, seed: int = 0
-) -> Boundary | None:
+def boundary(similarity: np.ndarray, sampling: Sampling, seed: int = 0) -> Boundary | None:
     """The strongest boundary of a map, tested against maps whose diagonals are shuffled.
 
     Parameters
     ----------
     similarity : [L, L], symmetric: debiased CKA between depths 1..L of one state.
+    sampling : how many maps are shuffled, and the confidence of ``null_high``.
 
     Returns
     -------
@@ -79,14 +80,14 @@ def boundary(
         return None
     best = int(np.nanargmax(observed))
     rng = np.random.default_rng(seed)
-    null = [np.nanmax(contrasts(_shuffled(similarity, rng))) for _ in range(resamples)]
+    null = [np.nanmax(contrasts(_shuffled(similarity, rng))) for _ in range(sampling.resamples)]
     # Equal up to rounding is as strong.
     as_strong = sum(value >= observed[best] - 1e-12 for value in null)
     return Boundary(
         depth=best + 1,
         strength=float(observed[best]),
-        null_high=float(np.quantile(null, confidence)),
-        p=(1 + as_strong) / (1 + resamples),
+        null_high=float(np.quantile(null, sampling.confidence)),
+        p=(1 + as_strong) / (1 + sampling.resamples),
     )
 
 

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import rankdata
 
+from strata.study.settings import Sampling
+
 
 @dataclass(frozen=True)
 class Correlation:
@@ -19,8 +21,7 @@ def correlate(
     x: np.ndarray,
     y: np.ndarray,
     ranks: bool,
-    resamples: int,
-    confidence: float,
+    sampling: Sampling,
     groups: np.ndarray | None = None,
     seed: int = 0,
 ) -> Correlation:
@@ -33,7 +34,7 @@ def correlate(
     ----------
     x, y : [values], pairs with a NaN are left out.
     groups : [values], the group of each; by default one for all.
-    resamples, confidence : of the bootstrap over the values of each group.
+    sampling : of the values of each group.
     """
     groups = np.zeros(len(x)) if groups is None else np.asarray(groups)
     x, y = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
@@ -45,14 +46,17 @@ def correlate(
     value = _within(parts, ranks)
     rng = np.random.default_rng(seed)
     drawn = []
-    for _ in range(resamples):
-        rows = [rng.integers(len(own), size=len(own)) if len(own) else [] for own, _ in parts]
-        sample = [(a[r], b[r]) for (a, b), r in zip(parts, rows, strict=True)]
+    for _ in range(sampling.resamples):
+        sample = []
+        for a, b in parts:
+            rows = rng.integers(len(a), size=len(a)) if len(a) else np.empty(0, int)
+            sample.append((a[rows], b[rows]))
         drawn.append(_within(sample, ranks))
-    drawn = np.array(drawn)[np.isfinite(drawn)]
-    if not np.isfinite(value) or not len(drawn):
+    defined = [other for other in drawn if np.isfinite(other)]
+    if not np.isfinite(value) or not defined:
         return Correlation(value, float("nan"), float("nan"))
-    low, high = np.quantile(drawn, [(1 - confidence) / 2, (1 + confidence) / 2])
+    tails = [(1 - sampling.confidence) / 2, (1 + sampling.confidence) / 2]
+    low, high = np.quantile(defined, tails)
     return Correlation(value, float(low), float(high))
 
 

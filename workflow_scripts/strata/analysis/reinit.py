@@ -5,6 +5,7 @@ from itertools import combinations
 import pandas as pd
 
 from strata.analysis.correlations import correlate
+from strata.study.settings import Sampling
 from strata.study.variants import Variant
 
 CORRELATION_COLUMNS = [
@@ -12,9 +13,7 @@ CORRELATION_COLUMNS = [
 ]  # fmt: skip
 
 
-def permutation_correlations(
-    table: pd.DataFrame, resamples: int, confidence: float
-) -> pd.DataFrame:
+def permutation_correlations(table: pd.DataFrame, sampling: Sampling) -> pd.DataFrame:
     """How alike the scores of the same permutations are on two tasks.
 
     Parameters
@@ -33,8 +32,8 @@ def permutation_correlations(
         for a, b in combinations(scores.columns, 2):
             both = scores[[a, b]].dropna()
             for kind in ("spearman", "pearson"):
-                found = correlate(both[a], both[b], kind == "spearman", resamples, confidence)
-                records.append([model, a, b, kind, found.value, found.low, found.high, len(both)])
+                r = correlate(both[a].to_numpy(), both[b].to_numpy(), kind == "spearman", sampling)
+                records.append([model, a, b, kind, r.value, r.low, r.high, len(both)])
     return pd.DataFrame(records, columns=CORRELATION_COLUMNS)
 
 
@@ -52,11 +51,12 @@ def layer_costs(localized: pd.DataFrame) -> pd.DataFrame:
     """
     plain = localized[(localized["series"] == "full") & ~localized["failed"]]
     full = plain.set_index("seed")["value"]
-    records = []
     there = (localized["series"] == "reinit") & localized["seed"].isin(full.index)
-    for run in localized[there].itertuples():
-        variant = Variant.parse(run.variant)
-        for depth in range(variant.first, variant.last + 1):
-            records.append((run.seed, depth, full[run.seed] - run.value))
+    runs = localized.loc[there, ["seed", "variant", "value"]].to_dict("records")
+    records = [
+        (run["seed"], depth, full[run["seed"]] - run["value"])
+        for run in runs
+        for depth in Variant.parse(run["variant"]).span
+    ]
     costs = pd.DataFrame(records, columns=["seed", "depth", "cost"])
-    return costs.groupby(["seed", "depth"], as_index=False)["cost"].mean()
+    return costs.groupby(["seed", "depth"], as_index=False)[["cost"]].mean()

@@ -1,7 +1,7 @@
 """Finished runs as rows of a table: what each scored, and what it cost."""
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,8 @@ import pandas as pd
 
 from strata.data.task import Task
 from strata.evaluation.metrics import run_metrics
+from strata.study.run_records import RunMetrics, RunRecord
+from strata.study.settings import Sampling
 
 COSTS = (
     "train_examples",
@@ -20,58 +22,56 @@ COSTS = (
 )
 
 
-def run_predictions(path: str | Path, examples: pd.DataFrame) -> pd.DataFrame:
-    """A run's predictions.parquet for some examples, in their order."""
-    return examples[["example_id"]].merge(pd.read_parquet(path), on="example_id")
+@dataclass(frozen=True)
+class Scoring:
+    """What runs are scored on: the eval examples that count, and how intervals are made."""
+
+    task: Task
+    examples: pd.DataFrame
+    sampling: Sampling
+
+    def metrics(self, predictions: str | Path) -> RunMetrics:
+        """The score of a run, from its predictions.parquet."""
+        ids = self.examples[["example_id"]]
+        table = ids.merge(pd.read_parquet(predictions), on="example_id")
+        labels, predicted = table["label"].to_numpy(), table["prediction"].to_numpy()
+        return run_metrics(self.task, labels, predicted, self.sampling)
 
 
-def run_row(
-    predictions: str | Path,
-    about: str | Path,
-    task: Task,
-    examples: pd.DataFrame,
-    sampling: Mapping[str, Any],
-) -> dict[str, Any]:
+def run_row(predictions: str | Path, record: str | Path, scoring: Scoring) -> dict[str, Any]:
     """Score and costs of one run.
 
     Parameters
     ----------
-    predictions, about : its predictions.parquet and run.json.
-    examples : the eval examples that count.
-    sampling : ``resamples`` and ``confidence`` of the interval.
+    predictions, record : its predictions.parquet and run.json.
 
     Returns
     -------
     variant, seed, costs, metric, value, value_low, value_high, baseline, degenerate, failed (it
     does not beat the baseline), n, n_examples.
     """
-    found = run_predictions(predictions, examples)
-    labels, predicted = found["label"].to_numpy(), found["prediction"].to_numpy()
-    scored = run_metrics(task, labels, predicted, sampling)
-    described = json.loads(Path(about).read_text(encoding="utf-8"))
+    scored, described = scoring.metrics(predictions), RunRecord.read(record)
     return {
-        "variant": described["variant"],
-        "seed": described["seed"],
-        **{name: described[name] for name in COSTS},
-        "metric": task.metric,
-        "value": scored["score"],
-        "value_low": scored["score_low"],
-        "value_high": scored["score_high"],
-        "baseline": scored["baseline"],
-        "degenerate": scored["degenerate"],
-        "failed": scored["failed"],
-        "n": len(found) * task.choices,
-        "n_examples": len(found),
+        "variant": described.variant,
+        "seed": described.seed,
+        **{name: getattr(described, name) for name in COSTS},
+        "metric": scored.metric,
+        "value": scored.score,
+        "value_low": scored.score_low,
+        "value_high": scored.score_high,
+        "baseline": scored.baseline,
+        "degenerate": scored.degenerate,
+        "failed": scored.failed,
+        "n": scored.n_examples * scoring.task.choices,
+        "n_examples": scored.n_examples,
     }
 
 
 def run_table(
     places: pd.DataFrame,
-    predictions: Sequence[str | Path],
-    abouts: Sequence[str | Path],
-    task: Task,
-    examples: pd.DataFrame,
-    sampling: Mapping[str, Any],
+    predictions: Iterable[str | Path],
+    records: Iterable[str | Path],
+    scoring: Scoring,
 ) -> pd.DataFrame:
     """One row a run: its place in a study, its score, its costs.
 
@@ -79,6 +79,6 @@ def run_table(
     ----------
     places : what a study calls each run (any columns), in the order of the files.
     """
-    files = zip(predictions, abouts, strict=True)
-    rows = [run_row(predicted, about, task, examples, sampling) for predicted, about in files]
+    files = zip(predictions, records, strict=True)
+    rows = [run_row(predicted, record, scoring) for predicted, record in files]
     return pd.concat([places.reset_index(drop=True), pd.DataFrame(rows)], axis=1)

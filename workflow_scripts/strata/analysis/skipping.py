@@ -1,8 +1,8 @@
 """Skipping every contiguous span of layers (Phang et al. 2021, section 4.1).
 
-Prefixes are reused: the state at the input of span (i, j) is that of depth i-1. All spans that end
-at j run layers j+1..L as one batch. ALBERT's layers are one layer, so skipping m of them is
-truncating to depth L-m, and nothing more is run.
+Prefixes are reused: the hidden states at the input of span (i, j) are those of depth i-1. All
+spans that end at j run layers j+1..L as one batch. ALBERT's layers are one layer, so skipping m of
+them is truncating to depth L-m, and nothing more is run.
 """
 
 from collections.abc import Iterator
@@ -20,11 +20,12 @@ from strata.modeling.compute import device, inference
 from strata.modeling.encoder import Encoder, architecture
 from strata.modeling.head import Head
 from strata.runtime.progress import Progress
+from strata.study.settings import ForwardSettings
 
 
-def spans(depth: int) -> list[tuple[int, int]]:
-    """Every span (first, last), 1-based and inclusive, of `depth` layers."""
-    return [(i, j) for j in range(1, depth + 1) for i in range(1, j + 1)]
+def spans(layers: int) -> list[tuple[int, int]]:
+    """Every span (first, last), 1-based and inclusive, of so many layers."""
+    return [(i, j) for j in range(1, layers + 1) for i in range(1, j + 1)]
 
 
 def span_logits(
@@ -37,20 +38,20 @@ def span_logits(
     inputs : tokenizer output, each [batch, tokens].
     stack_rows : most rows run as one batch.
     """
-    states = list(encoder.states(inputs))
+    hidden, layers = list(encoder.hidden_states(inputs)), encoder.num_layers
     if architecture(encoder.model).shares_layers:
-        cut = [head(state[:, 0]) for state in states]
-        return {(i, j): cut[encoder.depth - (j - i + 1)] for i, j in spans(encoder.depth)}
-    found = {}
-    for last in range(1, encoder.depth + 1):
-        for firsts in _groups(last, max(1, stack_rows // len(states[0]))):
-            hidden = torch.cat([states[first - 1] for first in firsts])
-            if last < encoder.depth:
+        cut = [head(at_depth[:, 0]) for at_depth in hidden]
+        return {(i, j): cut[layers - (j - i + 1)] for i, j in spans(layers)}
+    logits: dict[tuple[int, int], Tensor] = {}
+    for last in range(1, layers + 1):
+        for firsts in _groups(last, max(1, stack_rows // len(hidden[0]))):
+            stacked = torch.cat([hidden[first - 1] for first in firsts])
+            if last < layers:
                 again = {k: v.repeat(len(firsts), *[1] * (v.ndim - 1)) for k, v in inputs.items()}
-                hidden = encoder.run(hidden, encoder.start(again), last + 1, encoder.depth)
-            logits = head(hidden[:, 0]).chunk(len(firsts))
-            found |= {(first, last): part for first, part in zip(firsts, logits, strict=True)}
-    return found
+                stacked = encoder.run(stacked, encoder.start(again), last + 1, layers)
+            parts = head(stacked[:, 0]).chunk(len(firsts))
+            logits |= {(first, last): part for first, part in zip(firsts, parts, strict=True)}
+    return logits
 
 
 def _groups(last: int, size: int) -> Iterator[list[int]]:
@@ -60,12 +61,7 @@ def _groups(last: int, size: int) -> Iterator[list[int]]:
 
 
 def skip_spans(
-    encoder: Encoder,
-    head: Head,
-    rows: Rows,
-    task: Task,
-    batch_size: int,
-    precision: str = "float32",
+    encoder: Encoder, head: Head, rows: Rows, task: Task, forward: ForwardSettings
 ) -> pd.DataFrame:
     """Score of the model without each span.
 
@@ -73,31 +69,31 @@ def skip_spans(
     -------
     columns first, last, metric, value, degenerate, n (rows), n_examples.
     """
-    every = spans(encoder.depth)
+    every = spans(encoder.num_layers)
     logits = {span: torch.empty(len(rows), task.num_labels) for span in every}
     progress = Progress(len(rows), f"rows, {len(every)} spans each")
 
     def work(chosen: np.ndarray, inputs: dict[str, Tensor], _: Tensor) -> None:
         # Where a smaller batch was all that fitted, no larger one is stacked.
-        found = span_logits(encoder, head, inputs, stack_rows=min(512, rows.most))
-        for span, part in found.items():
+        parts = span_logits(encoder, head, inputs, stack_rows=min(512, rows.most))
+        for span, part in parts.items():
             logits[span][torch.from_numpy(chosen)] = part.float().cpu()
         progress.advance(len(chosen))
 
-    with inference(precision):
+    with inference(forward.precision):
         for window in rows.windows():
-            rows.each_batch(window, batch_size, device(), work)
+            rows.each_batch(window, forward.batch_size, device(), work)
     labels = rows.examples["label"].to_numpy()
     records = []
     for first, last in every:
-        found = score(task.metric, labels, decode(logits[first, last], task))
+        scored = score(task.metric, labels, decode(logits[first, last], task))
         records.append(
             {
                 "first": first,
                 "last": last,
                 "metric": task.metric,
-                "value": found.value,
-                "degenerate": found.degenerate,
+                "value": scored.value,
+                "degenerate": scored.degenerate,
                 "n": len(rows),
                 "n_examples": len(labels),
             }

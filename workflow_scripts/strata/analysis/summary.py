@@ -1,9 +1,9 @@
 """The answer: the smallest depth that keeps a run's score, and what cutting there saves."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,6 +11,8 @@ from safetensors import safe_open
 
 from strata.evaluation.metrics import bootstrap
 from strata.study.architectures import ARCHITECTURES, layer_count, read_config
+from strata.study.run_records import RunMetrics
+from strata.study.settings import SummarySettings
 
 COLUMNS = [
     "model", "task", "configuration", "metric", "n_examples", "seeds", "failed_seeds",
@@ -37,49 +39,49 @@ def smallest_depth(scores: Mapping[int, float], full: float, tolerance: float) -
     return smallest
 
 
-def summarise(
-    model: str,
-    task: str,
-    truncation: pd.DataFrame,
-    predictions: Mapping[tuple[str, int], pd.DataFrame],
-    metrics: Mapping[int, Mapping[str, Any]],
-    checkpoint: str | Path,
-    settings: Mapping[str, Any],
-) -> pd.DataFrame:
-    """Two rows, UNTUNED and TUNED, that say how far this model can be cut on this task.
+@dataclass(frozen=True)
+class Evidence:
+    """What is known of a model's runs on a task.
 
-    Parameters
+    Attributes
     ----------
     truncation : the pair's truncation table.
     predictions : (configuration, seed) -> prediction table.
-    metrics : seed -> metrics.json; failed runs are left out of the answer.
+    metrics : seed -> its metrics.
     checkpoint : a run's model folder, for its size.
-    settings : ``tolerance``, ``resamples``, ``confidence``.
     """
-    good = [seed for seed, run in metrics.items() if not run["failed"]]
-    failed = [seed for seed in metrics if seed not in good]
+
+    truncation: pd.DataFrame
+    predictions: Mapping[tuple[str, int], pd.DataFrame]
+    metrics: Mapping[int, RunMetrics]
+    checkpoint: str | Path
+
+    @property
+    def good(self) -> list[int]:
+        """Seeds of the runs that did not fail; the others are left out of the answer."""
+        return [seed for seed, run in self.metrics.items() if not run.failed]
+
+
+def summarise(model: str, task: str, evidence: Evidence, settings: SummarySettings) -> pd.DataFrame:
+    """Two rows, UNTUNED and TUNED, that say how far this model can be cut on this task."""
+    good, metrics = evidence.good, evidence.metrics
     any_run = next(iter(metrics.values()))
     common = {
         "model": model,
         "task": task,
-        "metric": any_run["metric"],
-        "n_examples": any_run["n_examples"],
+        "metric": any_run.metric,
+        "n_examples": any_run.n_examples,
         "seeds": _listed(good),
-        "failed_seeds": _listed(failed),
-        "baseline": any_run["baseline"],
-        "layers": layer_count(read_config(checkpoint)),
-        "parameters": parameter_count(checkpoint),
+        "failed_seeds": _listed([seed for seed in metrics if seed not in good]),
+        "baseline": any_run.baseline,
+        "layers": layer_count(read_config(evidence.checkpoint)),
+        "parameters": parameter_count(evidence.checkpoint),
     }
     rows = []
     for configuration in ("untuned", "tuned"):
         row = {**common, "configuration": configuration, "note": ""}
         if good:
-            chosen = truncation[
-                (truncation["configuration"] == configuration) & truncation["seed"].isin(good)
-            ]
-            tables = {seed: predictions[configuration, seed] for seed in good}
-            full = {seed: predictions["untuned", seed] for seed in good}
-            row |= _answer(chosen, tables, full, metrics, good, checkpoint, settings)
+            row |= _answer(configuration, evidence, settings)
         else:
             row["note"] = "every run failed: no score beats the baseline"
         rows.append(row)
@@ -87,38 +89,31 @@ def summarise(
 
 
 def _answer(
-    scores: pd.DataFrame,
-    tables: Mapping[int, pd.DataFrame],
-    full_tables: Mapping[int, pd.DataFrame],
-    metrics: Mapping[int, Mapping[str, Any]],
-    seeds: Sequence[int],
-    checkpoint: str | Path,
-    settings: Mapping[str, Any],
-) -> dict[str, Any]:
-    means = scores.groupby("depth")["value"].mean().to_dict()
-    layers = int(max(means))
-    full = float(np.mean([metrics[seed]["score"] for seed in seeds]))
-    depth = int(smallest_depth(means, full, settings["tolerance"]))
-    predicted, labels = {}, None
-    for seed in seeds:
-        at_top = full_tables[seed][full_tables[seed]["depth"] == layers]
-        at_depth = tables[seed][tables[seed]["depth"] == depth]
-        labels = at_top["label"].to_numpy()
-        predicted[f"full{seed}"] = at_top["prediction"].to_numpy()
-        predicted[f"cut{seed}"] = at_depth["prediction"].to_numpy()
-    metric = metrics[seeds[0]]["metric"]
-    sampling = {key: settings[key] for key in ("resamples", "confidence")}
-    only_full = {name: values for name, values in predicted.items() if name.startswith("full")}
+    configuration: str, evidence: Evidence, settings: SummarySettings
+) -> dict[str, float | int | str]:
+    seeds, metrics = evidence.good, evidence.metrics
+    means = _mean_scores(evidence.truncation, configuration, seeds)
+    layers = max(means)
+    full = float(np.mean([metrics[seed].score for seed in seeds]))
+    depth = smallest_depth(means, full, settings.tolerance)
+    whole, cut = (
+        {seed: _at_depth(evidence.predictions[name, seed], at) for seed in seeds}
+        for name, at in (("untuned", layers), (configuration, depth))
+    )
+    metric, labels = metrics[seeds[0]].metric, whole[seeds[-1]]["label"].to_numpy()
+    fulls = {f"full{seed}": table["prediction"].to_numpy() for seed, table in whole.items()}
+    cuts = {f"cut{seed}": table["prediction"].to_numpy() for seed, table in cut.items()}
     full_low, full_high = bootstrap(
-        metric, labels, only_full, lambda s: float(np.mean(list(s.values()))), **sampling
+        metric, labels, fulls, lambda s: float(np.mean(list(s.values()))), settings
     )
     low, high = bootstrap(
         metric,
         labels,
-        predicted,
+        fulls | cuts,
         lambda s: float(np.mean([s[f"cut{seed}"] - s[f"full{seed}"] for seed in seeds])),
-        **sampling,
+        settings,
     )
+    checkpoint = evidence.checkpoint
     saved = parameter_count(checkpoint) - parameter_count(checkpoint, depth)
     shared = ARCHITECTURES[read_config(checkpoint)["model_type"]].shares_layers
     return {
@@ -136,6 +131,19 @@ def _answer(
     }
 
 
+def _mean_scores(
+    truncation: pd.DataFrame, configuration: str, seeds: Sequence[int]
+) -> dict[int, float]:
+    """depth -> the mean score of some runs."""
+    wanted = (truncation["configuration"] == configuration) & truncation["seed"].isin(seeds)
+    means = truncation[wanted].groupby("depth")["value"].mean()
+    return dict(zip(means.index.astype(int).tolist(), means.tolist(), strict=True))
+
+
+def _at_depth(predictions: pd.DataFrame, depth: int) -> pd.DataFrame:
+    return predictions[predictions["depth"] == depth]
+
+
 def parameter_count(checkpoint: str | Path, depth: int | None = None) -> int:
     """Parameters of a model folder's weights, or of those left when cut to `depth` layers."""
     count = 0
@@ -146,6 +154,15 @@ def parameter_count(checkpoint: str | Path, depth: int | None = None) -> int:
                 if depth is None or layer is None or int(layer[1]) < depth:
                     count += int(np.prod(tensors.get_slice(name).get_shape()))
     return count
+
+
+def final_words(outdir: str | Path, analyses: Collection[str]) -> Iterator[str]:
+    """A study's answers in words, of those analyses that it has."""
+    summary, findings = (Path(outdir) / f"{name}.csv" for name in ("summary", "agreement"))
+    if "truncation" in analyses and summary.is_file():
+        yield f"{summary_text(pd.read_csv(summary))}\n\n(from {summary})"
+    if "agreement" in analyses and findings.is_file():
+        yield "\n".join([*pd.read_csv(findings)["finding"], f"\n(from {findings})"])
 
 
 def summary_text(table: pd.DataFrame) -> str:
@@ -191,5 +208,5 @@ def _listed(seeds: Sequence[int]) -> str:
     return " ".join(map(str, seeds))
 
 
-def _text(value: Any) -> str:
+def _text(value: str | float | None) -> str:
     return "" if pd.isna(value) else str(value).removesuffix(".0")

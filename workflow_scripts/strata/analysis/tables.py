@@ -1,21 +1,17 @@
 """Tables of a study: states' tables joined, with what must stand beside every number."""
 
-import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
-from strata.study.states import seed_of
+from strata.study.run_records import RunMetrics
+from strata.study.states import State
 
 
-def read_metrics(paths: Iterable[str | Path], seeds: Iterable[int]) -> dict[int, dict[str, Any]]:
+def read_metrics(paths: Iterable[str | Path], seeds: Iterable[int]) -> dict[int, RunMetrics]:
     """seed -> a run's metrics.json."""
-    return {
-        seed: json.loads(Path(path).read_text(encoding="utf-8"))
-        for seed, path in zip(seeds, paths, strict=True)
-    }
+    return {seed: RunMetrics.read(path) for seed, path in zip(seeds, paths, strict=True)}
 
 
 def read_tables(paths: Iterable[str | Path]) -> pd.DataFrame:
@@ -23,18 +19,18 @@ def read_tables(paths: Iterable[str | Path]) -> pd.DataFrame:
     return pd.concat([pd.read_csv(path) for path in paths], ignore_index=True)
 
 
-def flag_failed_states(table: pd.DataFrame, runs: Mapping[int, Mapping[str, Any]]) -> pd.DataFrame:
+def flag_failed_states(table: pd.DataFrame, runs: Mapping[int, RunMetrics]) -> pd.DataFrame:
     """A CKA table with `failed`: one of the two states is a run that failed."""
-    bad = {seed for seed, run in runs.items() if run["failed"]}
+    bad = {seed for seed, run in runs.items() if run.failed}
     failed = [
-        seed_of(y) in bad or seed_of(x) in bad
+        State.parse(y).seed in bad or State.parse(x).seed in bad
         for y, x in zip(table["y_state"], table["x_state"], strict=True)
     ]
     return table.assign(failed=failed)
 
 
 def truncation_table(
-    model: str, task: str, scores: pd.DataFrame, runs: Mapping[int, Mapping[str, Any]]
+    model: str, task: str, scores: pd.DataFrame, runs: Mapping[int, RunMetrics]
 ) -> pd.DataFrame:
     """All configurations of a model and task, with the full model's and the baseline's rows.
 
@@ -49,11 +45,11 @@ def truncation_table(
             "seed": seed,
             "configuration": "full",
             "depth": top,
-            "metric": run["metric"],
-            "value": run["score"],
-            "degenerate": run["degenerate"],
+            "metric": run.metric,
+            "value": run.score,
+            "degenerate": run.degenerate,
             "n": rows,
-            "n_examples": run["n_examples"],
+            "n_examples": run.n_examples,
         }
         for seed, run in runs.items()
     ]
@@ -63,15 +59,15 @@ def truncation_table(
             "seed": None,
             "configuration": "baseline",
             "depth": None,
-            "metric": any_run["metric"],
-            "value": any_run["baseline"],
+            "metric": any_run.metric,
+            "value": any_run.baseline,
             "degenerate": False,
             "n": rows,
-            "n_examples": any_run["n_examples"],
+            "n_examples": any_run.n_examples,
         }
     )
     table = pd.concat([scores, pd.DataFrame(extra)], ignore_index=True)
-    table["failed"] = [seed in runs and runs[seed]["failed"] for seed in table["seed"]]
+    table["failed"] = [seed in runs and runs[seed].failed for seed in table["seed"]]
     for column in ("seed", "depth"):
         table[column] = table[column].astype("Int64")
     table.insert(0, "model", model)
@@ -80,14 +76,14 @@ def truncation_table(
 
 
 def skipping_table(
-    model: str, task: str, scores: pd.DataFrame, runs: Mapping[int, Mapping[str, Any]]
+    model: str, task: str, scores: pd.DataFrame, runs: Mapping[int, RunMetrics]
 ) -> pd.DataFrame:
     """Every span's score of a model and task, beside the full model's and the baseline's."""
     table = scores.copy()
     table.insert(0, "model", model)
     table.insert(1, "task", task)
-    after = table.columns.get_loc("value") + 1
-    table.insert(after, "full", [runs[seed]["score"] for seed in table["seed"]])
-    table.insert(after + 1, "baseline", [runs[seed]["baseline"] for seed in table["seed"]])
-    table["failed"] = [runs[seed]["failed"] for seed in table["seed"]]
+    after = table.columns.tolist().index("value") + 1
+    table.insert(after, "full", [runs[seed].score for seed in table["seed"]])
+    table.insert(after + 1, "baseline", [runs[seed].baseline for seed in table["seed"]])
+    table["failed"] = [runs[seed].failed for seed in table["seed"]]
     return table

@@ -4,8 +4,7 @@ UNTUNED applies the run's head as it is; TUNED tunes it further at each depth; T
 fresh head on the pretrained encoder. Each gives a table of predictions; scores come from it.
 """
 
-from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
 
 import pandas as pd
 
@@ -14,6 +13,7 @@ from strata.data.task import Task
 from strata.evaluation.predictions import prediction_table
 from strata.modeling.head import Head
 from strata.modeling.head_tuning import (
+    HeadInputs,
     Stack,
     Standardizer,
     apply_heads,
@@ -21,59 +21,65 @@ from strata.modeling.head_tuning import (
     tune_converged,
     tune_heads,
 )
+from strata.study.settings import HeadSettings
+
+
+@dataclass(frozen=True)
+class Splits:
+    """Representations of a state's train and eval examples, of one task."""
+
+    train: Activations
+    eval: Activations
+    task: Task
 
 
 def untuned(evaluated: Activations, head: Head, task: Task) -> pd.DataFrame:
     """Predictions of the run's own head on every depth, nothing trained."""
     stack = repeat_head(head, len(evaluated.depths()))
-    return _predictions(evaluated, head, stack, task, "untuned")
+    return _predictions(evaluated, task, head, stack, "untuned")
 
 
 def tuned(
-    trained: Activations,
-    evaluated: Activations,
-    head: Head,
-    task: Task,
-    settings: Mapping[str, Any],
-    seed: int,
-    configuration: str,
+    splits: Splits, head: Head, settings: HeadSettings, seed: int, configuration: str
 ) -> tuple[pd.DataFrame, Stack]:
     """Predictions of heads tuned at every depth, and the heads.
 
     Parameters
     ----------
-    trained, evaluated : representations of train and eval examples, of the same state.
     head : where tuning starts: the run's (TUNED) or a fresh one (TUNEDORIG).
     settings, seed : see ``head_tuning.tune_heads``.
     configuration : "tuned" or "tuned-orig", for the table.
     """
-    labels = trained.examples()["label"].to_numpy()
-    stack = tune_heads(head, trained.vectors(), labels, task, settings, seed)
-    return _predictions(evaluated, head, stack, task, configuration), stack
+    inputs = _inputs(splits.train, splits.task)
+    stack = tune_heads(head, inputs, settings, seed)
+    return _predictions(splits.eval, splits.task, head, stack, configuration), stack
 
 
 def tuned_orig_converged(
-    trained: Activations,
-    evaluated: Activations,
-    head: Head,
-    task: Task,
-    settings: Mapping[str, Any],
-    seed: int,
+    splits: Splits, head: Head, settings: HeadSettings, seed: int
 ) -> pd.DataFrame:
     """TUNEDORIG with heads tuned to convergence (see ``head_tuning.tune_converged``)."""
-    labels = trained.examples()["label"].to_numpy()
-    stack, rates, standard = tune_converged(head, trained.vectors(), labels, task, settings, seed)
+    inputs = _inputs(splits.train, splits.task)
+    stack, rates, standard = tune_converged(head, inputs, settings, seed)
     print("learning rate by depth: " + ", ".join(f"{rate:g}" for rate in rates), flush=True)
-    return _predictions(evaluated, head, stack, task, "tuned-orig-converged", standard)
+    name = "tuned-orig-converged"
+    return _predictions(splits.eval, splits.task, head, stack, name, standard)
+
+
+def _inputs(
+    activations: Activations, task: Task, standard: Standardizer | None = None
+) -> HeadInputs:
+    labels = activations.examples()["label"].to_numpy()
+    return HeadInputs(activations.vectors(), labels, task, standard=standard)
 
 
 def _predictions(
     evaluated: Activations,
+    task: Task,
     head: Head,
     stack: Stack,
-    task: Task,
     configuration: str,
     standard: Standardizer | None = None,
 ) -> pd.DataFrame:
-    predictions = apply_heads(head, stack, evaluated.vectors(), task, standard=standard)
+    predictions = apply_heads(head, stack, _inputs(evaluated, task, standard))
     return prediction_table(evaluated.examples(), predictions, evaluated.depths(), configuration)

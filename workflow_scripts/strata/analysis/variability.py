@@ -18,6 +18,7 @@ from scipy.stats import rankdata
 from strata.data.task import Task
 from strata.runtime.errors import StrataError
 from strata.runtime.progress import Progress
+from strata.study.settings import Sampling
 
 BLOCK = 1024  # rows projected at a time
 
@@ -92,31 +93,29 @@ def resampled(
 
 
 def variability_table(
-    vectors: np.ndarray,
-    depths: Sequence[int],
-    found: Classes,
-    resamples: int,
-    confidence: float,
+    vectors: np.ndarray, depths: Sequence[int], groups: Classes, sampling: Sampling
 ) -> pd.DataFrame:
     """nu at every depth, and which depth is selected: the lowest of depths 1..L.
 
     Parameters
     ----------
     vectors : [depths, rows, features]
+    sampling : of the examples of each class, and the confidence of the spread.
 
     Returns
     -------
     columns depth, nu, nu_low, nu_high (the spread of bootstrap samples about nu), selected,
     share_selected (of the resamples, how many select this depth), n (rows), classes, note.
     """
-    rows, records, draws = list(found.rows.values()), [], []
+    rows, resamples = list(groups.rows.values()), sampling.resamples
+    tails = [(1 - sampling.confidence) / 2, (1 + sampling.confidence) / 2]
+    records, draws = [], []
     progress = Progress(len(depths), "depths")
     for slot, depth in enumerate(depths):
         drawn, nu = resampled(vectors[slot], rows, resamples), variability(vectors[slot], rows)
         # Resampling adds the noise of the class means a second time, which sets them farther apart
         # and nu lower: only the spread of the resamples is meaningful, not their level.
-        spread = np.quantile(drawn, [(1 - confidence) / 2, (1 + confidence) / 2]) - drawn.mean()
-        low, high = nu + spread
+        low, high = nu + (np.quantile(drawn, tails) - drawn.mean())
         records.append({"depth": depth, "nu": nu, "nu_low": low, "nu_high": high})
         draws.append(drawn if depth > 0 else np.full(resamples, np.inf))
         progress.advance()
@@ -124,7 +123,7 @@ def variability_table(
     table["selected"] = table["depth"] == select(table)
     drawn = np.nan_to_num(np.stack(draws), nan=np.inf)
     table["share_selected"] = np.bincount(drawn.argmin(0), minlength=len(depths)) / resamples
-    return table.assign(n=sum(map(len, rows)), classes=len(rows), note=found.note)
+    return table.assign(n=sum(map(len, rows)), classes=len(rows), note=groups.note)
 
 
 def select(table: pd.DataFrame) -> int:
@@ -140,7 +139,7 @@ def select(table: pd.DataFrame) -> int:
             "Variability is undefined at every depth: the classes' mean representations are the "
             "same; look at the task's texts and labels."
         )
-    return int(layers.loc[layers["nu"].idxmin(), "depth"])
+    return int(layers["depth"].to_numpy()[layers["nu"].to_numpy().argmin()])
 
 
 def _values(

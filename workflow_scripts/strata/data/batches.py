@@ -1,15 +1,16 @@
 """From texts to padded batches of token ids, tokenised as they are needed."""
 
-from collections.abc import Callable
-from collections.abc import Iterator
-from strata.runtime.errors import StrataError
-from torch import Tensor
-from transformers import PreTrainedTokenizerBase
+import sys
+from collections.abc import Callable, Iterator
 from typing import Any
+
 import numpy as np
 import pandas as pd
-import sys
 import torch
+from torch import Tensor
+from transformers import PreTrainedTokenizerBase
+
+from strata.runtime.errors import StrataError
 
 Features = list[dict[str, list[int]]]
 

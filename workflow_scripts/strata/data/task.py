@@ -6,13 +6,15 @@ A task in `data/tasks/{task}/` is ``train.parquet`` and ``eval.parquet`` with th
 float), and ``task.json``, which says what they are.
 """
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-import json
+
 import numpy as np
 import pandas as pd
 
+from strata.study.settings import Sample
 from strata.study.task_types import TASK_TYPES, TaskType
 
 SPLITS = ("train", "eval")
@@ -54,10 +56,11 @@ class Task:
         return cls(**json.loads(Path(path).read_text(encoding="utf-8")))
 
 
-def read_examples(path: str | Path, limit: int | None = None, seed: int = 0) -> pd.DataFrame:
-    """The examples of a prepared split, or `limit` of them, drawn with `seed`, in order."""
+def read_examples(path: str | Path, sample: Sample | None = None) -> pd.DataFrame:
+    """The examples of a prepared split, or a sample of them, in order."""
     frame = pd.read_parquet(path)
-    if limit is None or limit >= len(frame):
+    if sample is None or sample.limit is None or sample.limit >= len(frame):
         return frame
-    rows = np.sort(np.random.default_rng(seed).choice(len(frame), limit, replace=False))
+    rng = np.random.default_rng(sample.seed)
+    rows = np.sort(rng.choice(len(frame), sample.limit, replace=False))
     return frame.iloc[rows].reset_index(drop=True)

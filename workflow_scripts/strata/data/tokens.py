@@ -6,14 +6,15 @@ nothing is read until it is used.
 """
 
 from pathlib import Path
-from strata.data.batches import Features
-from strata.data.batches import Rows
-from strata.runtime.files import written_whole
-from strata.runtime.progress import Progress
-from transformers import PreTrainedTokenizerBase
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+from transformers import PreTrainedTokenizerBase
+
+from strata.data.batches import Features, Rows
+from strata.runtime.files import written_whole
+from strata.runtime.progress import Progress
 
 SPECIAL = "special_tokens_mask"
 

@@ -1,13 +1,14 @@
 """Scores of predictions, their bootstrap intervals, and the baseline's."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from strata.data.task import Task
 from strata.study.metrics import METRICS
+from strata.study.run_records import RunMetrics
+from strata.study.settings import Sampling
 from strata.study.task_types import TASK_TYPES
 
 
@@ -36,8 +37,7 @@ def bootstrap(
     labels: np.ndarray,
     predictions: dict[str, np.ndarray],
     statistic: Callable[[dict[str, float]], float],
-    resamples: int,
-    confidence: float,
+    sampling: Sampling,
     seed: int = 0,
 ) -> tuple[float, float]:
     """Percentile interval, over examples, of a statistic of several predictions' scores.
@@ -49,8 +49,8 @@ def bootstrap(
     labels : [examples]
     predictions : name -> [examples]
     statistic : from {name: score} to one number, for instance a difference.
-    resamples : number of bootstrap samples of the examples.
-    confidence : of the interval, for instance 0.95.
+    sampling : of the examples, and the interval's confidence.
+    seed : draws the samples.
 
     Returns
     -------
@@ -58,20 +58,20 @@ def bootstrap(
     """
     rng = np.random.default_rng(seed)
     labels = np.asarray(labels)
-    values = np.empty(resamples)
-    for b in range(resamples):
+    values = np.empty(sampling.resamples)
+    for b in range(sampling.resamples):
         rows = rng.integers(len(labels), size=len(labels))
         values[b] = statistic(
             {name: score(metric, labels[rows], p[rows]).value for name, p in predictions.items()}
         )
-    tail = (1 - confidence) / 2
+    tail = (1 - sampling.confidence) / 2
     low, high = np.quantile(values, [tail, 1 - tail])
     return float(low), float(high)
 
 
 def run_metrics(
-    task: Task, labels: np.ndarray, predictions: np.ndarray, settings: Mapping[str, Any]
-) -> dict[str, Any]:
+    task: Task, labels: np.ndarray, predictions: np.ndarray, sampling: Sampling
+) -> RunMetrics:
     """A run's score, its bootstrap interval, and whether the run failed.
 
     A run has failed where its score does not beat the baseline, interval considered: the lower
@@ -80,27 +80,26 @@ def run_metrics(
     Parameters
     ----------
     labels, predictions : [examples]
-    settings : ``resamples`` and ``confidence``.
     """
-    found = score(task.metric, labels, predictions)
+    scored = score(task.metric, labels, predictions)
     constant = np.full(len(labels), baseline_prediction(task.type, labels))
     predicted = {"run": predictions, "baseline": constant}
-    low, high = bootstrap(task.metric, labels, predicted, lambda s: s["run"], **settings)
+    low, high = bootstrap(task.metric, labels, predicted, lambda s: s["run"], sampling)
     above, _ = bootstrap(
-        task.metric, labels, predicted, lambda s: s["run"] - s["baseline"], **settings
+        task.metric, labels, predicted, lambda s: s["run"] - s["baseline"], sampling
     )
-    return {
-        "metric": task.metric,
-        "score": found.value,
-        "score_low": low,
-        "score_high": high,
-        "baseline": baseline_score(task.metric, task.type, labels),
-        "n_examples": len(labels),
-        "degenerate": found.degenerate,
-        "failed": bool(found.degenerate or above <= 0),
-        "confidence": settings["confidence"],
-        "resamples": settings["resamples"],
-    }
+    return RunMetrics(
+        metric=task.metric,
+        score=scored.value,
+        score_low=low,
+        score_high=high,
+        baseline=baseline_score(task.metric, task.type, labels),
+        n_examples=len(labels),
+        degenerate=scored.degenerate,
+        failed=bool(scored.degenerate or above <= 0),
+        confidence=sampling.confidence,
+        resamples=sampling.resamples,
+    )
 
 
 def baseline_score(metric: str, kind: str, labels: np.ndarray) -> float:

@@ -7,7 +7,7 @@ import pandas as pd
 from torch import Tensor
 
 from strata.data.task import Task
-from strata.evaluation.metrics import Score, score
+from strata.evaluation.metrics import score
 
 
 def decode(logits: Tensor, task: Task) -> np.ndarray:
@@ -63,14 +63,15 @@ def score_table(predictions: pd.DataFrame, task: Task) -> pd.DataFrame:
     records = []
     groups = predictions.groupby(["configuration", "depth"], sort=False)
     for (configuration, depth), group in groups:
-        found: Score = score(task.metric, group["label"].to_numpy(), group["prediction"].to_numpy())
+        labels, predicted = group["label"].to_numpy(), group["prediction"].to_numpy()
+        scored = score(task.metric, labels, predicted)
         records.append(
             {
                 "configuration": configuration,
                 "depth": depth,
                 "metric": task.metric,
-                "value": found.value,
-                "degenerate": found.degenerate,
+                "value": scored.value,
+                "degenerate": scored.degenerate,
                 "n": len(group) * task.choices,
                 "n_examples": len(group),
             }

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -11,6 +10,8 @@ from strata.data.task import Task
 from strata.modeling.encoder import truncate
 from strata.modeling.head_tuning import load_head_of_depth
 from strata.modeling.loading import load_model
+from strata.runtime.errors import StrataError
+from strata.study.run_records import RunMetrics
 
 
 def choose_depth(summary: pd.DataFrame) -> int:
@@ -22,9 +23,23 @@ def choose_depth(summary: pd.DataFrame) -> int:
     return int(row["layers"] if pd.isna(row["depth"]) else row["depth"])
 
 
-def choose_seed(runs: Mapping[int, Mapping[str, Any]]) -> int:
+def depth_of(text: str, summary: pd.DataFrame) -> int:
+    """The depth that a target names: ``3``, or ``-auto`` for the summary's own.
+
+    Raises
+    ------
+    StrataError : the model has no such depth.
+    """
+    depth = choose_depth(summary) if text == "-auto" else int(text)
+    layers = int(summary["layers"].iloc[0])
+    if not 1 <= depth <= layers:
+        raise StrataError(f"There is no depth {depth}: the model has depths 1 to {layers}.")
+    return depth
+
+
+def choose_seed(runs: Mapping[int, RunMetrics]) -> int:
     """The first seed whose run did not fail; the first of all if every one did."""
-    return next((seed for seed, run in runs.items() if not run["failed"]), next(iter(runs)))
+    return next((seed for seed, run in runs.items() if not run.failed), next(iter(runs)))
 
 
 def cut_model(checkpoint: str | Path, heads: str | Path, task: Task, depth: int) -> PreTrainedModel:
@@ -32,12 +47,12 @@ def cut_model(checkpoint: str | Path, heads: str | Path, task: Task, depth: int)
 
     Parameters
     ----------
-    heads : stacked heads as ``heads.save_stack`` wrote them.
+    heads : stacked heads as ``head_tuning.save_stack`` wrote them.
     """
     model = truncate(load_model(checkpoint, task), depth)
     _, unexpected = model.load_state_dict(load_head_of_depth(heads, depth), strict=False)
     if unexpected:
-        raise ValueError(f"{heads} holds {', '.join(unexpected)}, which the model has not.")
+        raise ValueError(f"{heads} holds {', '.join(unexpected)}, which the model does not have.")
     return model
 
 

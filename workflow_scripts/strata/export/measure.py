@@ -2,8 +2,8 @@
 
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from transformers import PreTrainedModel
@@ -15,6 +15,31 @@ from strata.modeling.compute import device, inference
 from strata.modeling.encoder import num_parameters
 from strata.modeling.inference import predict, row_logits
 from strata.modeling.loading import auto_class
+from strata.study.settings import ForwardSettings, Sampling
+
+
+@dataclass(frozen=True)
+class Measured:
+    """An exported model beside the full model it was cut from (``full_…``).
+
+    Attributes
+    ----------
+    score, full_score : fractions; their difference has a paired bootstrap interval over examples.
+    examples_per_second, full_examples_per_second : measured in one job, on `device`.
+    """
+
+    score: float
+    full_score: float
+    difference_low: float
+    difference_high: float
+    n_examples: int
+    layers: int
+    full_layers: int
+    parameters: int
+    full_parameters: int
+    examples_per_second: float
+    full_examples_per_second: float
+    device: str
 
 
 def measure(
@@ -22,50 +47,46 @@ def measure(
     full: PreTrainedModel,
     rows: Rows,
     task: Task,
-    evaluation: Mapping[str, Any],
-    sampling: Mapping[str, Any],
-) -> dict[str, Any]:
+    forward: ForwardSettings,
+    sampling: Sampling,
+) -> Measured:
     """Score, size and speed of an exported folder against the full model, in one job.
 
     Parameters
     ----------
     folder : is loaded as a stranger would, with the plain auto class.
     full : the run's full model.
-    sampling : ``resamples`` and ``confidence`` of the interval of the difference.
+    sampling : of the interval of the difference.
     """
     small = auto_class(task).from_pretrained(folder, trust_remote_code=False)
     labels = rows.examples["label"].to_numpy()
-    options = (evaluation["batch_size"], evaluation["precision"])
-    predictions = {
-        "full": predict(full, rows, task, *options),
-        "small": predict(small, rows, task, *options),
-    }
+    models = {"full": full, "small": small}
+    predictions = {name: predict(model, rows, task, forward) for name, model in models.items()}
     low, high = bootstrap(
-        task.metric, labels, predictions, lambda s: s["small"] - s["full"], **sampling
+        task.metric, labels, predictions, lambda s: s["small"] - s["full"], sampling
     )
-    speeds = throughput({"full": full, "small": small}, rows, task, *options)
-    return {
-        "score": score(task.metric, labels, predictions["small"]).value,
-        "full_score": score(task.metric, labels, predictions["full"]).value,
-        "difference_low": low,
-        "difference_high": high,
-        "n_examples": len(labels),
-        "layers": small.config.num_hidden_layers,
-        "full_layers": full.config.num_hidden_layers,
-        "parameters": num_parameters(small),
-        "full_parameters": num_parameters(full),
-        "examples_per_second": speeds["small"],
-        "full_examples_per_second": speeds["full"],
-        "device": str(device()),
-    }
+    speeds = throughput(models, rows, task, forward)
+    return Measured(
+        score=score(task.metric, labels, predictions["small"]).value,
+        full_score=score(task.metric, labels, predictions["full"]).value,
+        difference_low=low,
+        difference_high=high,
+        n_examples=len(labels),
+        layers=small.config.num_hidden_layers,
+        full_layers=full.config.num_hidden_layers,
+        parameters=num_parameters(small),
+        full_parameters=num_parameters(full),
+        examples_per_second=speeds["small"],
+        full_examples_per_second=speeds["full"],
+        device=str(device()),
+    )
 
 
 def throughput(
     models: Mapping[str, PreTrainedModel],
     rows: Rows,
     task: Task,
-    batch_size: int,
-    precision: str,
+    forward: ForwardSettings,
     rounds: int = 3,
     limit: int = 256,
 ) -> dict[str, float]:
@@ -74,9 +95,9 @@ def throughput(
     Measured on the first `limit` rows, after one uncounted batch each.
     """
     window = next(rows.windows(limit))
-    prepared = [inputs for _, inputs, _ in rows.batches(window, batch_size, device())]
+    prepared = [inputs for _, inputs, _ in rows.batches(window, forward.batch_size, device())]
     seconds: dict[str, list[float]] = {name: [] for name in models}
-    with inference(precision):
+    with inference(forward.precision):
         for model in models.values():
             row_logits(model.eval().to(device()), prepared[0], task).cpu()
         for _ in range(rounds):
@@ -87,4 +108,4 @@ def throughput(
                 logits.cpu()  # waits for the GPU
                 seconds[name].append(time.perf_counter() - began)
     examples = len(window) / rows.choices
-    return {name: examples / float(np.median(found)) for name, found in seconds.items()}
+    return {name: examples / float(np.median(taken)) for name, taken in seconds.items()}

@@ -2,13 +2,14 @@
 
 Every figure function of this package takes pandas DataFrames as read from the study's CSV files
 (columns that a figure does not need may be there too) and returns a plotnine plot whose final size
-is set; ``style.save`` writes it as PNG and PDF. `labels` maps the names of models, tasks and
-metrics to what a reader should see; a name that it lacks is shown as it is.
+is set; ``style.save`` writes it as PNG and PDF. A ``FigureStyle`` says what is shown, and in which
+order; `labels` (its titles) maps the names of models, tasks and metrics to what a reader should
+see, and a name that it lacks is shown as it is.
 
 Runs whose fine-tuning collapsed are drawn, never dropped in silence: their panel says so.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from itertools import product
 
 import numpy as np
@@ -30,7 +31,6 @@ from plotnine import (
 from strata.figures.style import (
     FONT_SIZE,
     UNDEFINED,
-    Labels,
     extent,
     in_order,
     layout,
@@ -38,15 +38,14 @@ from strata.figures.style import (
     select,
     whole_breaks,
 )
+from strata.study.settings import FigureStyle
 
 
-def panels_of(
-    table: pd.DataFrame, labels: Labels, models: Sequence[str], tasks: Sequence[str]
-) -> dict[str, pd.DataFrame]:
+def panels_of(table: pd.DataFrame, style: FigureStyle) -> dict[str, pd.DataFrame]:
     """The rows of each panel, in the order of drawing; none where a model lacks a task."""
     return {
-        panel_name(task, model, labels): select(table, task=task, model=model)
-        for task, model in product(tasks, models)
+        panel_name(task, model, style.titles): select(table, task=task, model=model)
+        for task, model in product(style.tasks, style.models)
     }
 
 

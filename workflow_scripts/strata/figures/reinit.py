@@ -4,7 +4,7 @@ As in ``strata.figures.panels``: each takes the study's tables and gives a plot 
 set. Lines are means over seeds, bands and bars go from the lowest seed to the highest.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable
 from itertools import product
 
 import pandas as pd
@@ -38,7 +38,6 @@ from strata.figures.style import (
     BLUE,
     ORANGE,
     RED,
-    Labels,
     in_order,
     layout,
     metric_title,
@@ -46,6 +45,7 @@ from strata.figures.style import (
     side_by_side,
     whole_breaks,
 )
+from strata.study.settings import FigureStyle
 from strata.study.variants import Variant
 
 LINES = {
@@ -61,15 +61,13 @@ BLOCKS = {
 }
 
 
-def preserved_curves(
-    tables: pd.DataFrame, labels: Labels, models: Sequence[str], tasks: Sequence[str]
-) -> ggplot:
+def preserved_curves(tables: pd.DataFrame, style: FigureStyle) -> ggplot:
     """Score over the number of layers preserved, a colour for each number of training examples.
 
     `tables`: model, task, series, position, size, seed, metric, value, baseline, of the parts
     `progressive` and `probing`, or of `kept-norms`.
     """
-    table = _panelled(tables, labels, models, tasks)
+    table = _panelled(tables, style)
     sizes = sorted(table["size"].unique(), key=_size_order)
     table["size"] = pd.Categorical(table["size"], sizes)
     band = _band(table, ["panel", "series", "size", "position"])
@@ -97,24 +95,23 @@ def preserved_curves(
             name=" ",
         )
         + scale_x_continuous(breaks=whole_breaks, expand=(0.03, 0))
-        + labs(x="Pretrained layers preserved", y=metric_title(table, labels))
+        + labs(x="Pretrained layers preserved", y=metric_title(table, style.titles))
         + layout(_count(table), columns, aspect=0.8)
         + theme(legend_box="vertical", legend_spacing=0)
     )
 
 
-def block_scores(
-    tables: pd.DataFrame, labels: Labels, models: Sequence[str], tasks: Sequence[str]
-) -> ggplot:
+def block_scores(tables: pd.DataFrame, style: FigureStyle) -> ggplot:
     """Score with each block of layers new, and with all but that block new.
 
     `tables`: model, task, series, position (the block's first layer), seed, metric, value,
     baseline, variant, of the part `localized`.
     """
-    table = _panelled(tables, labels, models, tasks)
+    table = _panelled(tables, style)
     placed = table[table["position"].notna()].copy()
-    spans = placed["variant"].map(Variant.parse).map(lambda v: (v.first, v.last))
-    placed["block"] = pd.Categorical(spans.map(_span_name), map(_span_name, sorted(set(spans))))
+    spans = [Variant.parse(variant).span for variant in placed["variant"]]
+    names_in_order = [_span_name(span) for span in sorted(set(spans), key=lambda s: (s[0], s[-1]))]
+    placed["block"] = pd.Categorical([_span_name(span) for span in spans], names_in_order)
     band = _band(placed, ["panel", "series", "block"])
     lines = _band(table[table["position"].isna()], ["panel", "series"])
     names = [name for name in BLOCKS if (table["series"] == name).any()]
@@ -132,7 +129,7 @@ def block_scores(
             limits=names,
             labels=[BLOCKS[name][0] for name in names],
         )
-        + labs(x="Block of layers", y=metric_title(table, labels))
+        + labs(x="Block of layers", y=metric_title(table, style.titles))
         + layout(_count(table), columns, aspect=0.8)
         + guides(color=guide_legend(nrow=2, byrow=True))
         # More than a few blocks would not stand side by side.
@@ -140,15 +137,13 @@ def block_scores(
     )
 
 
-def permutation_violins(
-    tables: pd.DataFrame, labels: Labels, models: Sequence[str], tasks: Sequence[str]
-) -> ggplot:
+def permutation_violins(tables: pd.DataFrame, style: FigureStyle) -> ggplot:
     """How scores spread over orders of the layers, beside the layers in order.
 
     `tables`: model, task, series, position (the permutation), seed, metric, value, baseline, of
     the part `permutation`. A point is a permutation, the mean of its seeds.
     """
-    table = _panelled(tables, labels, models, tasks)
+    table = _panelled(tables, style)
     means = _band(table, ["panel", "series", "position"])
     means["at"] = 0.0
     permuted, full = (means[means["series"] == name] for name in ("permuted", "full"))
@@ -176,18 +171,15 @@ def permutation_violins(
             labels=[shown[n][0] for n in names],
         )
         + scale_x_continuous(limits=(-0.8, 0.8), breaks=[])
-        + labs(x="", y=metric_title(table, labels))
+        + labs(x="", y=metric_title(table, style.titles))
         + layout(_count(table), columns, aspect=0.8)
         + theme(legend_title=element_blank())
     )
 
 
-def _panelled(
-    tables: pd.DataFrame, labels: Labels, models: Sequence[str], tasks: Sequence[str]
-) -> pd.DataFrame:
-    names = {
-        (task, model): panel_name(task, model, labels) for task, model in product(tasks, models)
-    }
+def _panelled(tables: pd.DataFrame, style: FigureStyle) -> pd.DataFrame:
+    models, tasks = style.models, style.tasks
+    names = {(t, m): panel_name(t, m, style.titles) for t, m in product(tasks, models)}
     there = tables[tables["model"].isin(models) & tables["task"].isin(tasks)].copy()
     there["panel"] = [names[key] for key in zip(there["task"], there["model"], strict=True)]
     there["size"] = there["size"].astype(str)
@@ -214,8 +206,8 @@ def _count(table: pd.DataFrame) -> int:
     return table["panel"].nunique()
 
 
-def _span_name(span: tuple[int, int]) -> str:
-    first, last = span
+def _span_name(span: range) -> str:
+    first, last = span[0], span[-1]
     return str(first) if first == last else f"{first}–{last}"
 
 
@@ -227,7 +219,7 @@ def _size_name(size: str) -> str:
     return "all" if size == "all" else f"{int(size):,}"
 
 
-FIGURES: Mapping[str, object] = {
+FIGURES: dict[str, Callable[[pd.DataFrame, FigureStyle], ggplot]] = {
     "progressive": preserved_curves,
     "kept-norms": preserved_curves,
     "localized": block_scores,

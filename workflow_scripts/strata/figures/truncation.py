@@ -29,7 +29,6 @@ from strata.figures.style import (
     ORANGE,
     PURPLE,
     RED,
-    Labels,
     layout,
     metric_title,
     panel_name,
@@ -37,6 +36,7 @@ from strata.figures.style import (
     side_by_side,
     whole_breaks,
 )
+from strata.study.settings import FigureStyle
 
 # configuration -> (legend entry, colour, line type, point)
 CONFIGURATIONS = {
@@ -49,9 +49,7 @@ CONFIGURATIONS = {
 }
 
 
-def truncation_curves(
-    truncation: pd.DataFrame, labels: Labels, models: Sequence[str], tasks: Sequence[str]
-) -> ggplot:
+def truncation_curves(truncation: pd.DataFrame, style: FigureStyle) -> ggplot:
     """Performance against the depth that is kept, for every task and model (Figure 3).
 
     `truncation`: model, task, seed, configuration, depth, metric, value, failed, with an empty seed
@@ -59,9 +57,10 @@ def truncation_curves(
     whose fine-tuning did not fail; thin lines are single seeds, failed ones too. The models of a
     task share their Y axis.
     """
+    models, tasks, titles = style.models, style.tasks, style.titles
     wanted = truncation["model"].isin(models) & truncation["task"].isin(tasks)
     truncation = truncation[wanted & truncation["value"].notna()]
-    panels = panels_of(truncation, labels, models, tasks)
+    panels = panels_of(truncation, style)
     scores = stack(panels)
     named = set(scores["configuration"])
     # Without any scores, the legend names every configuration.
@@ -70,7 +69,7 @@ def truncation_curves(
     curves = scores[~scores["configuration"].isin(["full", "baseline"])]
     means = _seed_means(scores)
     spans = {
-        panel_name(task, model, labels): (
+        panel_name(task, model, titles): (
             select(truncation, model=model)["depth"],
             select(truncation, task=task)["value"],
         )
@@ -92,7 +91,7 @@ def truncation_curves(
         + _configuration_scales(present, columns)
         # Less than a layer at each end, so that the ticks stay within the depths.
         + scale_x_continuous(breaks=whole_breaks, expand=(0, 0.95))
-        + labs(x="Depth", y=metric_title(truncation, labels))
+        + labs(x="Depth", y=metric_title(truncation, titles))
         + layout(len(panels), columns, aspect=0.8)
         + theme(legend_title=element_blank())
     )
@@ -111,7 +110,7 @@ def _curve_note(rows: pd.DataFrame) -> str:
 def _seed_means(scores: pd.DataFrame) -> pd.DataFrame:
     runs = scores[scores["seed"].notna() & ~failed_rows(scores)]
     keys = ["panel", "configuration", "depth"]
-    return runs.groupby(keys, observed=True, as_index=False)["value"].mean()
+    return runs.groupby(keys, observed=True, as_index=False)[["value"]].mean()
 
 
 def _configuration_scales(present: Sequence[str], columns: int) -> list:

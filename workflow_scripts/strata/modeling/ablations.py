@@ -1,7 +1,6 @@
 """From a variant's string to the model that is trained: new weights, frozen layers, adapters."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Sequence
 
 from peft import LoraConfig, inject_adapter_in_model
 from peft.tuners.lora import LoraLayer
@@ -12,17 +11,18 @@ from strata.modeling.encoder import architecture, encoder_layers, truncate
 from strata.modeling.head import Head
 from strata.modeling.reinit import permute, reinitialise
 from strata.runtime.errors import StrataError
+from strata.study.settings import AblationSettings, LoraSettings, ReinitSettings
 from strata.study.variants import Variant
 
 
-def adapt(model: PreTrainedModel, variant: Variant, settings: Mapping[str, Any], seed: int) -> None:
+def adapt(model: PreTrainedModel, variant: Variant, settings: AblationSettings, seed: int) -> None:
     """Make a pretrained model what the variant says, in place, before it is trained.
 
     What ``probe`` and ``head`` freeze stays in eval mode (no dropout) while the rest is trained.
 
     Parameters
     ----------
-    settings : of ``reinit``, ``keep``: ``scheme``; of ``lora``: ``rank``, ``alpha``, ``dropout``.
+    settings : as the variant needs them (``settings.ablation_settings_of``).
     seed : draws new weights.
 
     Raises
@@ -34,18 +34,24 @@ def adapt(model: PreTrainedModel, variant: Variant, settings: Mapping[str, Any],
         variant.check(layers, architecture(model).shares_layers)
     except ValueError as error:
         raise StrataError(str(error)) from error
-    named = range(variant.first or 1, (variant.last or layers) + 1)
-    if variant.kind == "keep":
-        named = [layer for layer in range(1, layers + 1) if layer not in named]
-    if variant.kind in ("reinit", "keep"):
-        reinitialise(model, named, settings["scheme"], seed, variant.keep_norms)
-    elif variant.kind == "permute":
-        permute(model, variant.permutation)
-    elif variant.kind == "lora":
-        add_lora(model, named, settings)
-    elif variant.kind in ("probe", "head"):
-        truncate(model, variant.depth)
-        freeze_below(model, variant.depth - (variant.top or 0))
+    named = list(range(variant.first or 1, (variant.last or layers) + 1))
+    match variant, settings:
+        case Variant(kind="reinit"), ReinitSettings(scheme=scheme):
+            reinitialise(model, named, scheme, seed, variant.keep_norms)
+        case Variant(kind="keep"), ReinitSettings(scheme=scheme):
+            others = [layer for layer in range(1, layers + 1) if layer not in named]
+            reinitialise(model, others, scheme, seed, variant.keep_norms)
+        case Variant(kind="permute", permutation=int(number)), None:
+            permute(model, number)
+        case Variant(kind="lora"), LoraSettings():
+            add_lora(model, named, settings)
+        case Variant(kind="probe" | "head", depth=int(depth)), None:
+            truncate(model, depth)
+            freeze_below(model, depth - (variant.top or 0))
+        case Variant(kind="full"), None:
+            pass
+        case _:
+            raise TypeError(f"'{variant}' does not go with {settings}.")
 
 
 def freeze_below(model: PreTrainedModel, depth: int) -> None:
@@ -56,15 +62,12 @@ def freeze_below(model: PreTrainedModel, depth: int) -> None:
     _keep_frozen_in_eval_mode(model)
 
 
-def add_lora(
-    model: PreTrainedModel, layers: list[int] | range, settings: Mapping[str, Any]
-) -> None:
+def add_lora(model: PreTrainedModel, layers: Sequence[int], settings: LoraSettings) -> None:
     """Low-rank adapters beside every linear map of some layers (Hu et al. 2021); head trained.
 
     Parameters
     ----------
     layers : numbers from 1.
-    settings : ``rank``, ``alpha``, ``dropout``.
     """
     every = encoder_layers(model)
     wanted = {id(module) for layer in layers for module in every[layer - 1].modules()}
@@ -75,9 +78,9 @@ def add_lora(
     ]
     head = Head(model)  # its parameters, before adapters are among the model's
     config = LoraConfig(
-        r=settings["rank"],
-        lora_alpha=settings["alpha"],
-        lora_dropout=settings["dropout"],
+        r=settings.rank,
+        lora_alpha=settings.alpha,
+        lora_dropout=settings.dropout,
         target_modules=names,
     )
     inject_adapter_in_model(config, model)  # which freezes the rest
@@ -101,4 +104,4 @@ def _keep_frozen_in_eval_mode(model: nn.Module) -> None:
         parameters = list(module.parameters())
         if parameters and not any(p.requires_grad for p in parameters):
             module.eval()
-            module.train = lambda mode=True, own=module: own
+            module.train = lambda mode=True, frozen=module: frozen

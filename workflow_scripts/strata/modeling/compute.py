@@ -1,5 +1,6 @@
-"""Device and precision, chosen once; the job that holds a GPU."""
+"""Device, precision and determinism, chosen once; the job that holds a GPU."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -48,6 +49,25 @@ def refuse_many_gpus() -> None:
             f"This job sees {torch.cuda.device_count()} GPUs and training uses one: request "
             "gpu=1, or set CUDA_VISIBLE_DEVICES to one of them."
         )
+
+
+def deterministic() -> None:
+    """Let the same seed give the same weights: no kernel may add up in an order of its own.
+
+    To be called before CUDA starts, which reads the environment once. Trainer's own
+    ``full_determinism`` also makes every launch wait for its kernel (CUDA_LAUNCH_BLOCKING), which
+    no result needs: cuBLAS is deterministic with a workspace of fixed size.
+    """
+    import torch
+
+    os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"
+    os.environ["FLASH_ATTENTION_DETERMINISTIC"] = "1"
+    torch.use_deterministic_algorithms(True)
+    torch.backends.cudnn.deterministic = True
+    torch.backends.cudnn.benchmark = False
+    # It would fill all new memory before it is written, a debugging aid that changes no result
+    # but costs a write, and on a GPU a launch, for each operation.
+    torch.utils.deterministic.fill_uninitialized_memory = False
 
 
 def training_precision(wanted: str = "auto") -> str:

@@ -17,10 +17,10 @@ from strata.study.architectures import ARCHITECTURES, Architecture
 
 @dataclass(frozen=True)
 class Start:
-    """A batch at the encoder's door: its embeddings, and how layers are to be called on it."""
+    """A batch before its first layer: its embeddings, and how layers are to be called on it."""
 
     hidden: Tensor
-    arguments: tuple
+    arguments: tuple[Any, ...]
     keywords: dict[str, Any]
 
 
@@ -42,8 +42,8 @@ class Encoder:
         self.layers = encoder_layers(model)
 
     @property
-    def depth(self) -> int:
-        """L, the number of layers."""
+    def num_layers(self) -> int:
+        """L."""
         return len(self.layers)
 
     def start(self, inputs: dict[str, Tensor]) -> Start:
@@ -55,7 +55,7 @@ class Encoder:
         """
         kept: list[Start] = []
 
-        def stop(_, arguments, keywords):
+        def stop(_: nn.Module, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> None:
             hidden, *others = arguments
             kept.append(Start(hidden, tuple(others), keywords))
             raise _Stopped
@@ -74,7 +74,7 @@ class Encoder:
 
         Parameters
         ----------
-        hidden : [batch, tokens, hidden], the state at depth `first` - 1 (or any other).
+        hidden : [batch, tokens, hidden], the hidden states at depth `first` - 1 (or any other).
         start : of a batch with the same tokens.
         """
         for layer in self.layers[first - 1 : last]:
@@ -82,12 +82,12 @@ class Encoder:
             hidden = out[0] if isinstance(out, tuple) else out
         return hidden
 
-    def states(self, inputs: dict[str, Tensor]) -> Iterator[Tensor]:
+    def hidden_states(self, inputs: dict[str, Tensor]) -> Iterator[Tensor]:
         """The hidden states at depths 0..L, each [batch, tokens, hidden], as they are made."""
         start = self.start(inputs)
         hidden = start.hidden
         yield hidden
-        for k in range(1, self.depth + 1):
+        for k in range(1, self.num_layers + 1):
             hidden = self.run(hidden, start, k, k)
             yield hidden
 

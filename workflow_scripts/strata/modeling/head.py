@@ -6,6 +6,7 @@ layer would have put out.
 
 from copy import copy
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor, nn
 from transformers import PreTrainedModel
@@ -17,7 +18,7 @@ from strata.modeling.loading import load_model
 
 
 class _NoEmbeddings(nn.Module):
-    def forward(self, *args, inputs_embeds=None, **kwargs):
+    def forward(self, *args: Any, inputs_embeds: Tensor | None = None, **others: Any) -> Tensor:
         # Passed by name or, in DistilBERT, by place: the one argument that holds vectors.
         if inputs_embeds is not None:
             return inputs_embeds
@@ -25,7 +26,9 @@ class _NoEmbeddings(nn.Module):
 
 
 class _NoLayers(nn.Module):
-    def forward(self, hidden_states, *args, **kwargs):
+    def forward(
+        self, hidden_states: Tensor, *args: Any, **others: Any
+    ) -> BaseModelOutputWithPastAndCrossAttentions:
         # The richest of the encoders' output types: each model finds the fields that it reads.
         return BaseModelOutputWithPastAndCrossAttentions(
             last_hidden_state=hidden_states, hidden_states=(hidden_states,)

@@ -6,11 +6,10 @@ is being chosen, every rate). Clipping and weight decay are per head: the result
 tuning the heads one by one.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -26,6 +25,7 @@ from strata.evaluation.predictions import decode
 from strata.modeling.compute import device
 from strata.modeling.head import Head
 from strata.runtime.progress import Progress
+from strata.study.settings import HeadSettings
 
 Stack = dict[str, Tensor]  # parameter name -> [heads, ...]
 
@@ -59,57 +59,98 @@ class Standardizer:
         return cls(mean.astype(np.float32), deviation.astype(np.float32))
 
 
+@dataclass(frozen=True)
+class HeadInputs:
+    """What heads are tuned on, or applied to.
+
+    Attributes
+    ----------
+    vectors : [depths, rows, hidden] head inputs, an array or memory map.
+    labels : [examples]; `task.choices` rows each.
+    examples : numbers of the examples that count; None for all.
+    standard : the heads read vectors that it has standardised.
+    """
+
+    vectors: np.ndarray
+    labels: np.ndarray
+    task: Task
+    examples: np.ndarray | None = None
+    standard: Standardizer | None = None
+
+    @property
+    def numbers(self) -> np.ndarray:
+        """The numbers of the examples that count."""
+        return np.arange(len(self.labels)) if self.examples is None else self.examples
+
+    def rows(self, examples: np.ndarray) -> np.ndarray:
+        """Row numbers of some examples."""
+        choices = self.task.choices
+        return (examples[:, None] * choices + np.arange(choices)).reshape(-1)
+
+    def load(self, examples: np.ndarray) -> Tensor:
+        """The rows of some examples as float32 on the device, [depths, rows, hidden]."""
+        rows = np.array(self.vectors[:, self.rows(examples)], dtype=np.float32)
+        if self.standard is not None:
+            rows = (rows - self.standard.mean) / self.standard.deviation
+        return torch.from_numpy(rows).to(device())
+
+
+@dataclass(frozen=True)
+class Copies:
+    """Which heads are tuned: each one's index in `HeadInputs.vectors`, and its learning rate."""
+
+    slots: Sequence[int]
+    rates: Sequence[float]
+
+    @classmethod
+    def by_depth(cls, inputs: HeadInputs, rates: float | Sequence[float]) -> "Copies":
+        """A head a depth, all at one rate or each at its own."""
+        depths = len(inputs.vectors)
+        return cls(range(depths), rates if isinstance(rates, Sequence) else [rates] * depths)
+
+    @classmethod
+    def grid(cls, inputs: HeadInputs, rates: Sequence[float]) -> "Copies":
+        """A head for each rate and depth, the depths of the first rate first."""
+        depths = range(len(inputs.vectors))
+        return cls([slot for _ in rates for slot in depths], [r for r in rates for _ in depths])
+
+
 def tune_heads(
     head: Head,
-    vectors: np.ndarray,
-    labels: np.ndarray,
-    task: Task,
-    settings: Mapping[str, Any],
+    inputs: HeadInputs,
+    settings: HeadSettings,
     seed: int,
-    rates: Sequence[float] | None = None,
-    slots: Sequence[int] | None = None,
-    examples: np.ndarray | None = None,
-    standard: Standardizer | None = None,
+    copies: Copies | None = None,
 ) -> Stack:
     """Tune copies of `head` on frozen representations.
 
     Parameters
     ----------
     head : where every copy starts; its dropout is on while tuning, one mask for all heads.
-    vectors : [depths, rows, hidden] head inputs, an array or memory map.
-    labels : [examples]; `task.choices` rows each.
-    settings : the ``heads`` section: steps, batch_size, learning_rate, warmup_steps,
-        weight_decay, adam_epsilon, max_grad_norm.
     seed : orders the examples and draws dropout.
-    rates : a learning rate a head; settings["learning_rate"] for all by default.
-    slots : the index in `vectors` each head reads; by default one head a depth.
-    examples : numbers of the examples to tune on; by default all.
-    standard : the heads read standardised vectors.
+    copies : by default a head a depth, at the settings' learning rate.
 
     Returns
     -------
-    The tuned parameters, stacked in the order of `slots`.
+    The tuned parameters, stacked in the order of `copies`.
     """
-    slots = list(range(len(vectors)) if slots is None else slots)
-    rates = [settings["learning_rate"]] * len(slots) if rates is None else list(rates)
-    examples = np.arange(len(labels)) if examples is None else examples
+    copies = copies or Copies.by_depth(inputs, settings.learning_rate)
     set_seed(seed)
     head = head.to(device()).train()
-    stacks, order = _groups(head, rates)
+    stacks, order = _groups(head, copies.rates)
     optimizer = _optimizer(stacks, settings)
-    schedule = get_linear_schedule_with_warmup(
-        optimizer, settings["warmup_steps"], settings["steps"]
-    )
+    schedule = get_linear_schedule_with_warmup(optimizer, settings.warmup_steps, settings.steps)
     forward = _vectorised(head, randomness="same")
-    read = torch.tensor([slots[i] for i in order], device=device())
-    progress = Progress(settings["steps"], f"steps of {len(slots)} heads")
-    for batch, inputs in _stream(vectors, examples, task, settings, seed, standard):
-        logits = forward(_join(stacks), inputs[read])
-        losses = _losses(logits, torch.from_numpy(labels[batch]).to(device()), task)
+    read = torch.tensor([copies.slots[i] for i in order], device=device())
+    progress = Progress(settings.steps, f"steps of {len(order)} heads")
+    for batch, vectors in _stream(inputs, settings, seed):
+        logits = forward(_join(stacks), vectors[read])
+        labels = torch.from_numpy(inputs.labels[batch]).to(device())
+        losses = _losses(logits, labels, inputs.task)
         optimizer.zero_grad(set_to_none=True)
         losses.sum().backward()
         for stack in stacks.values():
-            _clip(stack, settings["max_grad_norm"])
+            _clip(stack, settings.max_grad_norm)
         optimizer.step()
         schedule.step()
         progress.advance(note=partial(_mean_loss, losses))
@@ -119,67 +160,74 @@ def tune_heads(
 
 
 def tune_converged(
-    head: Head,
-    vectors: np.ndarray,
-    labels: np.ndarray,
-    task: Task,
-    settings: Mapping[str, Any],
-    seed: int,
+    head: Head, inputs: HeadInputs, settings: HeadSettings, seed: int
 ) -> tuple[Stack, list[float], Standardizer]:
     """Tune a head a depth as far as it will go: standardised inputs, and the best rate.
 
     Where the representations' spread is tiny beside their mean (CLS vectors at low depths), no
     rate takes a head from its start to a solution in any reasonable number of steps.
     Standardising is an affine map, which the first linear layer of every supported head could
-    learn, so it adds nothing to what a head can say. All of
-    settings["converged"]["learning_rates"] are tried at every depth, together, on a part of the
-    examples; then the heads are tuned on all of them, each at the rate that scored best on the
-    examples held out (the smallest of equals).
+    learn, so it adds nothing to what a head can say. All of the learning rates of
+    `settings.converged` are tried at every depth, together, on a part of the examples; then the
+    heads are tuned on all of them, each at the rate that scored best on the examples held out (the
+    smallest of equals).
 
     Returns
     -------
     The tuned parameters, stacked by depth, each depth's rate, and the standardisation to apply.
+
+    Raises
+    ------
+    ValueError : the settings do not say how to choose a rate.
     """
-    rates = sorted(settings["converged"]["learning_rates"])
-    shuffled = np.random.default_rng(seed).permutation(len(labels))
-    held = round(len(labels) * settings["converged"]["held_out"])
-    held = min(max(held, 1), len(labels) - 1)
-    held_out, kept = np.sort(shuffled[:held]), np.sort(shuffled[held:])
-    standard, depths = Standardizer.of(vectors), len(vectors)
-    slots = [slot for _ in rates for slot in range(depths)]
-    each = [rate for rate in rates for _ in range(depths)]
-    trial = tune_heads(head, vectors, labels, task, settings, seed, each, slots, kept, standard)
-    predictions = apply_heads(head, trial, vectors, task, slots, held_out, standard)
-    scores = np.array([score(task.metric, labels[held_out], p).value for p in predictions])
-    best = scores.reshape(len(rates), depths).argmax(axis=0)
-    chosen = [rates[i] for i in best]
-    stack = tune_heads(head, vectors, labels, task, settings, seed, rates=chosen, standard=standard)
+    if settings.converged is None:
+        raise ValueError("heads.converged is needed: the learning rates to choose from")
+    standard = Standardizer.of(inputs.vectors)
+    inputs = replace(inputs, standard=standard)
+    kept, held_out = _split(len(inputs.labels), settings.converged.held_out, seed)
+    rates = sorted(settings.converged.learning_rates)
+    grid = Copies.grid(inputs, rates)
+    trial = tune_heads(head, replace(inputs, examples=kept), settings, seed, grid)
+    predictions = apply_heads(head, trial, replace(inputs, examples=held_out), grid.slots)
+    labels = inputs.labels[held_out]
+    scores = np.array([score(inputs.task.metric, labels, p).value for p in predictions])
+    chosen = [rates[i] for i in scores.reshape(len(rates), -1).argmax(axis=0)]
+    stack = tune_heads(head, inputs, settings, seed, Copies.by_depth(inputs, chosen))
     return stack, chosen, standard
+
+
+def _split(count: int, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Numbers of examples to tune on and of those held out, at least one of each."""
+    shuffled = np.random.default_rng(seed).permutation(count)
+    held = min(max(round(count * share), 1), count - 1)
+    return np.sort(shuffled[held:]), np.sort(shuffled[:held])
 
 
 def apply_heads(
     head: Head,
     stack: Stack,
-    vectors: np.ndarray,
-    task: Task,
+    inputs: HeadInputs,
     slots: Sequence[int] | None = None,
-    examples: np.ndarray | None = None,
-    standard: Standardizer | None = None,
     at_once: int = 4096,
 ) -> np.ndarray:
-    """Predictions of stacked heads, [heads, examples]; head h reads vectors[slots[h]]."""
-    slots = list(range(len(vectors)) if slots is None else slots)
-    if examples is None:
-        examples = np.arange(vectors.shape[1] // task.choices)
+    """Predictions of stacked heads, [heads, examples].
+
+    Parameters
+    ----------
+    slots : the index in `inputs.vectors` that each head reads; by default a head a depth.
+    at_once : rows that are read together.
+    """
+    slots = list(range(len(inputs.vectors)) if slots is None else slots)
+    examples = inputs.numbers
     head = head.to(device()).eval()
     forward = _vectorised(head, randomness="error")
-    step = max(at_once // task.choices, 1)
+    step = max(at_once // inputs.task.choices, 1)
     logits = []
     with torch.inference_mode():
         for begin in range(0, len(examples), step):
-            inputs = _load(vectors, examples[begin : begin + step], task, standard)
-            logits.append(forward(stack, inputs[slots]).cpu())
-    return decode(torch.cat(logits, dim=1), task)
+            vectors = inputs.load(examples[begin : begin + step])
+            logits.append(forward(stack, vectors[slots]).cpu())
+    return decode(torch.cat(logits, dim=1), inputs.task)
 
 
 def save_stack(stack: Stack, depths: Sequence[int], path: str | Path) -> None:
@@ -195,15 +243,16 @@ def load_head_of_depth(path: str | Path, depth: int) -> dict[str, Tensor]:
     return {name: tensor[index] for name, tensor in tensors.items()}
 
 
-def _vectorised(head: Head, randomness: str) -> Any:
+def _vectorised(head: Head, randomness: str) -> Callable[[Stack, Tensor], Tensor]:
     return vmap(lambda p, x: functional_call(head, p, (x,)), randomness=randomness)
 
 
 def _groups(head: Head, rates: Sequence[float]) -> tuple[dict[float, Stack], list[int]]:
     """A stack for each rate (AdamW has one a parameter group), and the heads in their order."""
-    stacks, order = {}, []
+    stacks: dict[float, Stack] = {}
+    order: list[int] = []
     for rate in dict.fromkeys(rates):
-        members = [index for index, own in enumerate(rates) if own == rate]
+        members = [index for index, other in enumerate(rates) if other == rate]
         stacks[rate] = {
             k: v.requires_grad_(True) for k, v in repeat_head(head, len(members)).items()
         }
@@ -216,15 +265,15 @@ def _join(stacks: Mapping[float, Stack]) -> Stack:
     return {name: torch.cat([stack[name] for stack in stacks.values()]) for name in names}
 
 
-def _optimizer(stacks: Mapping[float, Stack], settings: Mapping[str, Any]) -> torch.optim.AdamW:
+def _optimizer(stacks: Mapping[float, Stack], settings: HeadSettings) -> torch.optim.AdamW:
     groups = []
     for rate, stack in stacks.items():
         # A bias has one axis beside the heads'; biases (and norms) are not decayed.
         for decayed in (True, False):
             tensors = [tensor for tensor in stack.values() if (tensor.ndim > 2) == decayed]
-            decay = settings["weight_decay"] if decayed else 0.0
+            decay = settings.weight_decay if decayed else 0.0
             groups.append({"params": tensors, "lr": rate, "weight_decay": decay})
-    return torch.optim.AdamW(groups, eps=settings["adam_epsilon"], fused=True)
+    return torch.optim.AdamW(groups, eps=settings.adam_epsilon, fused=True)
 
 
 def _losses(logits: Tensor, labels: Tensor, task: Task) -> Tensor:
@@ -251,41 +300,20 @@ def _clip(stack: Stack, limit: float) -> None:
 
 
 def _stream(
-    vectors: np.ndarray,
-    examples: np.ndarray,
-    task: Task,
-    settings: Mapping[str, Any],
-    seed: int,
-    standard: Standardizer | None,
-    window: int = 64,
+    inputs: HeadInputs, settings: HeadSettings, seed: int, window: int = 64
 ) -> Iterator[tuple[np.ndarray, Tensor]]:
     """Batches in an order drawn anew each epoch: example numbers, and [depths, rows, hidden].
 
     Rows of `window` batches are read from the file together, in the file's order.
     """
-    rng = np.random.default_rng(seed)
-    size, steps = min(settings["batch_size"], len(examples)), settings["steps"]
+    rng, examples = np.random.default_rng(seed), inputs.numbers
+    size, steps = min(settings.batch_size, len(examples)), settings.steps
     epochs = -(-steps * size // len(examples)) + 1
     # Each epoch's incomplete last batch is made up from the next epoch's first examples.
     order = np.concatenate([rng.permutation(examples) for _ in range(epochs)])
     for begin in range(0, steps, window):
         batches = order[begin * size : min(begin + window, steps) * size].reshape(-1, size)
         wanted, where = np.unique(batches, return_inverse=True)
-        loaded = _load(vectors, wanted, task, standard)
+        loaded = inputs.load(wanted)
         for batch, local in zip(batches, where.reshape(batches.shape), strict=True):
-            yield batch, loaded[:, torch.from_numpy(_rows(local, task)).to(device())]
-
-
-def _load(
-    vectors: np.ndarray, examples: np.ndarray, task: Task, standard: Standardizer | None
-) -> Tensor:
-    """The rows of some examples as float32 on the device, [depths, rows, hidden]."""
-    rows = np.array(vectors[:, _rows(examples, task)], dtype=np.float32)
-    if standard is not None:
-        rows = (rows - standard.mean) / standard.deviation
-    return torch.from_numpy(rows).to(device())
-
-
-def _rows(examples: np.ndarray, task: Task) -> np.ndarray:
-    """Row numbers of examples that have `task.choices` rows each."""
-    return (examples[:, None] * task.choices + np.arange(task.choices)).reshape(-1)
+            yield batch, loaded[:, torch.from_numpy(inputs.rows(local)).to(device())]

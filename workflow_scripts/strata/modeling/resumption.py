@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from transformers import TrainerCallback
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from strata.runtime.provenance import config_hash
 
@@ -81,7 +81,8 @@ class CheckpointCallback(TrainerCallback):
     """
 
     def __init__(self, minutes: float):
-        self.minutes, self.signal = minutes, None
+        self.minutes = minutes
+        self.signal: int | None = None
 
     @contextmanager
     def heeding_signals(self) -> Iterator[None]:
@@ -99,17 +100,25 @@ class CheckpointCallback(TrainerCallback):
         print(f"{signal.Signals(number).name}: saving a checkpoint, then ending", flush=True)
         self.signal = number
 
-    def on_train_begin(self, args, state, control, **kwargs):
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **others: Any
+    ) -> None:
         self.saved = time.monotonic()
 
-    def on_log(self, args, state, control, **kwargs):
+    def on_log(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **others: Any
+    ) -> None:
         if self._due(1) and state.global_step < state.max_steps:
             control.should_save = True
 
-    def on_save(self, args, state, control, **kwargs):
+    def on_save(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **others: Any
+    ) -> None:
         self.saved = time.monotonic()
 
-    def on_step_end(self, args, state, control, **kwargs):
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **others: Any
+    ) -> None:
         if self.signal is not None:
             control.should_save = control.should_training_stop = True
         elif self._due(1.5) and state.global_step < state.max_steps:

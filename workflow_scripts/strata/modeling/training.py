@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,23 +13,30 @@ from torch.utils.data import Dataset, Sampler
 from transformers import (
     DataCollatorForMultipleChoice,
     DataCollatorWithPadding,
+    EvalPrediction,
     PreTrainedModel,
     PrinterCallback,
     Trainer,
     TrainerCallback,
+    TrainerControl,
+    TrainerState,
     TrainingArguments,
 )
 from transformers.trainer_pt_utils import LengthGroupedSampler
 
-from strata.data.batches import Rows
+from strata.data.batches import Features, Rows
 from strata.data.task import Task
 from strata.evaluation.metrics import score
 from strata.evaluation.predictions import decode
-from strata.modeling.compute import device, refuse_many_gpus, training_precision
+from strata.modeling.ablations import trainable_parameters
+from strata.modeling.compute import deterministic, device, refuse_many_gpus, training_precision
+from strata.modeling.encoder import encoder_layers
 from strata.modeling.loading import check_length
 from strata.modeling.resumption import CheckpointCallback, last_checkpoint
 from strata.runtime.errors import StrataError
 from strata.runtime.progress import Progress
+from strata.study.run_records import Trained
+from strata.study.settings import TrainingSettings
 from strata.study.variants import Variant
 
 HISTORY = ["step", "loss", "learning_rate", "examples_per_second"]
@@ -48,12 +55,12 @@ def finetune(
     train: Rows,
     dev: Rows,
     task: Task,
-    settings: Mapping[str, Any],
+    settings: TrainingSettings,
     seed: int,
     history: str | Path,
     checkpoints: str | Path,
     save_minutes: float = 10,
-) -> dict[str, Any]:
+) -> Trained:
     """Fine-tune `model` in place, from the last of `checkpoints` if there is one.
 
     AdamW (fused), linear warm-up then linear decay, clipped gradients (Phang et al. 2021,
@@ -63,25 +70,21 @@ def finetune(
     Parameters
     ----------
     model : trained as far as its parameters require gradients.
-    train, dev : rows; `dev` is looked at only where settings["checkpoint"] is "best".
-    settings : the ``training`` section of the config.
+    train, dev : rows; `dev` is looked at only where the settings ask for the best checkpoint.
+    seed : orders the examples and draws dropout.
     history : CSV: step, loss, learning_rate, examples_per_second.
     checkpoints : folder of this run's checkpoints, on a disk with room for two.
     save_minutes : how often one is written, beside those of signals and of the best score.
-
-    Returns
-    -------
-    device, precision, steps, resumed_at (step, or None), wall_seconds (of all attempts),
-    seconds_per_step (the median of the logged intervals').
 
     Raises
     ------
     StrataError : the GPU's memory does not suffice.
     SystemExit : SIGTERM or SIGINT came; a checkpoint was saved.
     """
+    deterministic()
     refuse_many_gpus()
-    check_length(model, settings["max_length"])
-    precision = training_precision(settings["precision"])
+    check_length(model, settings.max_length)
+    precision = training_precision(settings.precision)
     steps = step_count(settings, len(train.examples))
     keep, resumed = CheckpointCallback(save_minutes), last_checkpoint(Path(checkpoints))
     trainer = _Trainer(
@@ -95,72 +98,70 @@ def finetune(
             else DataCollatorWithPadding(train.tokenizer)
         ),
         compute_metrics=_metrics(task),
-        callbacks=[ProgressCallback(settings["batch_size"]), keep],
+        callbacks=[ProgressCallback(settings.batch_size), keep],
     )
-    trainer.remove_callback(PrinterCallback)  # _Pace prints, with rate and time left
-    # Full determinism fills all new memory before it is written, a debugging aid that changes no
-    # result but costs a write, and on a GPU a launch, for each operation.
-    torch.utils.deterministic.fill_uninitialized_memory = False
+    trainer.remove_callback(PrinterCallback)  # ProgressCallback prints, with rate and time left
     try:
         with keep.heeding_signals():
             trainer.train(resume_from_checkpoint=None if resumed is None else str(resumed))
     except torch.OutOfMemoryError as error:
         raise StrataError(
-            f"Training runs out of the GPU's memory with batch_size {settings['batch_size']} and "
-            f"max_length {settings['max_length']}: lower training.batch_size (or max_length), or "
+            f"Training runs out of the GPU's memory with batch_size {settings.batch_size} and "
+            f"max_length {settings.max_length}: lower training.batch_size (or max_length), or "
             "gpus.jobs_per_device if jobs share the GPU."
         ) from error
     # Trainer leaves its autocast around the model's forward; whoever scores it wants it plain.
     trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)
     logged = pd.DataFrame([entry for entry in trainer.state.log_history if "loss" in entry])
     logged[HISTORY].to_csv(history, index=False)
-    return {
-        "device": str(device()),
-        "precision": precision,
-        "steps": trainer.state.global_step,
-        "resumed_at": None if resumed is None else int(resumed.name.rpartition("-")[2]),
-        "wall_seconds": round(float(logged["seconds"].sum()), 2),
-        # The median interval's: no start-up or evaluation counts.
-        "seconds_per_step": round(float(_seconds_per_step(logged).median()), 5),
-    }
+    return Trained(
+        device=str(device()),
+        precision=precision,
+        steps=trainer.state.global_step,
+        resumed_at=None if resumed is None else int(resumed.name.rpartition("-")[2]),
+        wall_seconds=round(float(logged["seconds"].sum()), 2),
+        seconds_per_step=round(float(_seconds_per_step(logged).median()), 5),
+        train_examples=len(train.examples),
+        trainable_parameters=trainable_parameters(model),
+        layers=len(encoder_layers(model)),
+    )
 
 
 def _seconds_per_step(logged: pd.DataFrame) -> pd.Series:
     return logged["seconds"] / logged["step"].diff().fillna(logged["step"])
 
 
-def step_count(settings: Mapping[str, Any], examples: int) -> int:
+def step_count(settings: TrainingSettings, examples: int) -> int:
     """Optimiser steps: of so many epochs where those are given, else max_steps."""
-    if settings["epochs"] is None:
-        return settings["max_steps"]
-    return max(1, round(settings["epochs"] * math.ceil(examples / settings["batch_size"])))
+    if settings.epochs is None:
+        return settings.max_steps
+    return max(1, round(settings.epochs * math.ceil(examples / settings.batch_size)))
 
 
 def _arguments(
-    settings: Mapping[str, Any], steps: int, precision: str, seed: int, folder: str | Path
+    settings: TrainingSettings, steps: int, precision: str, seed: int, folder: str | Path
 ) -> TrainingArguments:
-    best = settings["checkpoint"] == "best"
-    each_epoch = settings["eval_steps"] == "epoch"
+    best = settings.checkpoint == "best"
+    each_epoch = settings.eval_steps == "epoch"
     return TrainingArguments(
         output_dir=str(folder),
         max_steps=steps,
-        per_device_train_batch_size=settings["batch_size"],
+        per_device_train_batch_size=settings.batch_size,
         per_device_eval_batch_size=64,
-        learning_rate=settings["learning_rate"],
-        warmup_steps=settings["warmup_steps"],
+        learning_rate=settings.learning_rate,
+        warmup_steps=settings.warmup_steps,
         lr_scheduler_type="linear",
-        weight_decay=settings["weight_decay"],
-        adam_epsilon=settings["adam_epsilon"],
-        max_grad_norm=settings["max_grad_norm"],
+        weight_decay=settings.weight_decay,
+        adam_epsilon=settings.adam_epsilon,
+        max_grad_norm=settings.max_grad_norm,
         optim="adamw_torch_fused",
-        train_sampling_strategy="group_by_length" if settings["group_by_length"] else "random",
+        train_sampling_strategy="group_by_length" if settings.group_by_length else "random",
         bf16=precision == "bfloat16",
         use_cpu=device().type == "cpu",
         seed=seed,
-        full_determinism=True,
         logging_steps=max(1, steps // 100),
         eval_strategy=("epoch" if each_epoch else "steps") if best else "no",
-        eval_steps=None if each_epoch or not best else settings["eval_steps"],
+        eval_steps=None if each_epoch or not best else settings.eval_steps,
         save_strategy="best" if best else "no",  # and by the clock, see strata.modeling.resumption
         save_total_limit=1,
         load_best_model_at_end=best,
@@ -184,16 +185,21 @@ class _Dataset(Dataset):
         return self.__getitems__([index])[0]
 
     def __getitems__(self, indices: list[int]) -> list[dict[str, Any]]:
-        features, _ = self.rows.tokenize(indices)
-        if "choices" in self.rows.examples:
-            count = self.rows.choices
-            each = [features[i * count : (i + 1) * count] for i in range(len(indices))]
-            features = [{name: [row[name] for row in own] for name in own[0]} for own in each]
-        return [{**row, "label": self.labels[i]} for row, i in zip(features, indices, strict=True)]
+        rows, _ = self.rows.tokenize(indices)
+        labels = [{"label": self.labels[i]} for i in indices]
+        return [row | label for row, label in zip(self._by_example(rows), labels, strict=True)]
+
+    def _by_example(self, rows: Features) -> list[dict[str, Any]]:
+        """A row an example; of multiple choice, each field lists those of its choices."""
+        if "choices" not in self.rows.examples:
+            return list(rows)
+        count = self.rows.choices
+        examples = (rows[i : i + count] for i in range(0, len(rows), count))
+        return [{name: [row[name] for row in some] for name in some[0]} for some in examples]
 
 
-def _metrics(task: Task) -> Any:
-    def compute(output: Any) -> dict[str, float]:
+def _metrics(task: Task) -> Callable[[EvalPrediction], dict[str, float]]:
+    def compute(output: EvalPrediction) -> dict[str, float]:
         logits = torch.as_tensor(output.predictions)
         if task.kind.compares_rows:  # [examples, choices] already
             predictions = logits.argmax(-1).numpy()
@@ -221,13 +227,22 @@ class ProgressCallback(TrainerCallback):
     def __init__(self, batch_size: int):
         self.batch_size = batch_size
 
-    def on_train_begin(self, args, state, control, **kwargs):
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **others: Any
+    ) -> None:
         if state.global_step:
             print(f"resuming at step {state.global_step:,} of {state.max_steps:,}", flush=True)
         self.progress = Progress(state.max_steps - state.global_step, "steps")
         self.step, self.time = state.global_step, time.monotonic()
 
-    def on_log(self, args, state, control, logs=None, **kwargs):
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: Mapping[str, float],
+        **others: Any,
+    ) -> None:
         if "loss" not in logs:
             return
         seconds = max(time.monotonic() - self.time, 1e-9)

@@ -1,6 +1,8 @@
 """Errors that a user can mend, and what tells of a full disk."""
 
 import errno
+from collections.abc import Callable
+from typing import NoReturn, ParamSpec
 
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 # What libraries say that write for us and raise no OSError (the last is torch.save's).
@@ -12,8 +14,19 @@ NO_ROOM_WORDS = (
 )
 
 
+Arguments = ParamSpec("Arguments")
+
+
 class StrataError(Exception):
     """Something the user can mend; the message is one sentence and says how."""
+
+
+def always_raises(helper: Callable[Arguments, NoReturn]) -> Callable[Arguments, NoReturn]:
+    """Mark a function that does nothing but raise a StrataError.
+
+    What it is called with is a message, which results do not depend on (see ``code_hash``).
+    """
+    return helper
 
 
 def lacks_room(error: BaseException | None) -> bool:

@@ -2,12 +2,13 @@
 
 import fcntl
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
 
-def forget_dead_locks(state: str | Path = ".snakemake") -> IO:
+def forget_dead_locks(is_dry_run: Callable[[], bool], state: str | Path = ".snakemake") -> IO[str]:
     """Remove Snakemake's locks on the working folder if no Snakemake of ours is alive in it.
 
     Snakemake's own locks are files, which a SIGKILL leaves behind: every later call would ask for
@@ -15,6 +16,7 @@ def forget_dead_locks(state: str | Path = ".snakemake") -> IO:
 
     Parameters
     ----------
+    is_dry_run : asked where there are locks to remove; a dry run removes none.
     state : Snakemake's folder of the working directory.
 
     Returns
@@ -27,9 +29,9 @@ def forget_dead_locks(state: str | Path = ".snakemake") -> IO:
     with suppress(OSError):
         fcntl.flock(alive, fcntl.LOCK_EX | fcntl.LOCK_NB)
         left = list((Path(state) / "locks").glob("*.lock"))
-        for lock in left:
-            lock.unlink()
-        if left:
+        if left and not is_dry_run():
+            for lock in left:
+                lock.unlink()
             print("Removed the locks of a Snakemake that was killed here.", file=sys.stderr)
     with suppress(OSError):
         fcntl.flock(alive, fcntl.LOCK_SH)

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -58,6 +58,25 @@ def local_hashes(
         with suppress(OSError), written_whole(cache) as partial:
             partial.write_text(json.dumps(known))
     return found
+
+
+def hashes_or_recorded(
+    description: Mapping[str, Any], cache: str | Path, about: str | Path, inside: Sequence[str]
+) -> dict[str, str] | None:
+    """The same, or of a local source that is gone what was recorded when it was fetched.
+
+    Parameters
+    ----------
+    about : the JSON file that records it.
+    inside : the keys that lead to the hashes there.
+    """
+    hashes = local_hashes(description, cache)
+    if hashes is None and description["source"].startswith("path:") and Path(about).is_file():
+        recorded = json.loads(Path(about).read_text(encoding="utf-8"))
+        for key in inside:
+            recorded = recorded.get(key) if recorded else None
+        return recorded
+    return hashes
 
 
 def _files(description: Mapping[str, Any], place: Path) -> dict[str, Path]:

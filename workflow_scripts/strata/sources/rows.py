@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from strata.runtime.errors import StrataError
+from strata.runtime.errors import StrataError, always_raises
 
 FIELD = re.compile(r"\{([^{}]+)\}")  # of a template: {column}
 MAX_CHOICES = 2**16
@@ -31,6 +31,7 @@ class SourceRows:
         if not len(frame):
             raise StrataError(f"Task '{task}': {place}, its {split} split, is empty.")
 
+    @always_raises
     def _fail(self, column: str, row: int, problem: str) -> None:
         raise StrataError(
             f"Task '{self.task}' ({self.split}): {self.place}, row {row + 1}, column "

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NoReturn
 
 import pandas as pd
 import torch
@@ -10,7 +11,7 @@ from transformers import AutoModel, PreTrainedModel
 
 from strata.modeling.encoder import architecture
 from strata.modeling.loading import load_tokenizer, quiet_loading
-from strata.runtime.errors import StrataError
+from strata.runtime.errors import StrataError, always_raises
 
 
 def check_folder(folder: str | Path, name: str) -> None:
@@ -39,24 +40,30 @@ def check_folder(folder: str | Path, name: str) -> None:
         ) from error
     row = architecture(model)
     layers = f"{row.runner}.{row.holder}."
-    wrong = {
-        "lack": [key for key in found["missing_keys"] if not key.startswith("pooler.")],
-        "have another shape of": [key for key, *_ in found["mismatched_keys"]],
-        "also hold": [k for k in found["unexpected_keys"] if re.search(rf"\b{layers}\d", k)],
-    }
-    for fault, keys in wrong.items():
-        if keys:
-            raise StrataError(
-                f"Model '{name}': its weights {fault} {min(keys)}"
-                + (f" and {len(keys) - 1} others" if len(keys) > 1 else "")
-                + f", which does not fit its config.json ({model.config.num_hidden_layers} layers "
-                f"of size {model.config.hidden_size}); get both from one place."
-            )
+    missing = [key for key in found["missing_keys"] if not key.startswith("pooler.")]
+    reshaped = [key for key, *_ in found["mismatched_keys"]]
+    spare = [key for key in found["unexpected_keys"] if re.search(rf"\b{layers}\d", key)]
+    if missing:
+        _refuse_weights(name, model, missing, "lack")
+    if reshaped:
+        _refuse_weights(name, model, reshaped, "have another shape of")
+    if spare:
+        _refuse_weights(name, model, spare, "also hold")
     if not all(parameter.isfinite().all() for parameter in model.parameters()):
         raise StrataError(
             f"Model '{name}': its weights hold values that are not finite; get them anew."
         )
     _check_tokenizer(folder, name, model.eval())
+
+
+@always_raises
+def _refuse_weights(name: str, model: PreTrainedModel, keys: list[str], fault: str) -> NoReturn:
+    raise StrataError(
+        f"Model '{name}': its weights {fault} {min(keys)}"
+        + (f" and {len(keys) - 1} others" if len(keys) > 1 else "")
+        + f", which does not fit its config.json ({model.config.num_hidden_layers} layers of size "
+        f"{model.config.hidden_size}); get both from one place."
+    )
 
 
 @torch.no_grad()

@@ -1,9 +1,13 @@
-"""Which runs the sister studies ask for: partial reinitialisation and layer selection."""
+"""Which runs and comparisons a study asks for."""
 
+import csv
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from strata.study.recipes import encoder_facts, reinit_models, reinit_settings
+from strata.study.states import PRETRAINED, State
 from strata.study.variants import Variant
 
 PARTS = ("progressive", "kept-norms", "localized", "permutation", "probing")
@@ -151,11 +155,61 @@ _PARTS = {
 }
 
 
-def count_runs(plans: Sequence[tuple[str, str, Sequence[Planned]]]) -> int:
-    """How many different runs the parts of a study share.
+def reinit_runs(config: Mapping[str, Any], model: str, task: str, part: str) -> list[Planned]:
+    """The runs of one part of partial reinitialisation, of a model and task of the study."""
+    layers, _ = encoder_facts(config, model)
+    return planned_runs(part, reinit_settings(config, task), layers)
+
+
+def reinit_pairs(config: Mapping[str, Any], part: str) -> list[tuple[str, str]]:
+    """The models and tasks of the study that a part has runs for."""
+    return [
+        (model, task)
+        for model in reinit_models(config)
+        for task in config["study"]["tasks"]
+        if reinit_runs(config, model, task, part)
+    ]
+
+
+def drawn_parts(config: Mapping[str, Any]) -> list[str]:
+    """The parts that have a figure: probing is drawn with progressive."""
+    parts = [part for part in PARTS if reinit_pairs(config, part)]
+    drawn = [part for part in parts if part != "probing"]
+    return drawn if "progressive" in drawn or "probing" not in parts else [*drawn, "progressive"]
+
+
+def count_reinit_runs(config: Mapping[str, Any]) -> int:
+    """How many different runs the parts of a study share."""
+    runs = {
+        (model, task, run.variant, run.seed)
+        for part in PARTS
+        for model, task in reinit_pairs(config, part)
+        for run in reinit_runs(config, model, task, part)
+    }
+    return len(runs)
+
+
+def selection_runs(config: Mapping[str, Any], model: str, nu: str | Path) -> list[dict[str, Any]]:
+    """The runs that a pair's layer selection is judged by, see ``selection_variants``.
 
     Parameters
     ----------
-    plans : (model, task, planned runs)
+    nu : the pair's table of variability, which says what depth is selected.
     """
-    return len({(m, t, str(p.variant), p.seed) for m, t, plan in plans for p in plan})
+    with open(nu, encoding="utf-8", newline="") as table:
+        (selected,) = [r["depth"] for r in csv.DictReader(table) if r["selected"] == "True"]
+    settings, (layers, shared) = config["variability"], encoder_facts(config, model)
+    suffix = "" if settings["size"] == "all" else f"_n{settings['size']}"
+    return [
+        run | {"variant": run["variant"] and run["variant"] + suffix}
+        for run in selection_variants(int(selected), layers, settings["top"], shared)
+    ]
+
+
+def compared_states(seeds: Sequence[int]) -> list[tuple[State, State]]:
+    """The pairs of states (y, x) whose CKA a study shows: the paper's Figures 1, 2, 5 and 6."""
+    states = [State.of_seed(seed) for seed in seeds]
+    compared = [(PRETRAINED, PRETRAINED)]
+    for state in states:
+        compared += [(state, PRETRAINED), (state, state)]
+    return compared + ([(states[0], states[1])] if len(states) > 1 else [])

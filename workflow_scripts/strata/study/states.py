@@ -1,10 +1,45 @@
 """States: whose weights made a representation."""
 
+import re
+from dataclasses import dataclass
+from typing import ClassVar
 
-def fine_tuned(seed: int) -> str:
-    return f"full-seed{seed}"
+from strata.study.variants import Variant
 
 
-def seed_of(state: str) -> int | None:
-    """The seed of a run's state, None for `pretrained`."""
-    return int(state.rpartition("-seed")[2]) if "-seed" in state else None
+@dataclass(frozen=True)
+class State:
+    """The pretrained encoder's weights (the paper's ORIG), or a run's (FT[seed]).
+
+    The string parses and prints back: ``pretrained``, ``full-seed1``.
+
+    Attributes
+    ----------
+    variant, seed : of the run; None for the pretrained encoder.
+    """
+
+    variant: Variant | None = None
+    seed: int | None = None
+
+    PATTERN: ClassVar[str] = f"pretrained|{Variant.PATTERN}-seed[0-9]+"
+    # Those whose checkpoints are kept, so that they can be looked at.
+    KEPT: ClassVar[str] = f"pretrained|{Variant.KEPT}-seed[0-9]+"
+
+    @classmethod
+    def parse(cls, text: str) -> "State":
+        """Read a state; ValueError names the string and what is allowed."""
+        if not re.fullmatch(cls.PATTERN, text):
+            raise ValueError(f"'{text}' is not a state: expected 'pretrained' or 'full-seed1'.")
+        variant, _, seed = text.rpartition("-seed")
+        return cls(Variant.parse(variant), int(seed)) if variant else PRETRAINED
+
+    @classmethod
+    def of_seed(cls, seed: int) -> "State":
+        """The state of a fully fine-tuned run."""
+        return cls(Variant(), seed)
+
+    def __str__(self) -> str:
+        return f"{self.variant}-seed{self.seed}" if self.variant else "pretrained"
+
+
+PRETRAINED = State()

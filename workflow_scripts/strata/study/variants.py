@@ -6,7 +6,7 @@ from typing import Literal
 
 Kind = Literal["full", "reinit", "keep", "permute", "probe", "head", "lora"]
 _NUMBER = "[1-9][0-9]*"
-_FORMS = {
+_FORMS: dict[Kind, str] = {
     "full": "full",
     "reinit": f"reinit{_NUMBER}-{_NUMBER}(?:ln)?",
     "keep": f"keep{_NUMBER}-{_NUMBER}(?:ln)?",
@@ -16,11 +16,6 @@ _FORMS = {
     "lora": f"lora(?:{_NUMBER}-{_NUMBER})?",
 }
 _SIZE = f"(?:_n{_NUMBER})?"
-_EXPECTED = (
-    "'full', 'reinit7-12', 'keep3-5' (both with 'ln' to keep their layer norms), 'permute3', "
-    "'probe4', 'head8top2', 'lora', 'lora7-12', each with or without a number of training examples "
-    "as in 'full_n500'"
-)
 
 
 @dataclass(frozen=True)
@@ -66,11 +61,11 @@ class Variant:
     ABLATED = f"(?:full_n{_NUMBER}|(?:{'|'.join(list(_FORMS.values())[1:])}){_SIZE})"
 
     def __post_init__(self) -> None:
-        if self.first is not None and self.first > self.last:
+        if self.first is not None and self.last is not None and self.first > self.last:
             raise ValueError(
                 f"'{self}' names a reversed range of layers: write {self.last}-{self.first}."
             )
-        if self.top is not None and self.top > self.depth:
+        if self.top is not None and self.depth is not None and self.top > self.depth:
             raise ValueError(
                 f"'{self}' trains more layers than there are: a model cut to depth {self.depth} "
                 f"has {self.depth}."
@@ -81,10 +76,13 @@ class Variant:
         """Read a variant; ValueError names the string and what is allowed."""
         if not re.fullmatch(cls.PATTERN, text):
             raise ValueError(
-                f"'{text}' is not a variant: expected {_EXPECTED}; layers count from 1."
+                f"'{text}' is not a variant: expected 'full', 'reinit7-12', 'keep3-5' (both with "
+                "'ln' to keep their layer norms), 'permute3', 'probe4', 'head8top2', 'lora', "
+                "'lora7-12', each with or without a number of training examples as in "
+                "'full_n500'; layers count from 1."
             )
         plain, _, size = text.partition("_n")
-        kind = re.match("[a-z]+", plain)[0]
+        kind = next(form for form in _FORMS if plain.startswith(form))
         numbers = [int(number) for number in re.findall("[0-9]+", plain)]
         names = {
             "permute": ["permutation"],
@@ -97,6 +95,13 @@ class Variant:
             keep_norms=plain.endswith("ln"),
             size=int(size) if size else None,
         )
+
+    @property
+    def span(self) -> range:
+        """The numbers of the layers named, of ``reinit``, ``keep`` and ``lora{a}-{b}``."""
+        if self.first is None or self.last is None:
+            return range(0)
+        return range(self.first, self.last + 1)
 
     def __str__(self) -> str:
         span = f"{self.first}-{self.last}" if self.first is not None else ""
@@ -127,7 +132,7 @@ class Variant:
         some = self.kind in ("reinit", "keep", "permute") or (
             self.kind == "lora" and self.first is not None
         )
-        some = some or (self.kind == "head" and self.top < self.depth)
+        some = some or (self.kind == "head" and self.top != self.depth)
         if shares_layers and some:
             raise ValueError(
                 f"'{self}' has no meaning for this model: ALBERT shares one layer's weights among "

@@ -3,9 +3,9 @@
 from strata.analysis.tables import read_metrics, read_tables, truncation_table
 from strata.runtime.job import job
 
-given, wildcards = snakemake.input, snakemake.wildcards
+inputs, wildcards = snakemake.input, snakemake.wildcards
 with job(snakemake.log[0]):
-    runs = read_metrics(given.metrics, snakemake.params.seeds)
-    scores = read_tables([*given.untuned, *given.tuned, *given.orig])
+    runs = read_metrics(inputs.metrics, snakemake.params.seeds)
+    scores = read_tables([*inputs.untuned, *inputs.tuned, *inputs.orig])
     table = truncation_table(wildcards.model, wildcards.task, scores, runs)
     table.to_csv(snakemake.output.table, index=False)

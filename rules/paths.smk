@@ -1,0 +1,71 @@
+"""Every path pattern, once, and what wildcards may be. Included first."""
+
+import sys
+
+sys.path.insert(0, str(Path(workflow.basedir) / "workflow_scripts"))
+
+from strata.study.plans import PARTS
+from strata.study.states import PRETRAINED, State
+from strata.study.variants import Variant
+
+# Models and tasks, which all studies share.
+MODEL = "data/models/{model}"
+TASK_FOLDER = "data/tasks/{task}"
+TASK = f"{TASK_FOLDER}/task.json"
+TRAIN_EXAMPLES = f"{TASK_FOLDER}/train.parquet"
+EVAL_EXAMPLES = f"{TASK_FOLDER}/eval.parquet"
+
+# Runs.
+TRAIN_TOKENS = "<results>/tokens/{model}_{task}/train.arrow"
+EVAL_TOKENS = "<results>/tokens/{model}_{task}/eval.arrow"
+RUN = "<results>/runs/{model}_{task}/{variant}/seed{seed}"
+CHECKPOINT = f"{RUN}/checkpoint"
+PREDICTIONS = f"{RUN}/predictions.parquet"
+HISTORY = f"{RUN}/history.csv"
+RECORD = f"{RUN}/run.json"
+METRICS = f"{RUN}/metrics.json"
+RUN_STATE = "{variant}-seed{seed}"  # how the files below name a run
+
+# Representations, and what is made of them.
+EVAL_ACTIVATIONS = "<results>/activations/{model}_{task}/eval/{state}.h5"
+TRAIN_ACTIVATIONS = "<results>/activations/{model}_{task}/train/{state}.h5"
+CKA = "<results>/cka/{model}_{task}"
+CKA_OF_STATES = f"{CKA}/{{y_state}}.{{x_state}}.csv"
+CKA_MODELS = "<results>/cka-models/{task}"
+CKA_OF_MODELS = f"{CKA_MODELS}/{{y_model}}.{{x_model}}.{{state}}.csv"
+TRUNCATION = "<results>/truncation/{model}_{task}"
+UNTUNED = f"{TRUNCATION}/untuned-{{state}}"
+TUNED = f"{TRUNCATION}/tuned-{{state}}"
+TUNED_ORIG = f"{TRUNCATION}/tuned-orig-seed{{seed}}"
+SKIPPING = "<results>/skipping/{model}_{task}"
+SKIPPING_OF_STATE = f"{SKIPPING}/{{state}}.csv"
+SUMMARY = "<results>/summary"
+SUMMARY_OF_PAIR = f"{SUMMARY}/{{model}}_{{task}}.csv"
+EXPORT = "<results>/export/{model}_{task}/depth{depth}"
+
+# The companion studies.
+REINIT = "<results>/reinit"
+REINIT_PART = f"{REINIT}/{{model}}_{{task}}/{{part}}.csv"
+PERMUTATION_CORRELATIONS = f"{REINIT}/permutation_correlations.csv"
+VARIABILITY = "<results>/variability/{model}_{task}"
+NU = f"{VARIABILITY}/nu.csv"
+AGREEMENT = "<results>/agreement"
+AGREEMENT_OF_PAIR = f"{AGREEMENT}/{{model}}_{{task}}"
+FINDING = f"{AGREEMENT_OF_PAIR}/finding.csv"
+METHOD_CORRELATIONS = f"{AGREEMENT}/correlations"
+
+FIGURE = "<results>/figures/figure"
+
+
+wildcard_constraints:
+    model="[a-z0-9-]+",
+    task="[a-z0-9-]+",
+    y_model="[a-z0-9-]+",
+    x_model="[a-z0-9-]+",
+    seed="[0-9]+",
+    variant=Variant.PATTERN,
+    state=State.KEPT,
+    y_state=State.KEPT,
+    x_state=State.KEPT,
+    part="|".join(PARTS),
+    depth="[0-9]+|-auto",

@@ -1,0 +1,56 @@
+"""What can be asked for by name: each of `study.analyses`, and all of them together."""
+
+
+localrules:
+    cka,
+    truncation,
+    skipping,
+    export,
+    reinit,
+    variability,
+    agreement,
+
+
+rule cka:
+    input:
+        cka_targets(),
+
+
+rule truncation:
+    input:
+        truncation_targets(),
+
+
+rule skipping:
+    input:
+        skipping_targets(),
+
+
+rule export:
+    input:
+        export_targets(),
+
+
+rule reinit:
+    input:
+        reinit_targets,
+
+
+rule variability:
+    input:
+        variability_targets(),
+
+
+rule agreement:
+    input:
+        agreement_targets(),
+
+
+onsuccess:
+    from strata.analysis.summary import (
+        final_words,
+    )  # and pandas, which planning does without
+
+    asked = {*config["study"]["analyses"], *workflow.dag_settings.targets}
+    for words in final_words(config["outdir"], asked):
+        print(f"\n{words}")

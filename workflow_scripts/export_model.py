@@ -1,0 +1,40 @@
+"""Cut a fine-tuned model to a depth, with the head tuned there, and say what that costs."""
+
+from pathlib import Path
+
+from strata.modeling.compute import gpu_job
+
+inputs, params, depth = snakemake.input, snakemake.params, snakemake.wildcards.depth
+with gpu_job(snakemake):
+    import pandas as pd
+
+    from strata.analysis.tables import read_metrics
+    from strata.data.batches import Rows
+    from strata.data.task import Task, read_examples
+    from strata.export.card import model_card
+    from strata.export.cut import choose_seed, cut_model, depth_of, write_model
+    from strata.export.measure import measure
+    from strata.modeling.loading import load_model, load_tokenizer
+    from strata.study.settings import ForwardSettings, Sample, Sampling
+
+    task, sampling = Task.read(inputs.task), Sampling(**params.sampling)
+    seed = choose_seed(read_metrics(inputs.metrics, params.seeds))
+    run = params.seeds.index(seed)
+    depth = depth_of(depth, pd.read_csv(inputs.summary))
+
+    folder, tokenizer = Path(snakemake.output.folder), load_tokenizer(inputs.model)
+    small = cut_model(inputs.checkpoints[run], inputs.heads[run], task, depth)
+    write_model(small, tokenizer, folder)
+    examples = read_examples(inputs.examples, Sample(**params.sample))
+    measured = measure(
+        folder,
+        load_model(inputs.checkpoints[run], task),
+        Rows(tokenizer, examples, params.max_length),
+        task,
+        ForwardSettings(**params.forward),
+        sampling,
+    )
+    title = f"{params.title} on {task.name}"
+    card = model_card(title, task, seed, snakemake.threads, measured, sampling.confidence)
+    (folder / "README.md").write_text(card, encoding="utf-8")
+    print(f"depth {depth}: {measured}")

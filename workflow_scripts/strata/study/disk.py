@@ -1,0 +1,33 @@
+"""Room that a job's files will take, for Snakemake's resource ``disk_mb``."""
+
+import json
+from pathlib import Path
+
+from strata.study.architectures import layer_count, read_config
+
+# Of a large model and all examples, where a model or task is not there yet.
+LAYERS, HIDDEN, EXAMPLES = 24, 1024, 40_000
+
+
+def train_activations_mb(model: str | Path, task: str | Path, limit: int | None) -> int:
+    """MiB of train activations, float16, one vector a layer and row.
+
+    Parameters
+    ----------
+    model : its folder in data/.
+    task : its task.json.
+    limit : most examples that are taken, None for all.
+    """
+    layers, hidden, rows = LAYERS, HIDDEN, limit or EXAMPLES
+    if (Path(model) / "config.json").is_file() and Path(task).is_file():
+        encoder = read_config(model)
+        layers, hidden = layer_count(encoder), encoder.get("hidden_size", encoder.get("dim"))
+        about = json.loads(Path(task).read_text(encoding="utf-8"))
+        examples = about["sizes"]["train"]
+        rows = min(examples, limit or examples) * about["choices"]
+    return rows * layers * hidden * 2 // 2**20 + 1
+
+
+def mean_activations_mb(model: str | Path, task: str | Path, limit: int | None) -> int:
+    """MiB of mean-pooled train activations: float32, and depth 0 beside the layers."""
+    return 3 * train_activations_mb(model, task, limit)

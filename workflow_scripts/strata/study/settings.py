@@ -1,0 +1,191 @@
+"""The settings of one job, as objects.
+
+Rules hold them as plain dicts, lists and numbers, in which Snakemake sees a change; a script makes
+the object of them, and the library takes that. Defaults are the config's, so none are given here.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Self
+
+from strata.study.variants import Variant
+
+Precision = Literal["float32", "bfloat16"]
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """How a run is fine-tuned: the ``training`` section of the config, with all that overrides it.
+
+    Attributes
+    ----------
+    max_steps : optimiser steps, unless `epochs` says how many times the examples are seen.
+    batch_size : examples a step.
+    warmup_steps : steps of linear warm-up (below 1: their share).
+    weight_decay : of all parameters but biases and layer norms.
+    max_length : tokens a row is cut to.
+    checkpoint : whose weights are kept: the last step's, or the best evaluation's.
+    eval_steps : steps from one evaluation to the next, where the best is asked for.
+    """
+
+    max_steps: int
+    epochs: float | None
+    batch_size: int
+    learning_rate: float
+    warmup_steps: float
+    weight_decay: float
+    adam_epsilon: float
+    max_grad_norm: float
+    max_length: int
+    group_by_length: bool
+    checkpoint: Literal["last", "best"]
+    eval_steps: int | Literal["epoch"]
+    precision: Precision | Literal["auto"]
+
+
+@dataclass(frozen=True)
+class ConvergedSettings:
+    """How heads are tuned as far as they will go.
+
+    Attributes
+    ----------
+    learning_rates : those that are tried at each depth.
+    held_out : share of the train examples that chooses among them.
+    """
+
+    learning_rates: Sequence[float]
+    held_out: float
+
+
+@dataclass(frozen=True)
+class HeadSettings:
+    """How heads are tuned: the ``heads`` section of the config, with a task's own changes.
+
+    Attributes
+    ----------
+    converged : None where only the given rate is tuned with.
+    """
+
+    steps: int
+    batch_size: int
+    learning_rate: float
+    warmup_steps: int
+    weight_decay: float
+    adam_epsilon: float
+    max_grad_norm: float
+    converged: ConvergedSettings | None = None
+
+    @classmethod
+    def of(cls, section: Mapping[str, Any]) -> Self:
+        """From the section of a config, with or without its part ``converged``."""
+        if "converged" not in section:
+            return cls(**section)
+        return cls(**{**section, "converged": ConvergedSettings(**section["converged"])})
+
+
+@dataclass(frozen=True)
+class ReinitSettings:
+    """How layers get new weights (``modeling.reinit.reinitialise`` says what each scheme is)."""
+
+    scheme: str
+
+
+@dataclass(frozen=True)
+class LoraSettings:
+    """Low-rank adapters (Hu et al. 2021): their rank, alpha and dropout."""
+
+    rank: int
+    alpha: float
+    dropout: float
+
+
+AblationSettings = ReinitSettings | LoraSettings | None
+
+
+def ablation_settings_of(variant: Variant, section: Mapping[str, Any]) -> AblationSettings:
+    """What a variant needs beside its name, from what ``recipes.ablation_settings`` gives."""
+    if variant.kind in ("reinit", "keep"):
+        return ReinitSettings(**section)
+    return LoraSettings(**section) if variant.kind == "lora" else None
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Which examples of a split are used: all, or at most `limit`, drawn with `seed`."""
+
+    limit: int | None = None
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class ForwardSettings:
+    """How a forward pass without gradients is made: rows a batch, and the precision."""
+
+    batch_size: int
+    precision: Precision = "float32"
+
+
+@dataclass(frozen=True)
+class StorageSettings:
+    """What of the representations is written.
+
+    Attributes
+    ----------
+    poolings : of "cls" (the first token) and "mean" (over the tokens that are not special).
+    """
+
+    poolings: Sequence[str]
+    dtype: Literal["float32", "float16"]
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How intervals are made: the number of bootstrap samples, and the confidence (0.95)."""
+
+    resamples: int
+    confidence: float
+
+
+@dataclass(frozen=True)
+class SummarySettings(Sampling):
+    """What counts as a kept score (``tolerance``, a fraction), and how intervals are made."""
+
+    tolerance: float
+
+
+@dataclass(frozen=True)
+class VariabilitySettings:
+    """From how many examples variability is taken, and what a regression's classes are.
+
+    Attributes
+    ----------
+    bins : classes that a regression's target is cut into, at most.
+    resamples : bootstrap samples of its intervals.
+    """
+
+    max_examples: int | None
+    bins: int
+    resamples: int
+
+
+@dataclass(frozen=True)
+class FigureStyle:
+    """What a figure shows, in which order, and under which names.
+
+    Attributes
+    ----------
+    titles : name of a model, task or metric -> what a reader sees; others are shown as they are.
+    """
+
+    models: Sequence[str]
+    tasks: Sequence[str]
+    seeds: Sequence[int]
+    titles: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class MapStyle(FigureStyle):
+    """A figure of CKA maps: which estimator ("biased" or "debiased") and which pooling."""
+
+    estimator: str
+    pooling: str
