@@ -89,8 +89,8 @@ class Workflow:
         if self.planner is not None and not options:
             done = self.planner.run(command[1:], self.folder, environment)
         else:
-            options |= {"capture_output": True, "text": True, "check": False}
-            done = subprocess.run(command, cwd=self.folder, env=environment, **options)
+            options |= {"capture_output": True, "text": True, "cwd": self.folder}
+            done = subprocess.run(command, env=environment, check=False, **options)
         if check and done.returncode:
             pytest.fail(f"{' '.join(arguments)}\n{done.stdout[-3000:]}\n{done.stderr[-6000:]}")
         return done

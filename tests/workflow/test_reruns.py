@@ -9,6 +9,8 @@ import yaml
 
 from helpers.workflows import Workflow, copy_workflow
 
+pytestmark = pytest.mark.workflow
+
 DRAWING = {
     "plot_cka",
     "plot_truncation",
@@ -46,13 +48,9 @@ def test_a_finished_study_has_nothing_to_do(study):
 
 
 def test_a_comment_or_docstring_reruns_nothing(edited):
-    edit(
-        edited,
-        "workflow_scripts/strata/modeling/loading.py",
-        "def load_model(",
-        "# Why.\ndef load_model(",
-    )
-    edit(edited, "workflow_scripts/finetune.py", '"""Fine-tune one run', '"""Train one run')
+    library, script = "workflow_scripts/strata/modeling/loading.py", "workflow_scripts/finetune.py"
+    edit(edited, library, "def load_model(", "# Why.\ndef load_model(")
+    edit(edited, script, '"""Fine-tune one run', '"""Train one run')
     assert edited.planned() == []
 
 
