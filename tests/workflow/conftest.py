@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from helpers.forks import JOBS, SNAKEMAKE, Forks
+from helpers.recording import record
 from helpers.shared import once
 from helpers.workflows import COSTLY, SISTERS, Workflow, copy_workflow, write_study
 
@@ -48,7 +49,7 @@ def study(tmp_path_factory, planner, request) -> Workflow:
 
     def make(folder: Path) -> None:
         write_study(folder)
-        copy_workflow(folder / "workflow")
+        record(copy_workflow(folder / "workflow"))
         run_study(folder, request)
 
     folder = once(tmp_path_factory, "study", make)
