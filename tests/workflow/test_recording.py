@@ -9,10 +9,10 @@ from strata.runtime.code_hash import REGISTRIES, SCRIPTS, CodeTree
 
 
 @pytest.fixture(scope="module")
-def entered(study, sisters) -> dict[str, set[tuple[str, str]]]:
+def entered(study, companions) -> dict[str, set[tuple[str, str]]]:
     """script -> (module, name) of the functions, or of their classes, that ran in it."""
     found = defaultdict(set)
-    for script, module, name in recorded(study.code) | recorded(sisters.code):
+    for script, module, name in recorded(study.code) | recorded(companions.code):
         found[script].add((module, name))
     return found
 
