@@ -9,7 +9,7 @@ import pytest
 FIRST = (
     "test_soak",
     "test_study",
-    "test_sisters",
+    "test_companions",
     "test_refusals",
     "test_slurm",
     "test_kills",
