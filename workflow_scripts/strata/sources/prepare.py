@@ -80,7 +80,9 @@ def normalise(
 ) -> pd.DataFrame:
     """One split's rows in the one form: example_id, text_a, text_b or choices, label."""
     reader = SourceRows(name, frame, split, place)
-    out = {"example_id": np.arange(len(frame), dtype=np.int64)}
+    out: dict[str, np.ndarray | list[str] | list[list[str]]] = {
+        "example_id": np.arange(len(frame), dtype=np.int64)
+    }
     for column, template in zip(("text_a", "text_b"), description["texts"], strict=False):
         out[column] = reader.texts(template)
     kind = TASK_TYPES[description["type"]]
