@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import rankdata
 
 from strata.study.settings import Sampling
 
@@ -60,6 +59,12 @@ def correlate(
     return Correlation(value, float(low), float(high))
 
 
+def mean_ranks(values: np.ndarray) -> np.ndarray:
+    """Ranks from 1; equal values share the mean of theirs. (scipy.stats takes 0.5 s to import.)"""
+    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
+    return (counts.cumsum() - (counts - 1) / 2)[place]
+
+
 def _within(parts: list[tuple[np.ndarray, np.ndarray]], ranks: bool) -> float:
     sides = []
     for side in range(2):
@@ -72,5 +77,5 @@ def _within(parts: list[tuple[np.ndarray, np.ndarray]], ranks: bool) -> float:
 
 
 def _scaled(values: np.ndarray, ranks: bool) -> np.ndarray:
-    values = rankdata(values) if ranks else values
+    values = mean_ranks(values) if ranks else values
     return values - values.mean()
