@@ -1,13 +1,21 @@
-# make demo: the study of studies/demo.yaml, end to end.  make demo-all: the sister studies too.
-# make test: every test.  make soak: a small study, killed 50 times at random moments.
+# make demo: the study of studies/demo.yaml, end to end.  make demo-all: the companion studies too.
+# make check: linters, types and the fast unit tests, in a few minutes.
+# make test: what decides whether a change is sound.  make test T=tests/unit/test_x.py::name: one.
+# make test-all: those that take long, too.
+# make soak: a small study, killed 50 times at random moments, alone.
 # make bench: Strata's speed beside its peers'; results in benchmarks/.
 # All need Python 3.11 or later and nothing else; what they use is installed into .venv once, and
 # again when envs/requirements.txt changes.
 
 PYTHON ?= python3
 BIN := .venv/bin
+# One thread a process: tests are many small jobs, and threads of two would fight.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+# How many tests run at a time; tests/conftest.py says in which order.
+WORKERS ?= 2
+TOGETHER := -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
 
-.PHONY: demo demo-all test soak bench lint install
+.PHONY: demo demo-all check test test-all soak bench lint types install
 
 demo: install
 	$(BIN)/snakemake --workflow-profile profiles/demo
@@ -15,12 +23,22 @@ demo: install
 demo-all: install
 	$(BIN)/snakemake all reinit variability agreement --workflow-profile profiles/demo
 
-test: install lint
-	# One thread a process: tests are many small jobs, and threads of two would fight.
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+check: lint types
+	$(PYTEST) $(TOGETHER) -m "not slow" tests/unit
+
+ifdef T
+test: install
+	$(PYTEST) $(T)
+else
+test: lint types
+	$(PYTEST) $(TOGETHER) -m "not nightly"
+endif
+
+test-all: lint types
+	$(PYTEST) $(TOGETHER)
 
 soak: install
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -s tests/soak
+	$(PYTEST) -s tests/soak
 
 bench: install
 	$(BIN)/python benchmarks/run.py
@@ -29,6 +47,9 @@ lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/snakefmt --check Snakefile rules
+
+types: install
+	$(BIN)/mypy workflow_scripts/strata
 
 install: .venv/installed.txt
 

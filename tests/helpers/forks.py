@@ -181,7 +181,7 @@ def _become(arguments: list[str], streams: list[int], cwd: str, environment: dic
         status = 0
     except SystemExit as end:
         status = _status(end.code)
-    except BaseException:
+    except BaseException:  # noqa: BLE001 (told as Python would)
         traceback.print_exc()
     finally:
         with suppress(BaseException):

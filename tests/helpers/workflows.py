@@ -33,7 +33,7 @@ COSTLY = (
     "compare_states",
     "dump_eval",
     "dump_train",
-    "export",
+    "export_model",
     "finetune",
     "measure_variability",
     "skip_spans",
@@ -89,8 +89,8 @@ class Workflow:
         if self.planner is not None and not options:
             done = self.planner.run(command[1:], self.folder, environment)
         else:
-            options |= {"capture_output": True, "text": True, "check": False}
-            done = subprocess.run(command, cwd=self.folder, env=environment, **options)
+            options |= {"capture_output": True, "text": True, "cwd": self.folder}
+            done = subprocess.run(command, env=environment, check=False, **options)
         if check and done.returncode:
             pytest.fail(f"{' '.join(arguments)}\n{done.stdout[-3000:]}\n{done.stderr[-6000:]}")
         return done
@@ -208,8 +208,8 @@ def write_study(folder: Path) -> dict:
     return study
 
 
-SISTERS = {
-    "outdir": "results/sisters",
+COMPANIONS = {
+    "outdir": "results/companions",
     "study": {
         "models": ["roberta", "albert"],
         "tasks": ["entail", "endings"],

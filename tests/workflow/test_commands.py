@@ -1,4 +1,4 @@
-"""The commands the README documents, the report, and the linters."""
+"""The commands the README documents, and the linters."""
 
 import re
 import shlex
@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from helpers.workflows import REPOSITORY, copy_workflow
+
+pytestmark = pytest.mark.workflow
 
 README = (REPOSITORY / "README.md").read_text()
 COMMANDS = sorted(
@@ -76,15 +78,6 @@ def test_an_unregistered_name_is_refused(snakemake):
 def test_lint_is_clean(snakemake):
     done = snakemake("--lint")
     assert done.returncode == 0, done.stderr
-
-
-def test_the_report_is_one_file_with_captions(study):
-    path = study.folder / "report.html"
-    study.configured("--report", str(path))
-    text = path.read_text()
-    assert "CKA between depths" in text and "UNTUNED" in text
-    for number in range(1, 8):
-        assert f"figure{number}.png" in text
 
 
 def test_planning_imports_no_torch(clone):

@@ -6,6 +6,8 @@ import yaml
 from helpers import hub, tiny
 from helpers.workflows import RECIPE, Workflow, copy_workflow, impatient
 
+pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("fetching")]
+
 WAIT = {"headers": {"Retry-After": "1"}}
 FIGURE = "results/net/cka/bert_entail.png"
 
@@ -33,7 +35,7 @@ def served(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def workflow(tmp_path) -> Workflow:
+def workflow(tmp_path, planner) -> Workflow:
     study = {
         "outdir": "results/net",
         "study": {
@@ -61,7 +63,7 @@ def workflow(tmp_path) -> Workflow:
     }
     study["training"] = RECIPE["training"] | {"max_steps": 4, "warmup_steps": 1}
     (tmp_path / "study.yaml").write_text(yaml.safe_dump(study))
-    return Workflow(copy_workflow(tmp_path / "workflow"), tmp_path)
+    return Workflow(copy_workflow(tmp_path / "workflow"), tmp_path, planner)
 
 
 FETCH = ("--until", "fetch_model", "fetch_task", "--cores", "2")

@@ -14,12 +14,14 @@ import yaml
 from helpers import tiny
 from helpers.workflows import RECIPE, Workflow, copy_workflow, merge, write_tasks
 
+pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("kills")]
+
 RUN = "runs/bert_entail/full/seed1"
 ROOM = 40_000  # bytes a file: enough for all there is but the optimiser's state
 
 
 @pytest.fixture(scope="module")
-def workflow(tmp_path_factory) -> Workflow:
+def workflow(tmp_path_factory, planner) -> Workflow:
     folder = tmp_path_factory.mktemp("kills")
     study = {
         "outdir": "results/killed",
@@ -31,7 +33,7 @@ def workflow(tmp_path_factory) -> Workflow:
     }
     study["study"]["figure1"] = {"model": "bert", "task": "entail"}
     (folder / "study.yaml").write_text(yaml.safe_dump(merge(RECIPE, study)))
-    return Workflow(copy_workflow(folder / "workflow"), folder)
+    return Workflow(copy_workflow(folder / "workflow"), folder, planner)
 
 
 def target(outdir: str) -> str:

@@ -6,9 +6,11 @@ import yaml
 from helpers import tiny
 from helpers.workflows import RECIPE, Workflow, copy_workflow, impatient, write_tasks
 
+pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("study")]
+
 
 @pytest.fixture(scope="module")
-def workflow(tmp_path_factory) -> Workflow:
+def workflow(tmp_path_factory, planner, jobs) -> Workflow:
     """One model and one task, nothing run."""
     folder = tmp_path_factory.mktemp("refusals")
     study = {
@@ -20,7 +22,7 @@ def workflow(tmp_path_factory) -> Workflow:
     }
     study["study"]["figure1"] = {"model": "bert", "task": "entail"}
     (folder / "study.yaml").write_text(yaml.safe_dump(study))
-    workflow = Workflow(copy_workflow(folder / "workflow"), folder)
+    workflow = Workflow(copy_workflow(folder / "workflow"), folder, planner, jobs)
     impatient(workflow.code)
     return workflow
 
@@ -62,6 +64,7 @@ def test_an_eval_split_too_small_to_compare_representations_on_is_refused(workfl
 
 def test_an_unreachable_hub_says_what_to_do(workflow, monkeypatch):
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setattr(workflow, "jobs", None)  # it is read as a library is imported
     source = {"source": "hub:nobody/nothing", "revision": "main"}
     text = refused(workflow, "data/models/far", models={"far": source})
     assert "the hub cannot be reached for nobody/nothing" in text

@@ -11,6 +11,8 @@ from transformers import AutoModelForMultipleChoice, AutoModelForSequenceClassif
 from strata.analysis.activations import Activations
 from strata.analysis.cka import cka
 
+pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("study")]
+
 MODELS, TASKS, SEEDS = ("roberta", "albert", "electra"), ("entail", "goodness", "endings"), (1, 2)
 LAYERS = {"roberta": 4, "albert": 5, "electra": 4}
 PAIRS = [(model, task) for model in MODELS for task in TASKS]
@@ -187,3 +189,12 @@ def test_every_job_left_a_log_and_a_benchmark(results):
     assert logs == benchmarks and len(logs) > 250
     finetune = (results / "logs/finetune/roberta_entail_full_1.log").read_text()
     assert "120/120 steps" in finetune and "left" in finetune
+
+
+def test_the_report_is_one_file_with_captions(study):
+    path = study.folder / "report.html"
+    study.configured("--report", str(path))
+    text = path.read_text()
+    assert "CKA between depths" in text and "UNTUNED" in text
+    for number in range(1, 8):
+        assert f"figure{number}.png" in text

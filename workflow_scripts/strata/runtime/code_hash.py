@@ -202,14 +202,23 @@ class Module:
         node = self.definitions[name]
         yield from Writer(self, node).node(node)
 
-    def row(self, table: str, key: str) -> Iterator[Piece]:
-        """The text of one row of a registry."""
+    def rows(self, table: str) -> dict[str, ast.expr]:
+        """The rows of a registry, by their keys."""
         value = getattr(self.definitions[table], "value", None)
         assert isinstance(value, ast.Dict), f"{self.name}.{table} is not a literal dict"
-        for name, row in zip(value.keys, value.values, strict=True):
-            if isinstance(name, ast.Constant) and name.value == key:
-                return Writer(self, row).node(row)
-        raise KeyError(f"{self.name}.{table} has no row '{key}'")
+        keys = [key.value for key in value.keys if isinstance(key, ast.Constant)]
+        return dict(zip(keys, value.values, strict=True))
+
+    def row(self, table: str, key: str) -> Iterator[Piece]:
+        """The text of one row of a registry, without its title, which figures alone show."""
+        rows = self.rows(table)
+        if key not in rows:
+            raise KeyError(f"{self.name}.{table} has no row '{key}'")
+        row = rows[key]
+        if isinstance(row, ast.Call):
+            counted = [keyword for keyword in row.keywords if keyword.arg != "title"]
+            row = ast.Call(func=row.func, args=row.args, keywords=counted)
+        return Writer(self, row).node(row)
 
     def resolve(self, parts: list[str], local: Imports) -> tuple[Piece, int] | None:
         """What a dotted name leads to, and how many of its parts say so; None for other names."""

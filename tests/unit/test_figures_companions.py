@@ -1,4 +1,4 @@
-"""Figures of the sister studies: drawn without a warning, nothing missing, nothing cut off."""
+"""Figures of the companion studies: drawn without a warning, nothing missing, nothing cut off."""
 
 import warnings
 
