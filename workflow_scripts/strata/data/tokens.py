@@ -44,7 +44,8 @@ def write_tokens(path: str | Path, rows: Rows) -> None:
                 writer = pa.ipc.new_file(sink, batch.schema)
             writer.write_batch(batch)
             progress.advance(len(window))
-        writer.close()
+        if writer is not None:
+            writer.close()
 
 
 class TokenisedRows(Rows):

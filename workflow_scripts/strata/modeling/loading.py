@@ -19,7 +19,9 @@ from strata.runtime.errors import StrataError
 from strata.study.architectures import check_supported, read_config
 
 
-def auto_class(task: Task) -> type:
+def auto_class(
+    task: Task,
+) -> type[AutoModelForMultipleChoice | AutoModelForSequenceClassification]:
     """The Transformers auto class whose head fits the task."""
     if task.kind.compares_rows:
         return AutoModelForMultipleChoice

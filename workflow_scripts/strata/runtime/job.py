@@ -85,6 +85,8 @@ def _collect_less() -> None:
 def _end_with_workflow(every: float = 1.0) -> None:
     """Send this process SIGTERM once the Snakemake process above it is gone."""
     workflow = next((p for p in psutil.Process().parents() if _is_snakemake(p)), None)
+    if workflow is None:
+        return
 
     def watch() -> None:
         with suppress(psutil.NoSuchProcess):
@@ -93,8 +95,7 @@ def _end_with_workflow(every: float = 1.0) -> None:
         print("the workflow is gone: ending", flush=True)
         os.kill(os.getpid(), signal.SIGTERM)
 
-    if workflow is not None:
-        threading.Thread(target=watch, daemon=True).start()
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _is_snakemake(process: psutil.Process) -> bool:

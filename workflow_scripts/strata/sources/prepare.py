@@ -82,7 +82,9 @@ def normalise(
 ) -> pd.DataFrame:
     """One split's rows in the one form: example_id, text_a, text_b or choices, label."""
     reader = SourceRows(name, frame, split, place)
-    out = {"example_id": np.arange(len(frame), dtype=np.int64)}
+    out: dict[str, np.ndarray | list[str] | list[list[str]]] = {
+        "example_id": np.arange(len(frame), dtype=np.int64)
+    }
     for column, template in zip(("text_a", "text_b"), description["texts"], strict=False):
         out[column] = reader.texts(template)
     kind = TASK_TYPES[description["type"]]
@@ -162,11 +164,12 @@ def check_enough(name: str, labels: Mapping[str, pd.Series]) -> None:
     ----------
     labels : split -> the labels of its examples.
     """
-    for split, own in labels.items():
-        if len(own) < MIN_EXAMPLES[split]:
-            problem = f"has {len(own)} {split} examples, and needs {MIN_EXAMPLES[split]} or more"
-        elif own.nunique() == 1:
-            problem = f"has {len(own)} {split} examples, and all have the same label"
+    for split, column in labels.items():
+        count = len(column)
+        if count < MIN_EXAMPLES[split]:
+            problem = f"has {count} {split} examples, and needs {MIN_EXAMPLES[split]} or more"
+        elif column.nunique() == 1:
+            problem = f"has {count} {split} examples, and all have the same label"
         else:
             continue
         raise StrataError(
