@@ -25,7 +25,7 @@ GPU_SCRIPTS = ("dump_activations", "finetune", "score_untuned", "tune_fresh_head
 WITNESS = """
 import atexit, json, os, re, sys, uuid
 
-pytestmark = [pytest.mark.slurm, pytest.mark.xdist_group("slurm")]
+pytestmark = pytest.mark.slurm
 
 @atexit.register
 def tell():

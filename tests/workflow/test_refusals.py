@@ -6,7 +6,7 @@ import yaml
 from helpers import tiny
 from helpers.workflows import RECIPE, Workflow, copy_workflow, impatient, write_tasks
 
-pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("study")]
+pytestmark = pytest.mark.workflow
 
 
 @pytest.fixture(scope="module")

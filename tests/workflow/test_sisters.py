@@ -10,7 +10,7 @@ from matplotlib import image
 from helpers.workflows import SISTERS
 from strata.study.variants import Variant
 
-pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("study")]
+pytestmark = pytest.mark.workflow
 
 PAIRS = [(model, task) for model in ("roberta", "albert") for task in ("entail", "endings")]
 
