@@ -1,4 +1,4 @@
-# make demo: the study of studies/demo.yaml, end to end.  make demo-all: the sister studies too.
+# make demo: the study of studies/demo.yaml, end to end.  make demo-all: the companion studies too.
 # make check: linters, types and the fast unit tests, in a few minutes.
 # make test: what decides whether a change is sound.  make test T=tests/unit/test_x.py::name: one.
 # make test-all: those that take long, too.

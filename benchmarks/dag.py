@@ -73,8 +73,12 @@ def imports(script: Path) -> float:
     """Seconds of a job that does a script's imports, wherever in it they stand, and ends."""
     kinds = ast.Import | ast.ImportFrom
     found = [node for node in ast.walk(ast.parse(script.read_text())) if isinstance(node, kinds)]
-    begin = ast.parse(f"from strata.jobs import job\nwith job({os.devnull!r}):\n    pass")
-    begin.body[1].body = found
+    begin = ast.parse(
+        "from types import SimpleNamespace\nfrom strata.runtime.job import job\n"
+        f"about = dict(log=[{os.devnull!r}], threads=1, scriptdir={str(script.parent)!r})\n"
+        "with job(SimpleNamespace(**about)):\n    pass"
+    )
+    begin.body[-1].body = found
     began = time.perf_counter()
     subprocess.run([sys.executable, "-c", ast.unparse(begin)], cwd=script.parent, check=True)
     return time.perf_counter() - began

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -149,9 +149,10 @@ def work(model: str, kind: str, steps: int) -> None:
 
     from strata.modeling.compute import device
     from strata.modeling.training import finetune
+    from strata.study.settings import TrainingSettings
 
     task, rows, network = given(model, kind, 4 * CONFIG["training"]["batch_size"])
-    settings = CONFIG["training"] | {"max_steps": steps, "epochs": None}
+    settings = TrainingSettings(**CONFIG["training"] | {"max_steps": steps, "epochs": None})
     network.to(device())
     print("{}", file=answers, flush=True)
     if not sys.stdin.readline():
@@ -160,8 +161,8 @@ def work(model: str, kind: str, steps: int) -> None:
         made = finetune(
             network, rows, rows, task, settings, 1, Path(out) / "history.csv", Path(out) / "kept"
         )
-    made["gpu_memory_mb"] = torch.cuda.max_memory_allocated() / 2**20
-    print(json.dumps(made), file=answers, flush=True)
+    memory = {"gpu_memory_mb": torch.cuda.max_memory_allocated() / 2**20}
+    print(json.dumps(asdict(made) | memory), file=answers, flush=True)
 
 
 def given(model: str, kind: str, examples: int) -> tuple[Any, Any, Any]:
@@ -184,7 +185,7 @@ def given(model: str, kind: str, examples: int) -> tuple[Any, Any, Any]:
     torch.manual_seed(0)
     rows = Rows(tokenizer(), frame, max_length=length)
     task = replace(TASK, type=kind, choices=rows.choices)
-    return task, rows, auto_class(kind).from_config(config)
+    return task, rows, auto_class(task).from_config(config)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from xdist.scheduler import LoadScopeScheduling
 # The longest first; those of a row need the same finished studies, which the first of them runs.
 FIRST = (
     ("test_soak",),
-    ("test_study", "test_sisters", "test_refusals"),
+    ("test_study", "test_companions", "test_recording", "test_refusals"),
     ("test_slurm",),
     ("test_kills",),
     ("test_fetching",),

@@ -8,7 +8,7 @@ from strata.runtime.job import job
 from strata.study.settings import Sample, Sampling
 
 inputs, params, wildcards = snakemake.input, snakemake.params, snakemake.wildcards
-with job(snakemake.log[0]):
+with job(snakemake):
     places = pd.DataFrame(params.places, columns=["series", "position", "size"])
     places.insert(0, "model", wildcards.model)
     places.insert(1, "task", wildcards.task)

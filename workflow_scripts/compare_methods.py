@@ -8,7 +8,7 @@ from strata.runtime.job import job
 from strata.study.settings import SummarySettings
 
 inputs, wildcards = snakemake.input, snakemake.wildcards
-with job(snakemake.log[0]):
+with job(snakemake):
     cka = pd.read_csv(inputs.cka)
     table = layer_table(
         cka,

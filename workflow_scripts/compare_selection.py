@@ -8,7 +8,7 @@ from strata.runtime.job import job
 from strata.study.settings import Sample, Sampling
 
 inputs, params = snakemake.input, snakemake.params
-with job(snakemake.log[0]):
+with job(snakemake):
     plan = pd.DataFrame(params.plan).astype({"top": "Int64"})
     plan.insert(0, "model", snakemake.wildcards.model)
     plan.insert(1, "task", snakemake.wildcards.task)

@@ -6,7 +6,7 @@ from strata.runtime.job import job
 
 inputs, params, wildcards = snakemake.input, snakemake.params, snakemake.wildcards
 with (
-    job(snakemake.log[0], snakemake.threads),
+    job(snakemake),
     Activations.open(inputs.y) as y,
     Activations.open(inputs.x) as x,
 ):

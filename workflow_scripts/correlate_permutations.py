@@ -5,7 +5,7 @@ from strata.analysis.tables import read_tables
 from strata.runtime.job import job
 from strata.study.settings import Sampling
 
-with job(snakemake.log[0]):
+with job(snakemake):
     table = read_tables(snakemake.input.tables)
     correlations = permutation_correlations(table, Sampling(**snakemake.params.sampling))
     correlations.to_csv(snakemake.output.table, index=False)

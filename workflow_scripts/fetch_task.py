@@ -5,10 +5,10 @@ from pathlib import Path
 from strata.data.task import SPLITS, read_examples
 from strata.runtime.job import job
 from strata.sources.fetch_task import fetch_task
-from strata.sources.validate import check_enough
+from strata.sources.prepare import check_enough
 
 name, out = snakemake.wildcards.task, snakemake.output
-with job(snakemake.log[0]):
+with job(snakemake):
     task = fetch_task(name, snakemake.params.description, Path(out.task).parent)
     check_enough(name, {split: read_examples(out[split])["label"] for split in SPLITS})
     print(f"{task.sizes['train']:,} train and {task.sizes['eval']:,} eval examples")

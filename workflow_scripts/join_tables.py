@@ -1,7 +1,7 @@
-"""Tables of the same columns, one below the other."""
+"""Tables one below the other (rules tabulate_cka_models, tabulate_findings, tabulate_summary)."""
 
 from strata.analysis.tables import read_tables
 from strata.runtime.job import job
 
-with job(snakemake.log[0]):
+with job(snakemake):
     read_tables(snakemake.input.tables).to_csv(snakemake.output.table, index=False)

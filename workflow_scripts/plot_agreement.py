@@ -7,7 +7,7 @@ from strata.figures.style import save
 from strata.runtime.job import job
 
 inputs = snakemake.input
-with job(snakemake.log[0]):
+with job(snakemake):
     plot = methods_by_depth(
         pd.read_csv(inputs.table), pd.read_csv(inputs.finding), snakemake.params.titles
     )

@@ -10,7 +10,7 @@ from strata.runtime.job import job
 from strata.study.settings import MapStyle
 
 params, out = snakemake.params, snakemake.output
-with job(snakemake.log[0]):
+with job(snakemake):
     table, style = pd.read_csv(snakemake.input.table), MapStyle(**params.style)
     save(pair_maps(table, style), out.png, out.pdf)
     other = replace(style, estimator=params.other)

@@ -1,4 +1,4 @@
-"""Figure 7: CKA between models fine-tuned on the same task."""
+"""CKA between models fine-tuned on the same task (rule figure7)."""
 
 from strata.analysis.tables import read_tables
 from strata.figures.cka import model_pair_grid
@@ -7,6 +7,6 @@ from strata.runtime.job import job
 from strata.study.settings import MapStyle
 
 out = snakemake.output
-with job(snakemake.log[0]):
+with job(snakemake):
     table = read_tables(snakemake.input.tables)
     save(model_pair_grid(table, MapStyle(**snakemake.params.style)), out.png, out.pdf)

@@ -1,4 +1,4 @@
-"""A figure of partial reinitialisation, of the whole study."""
+"""Draw plot_kept_norms, plot_localized, plot_permutation or plot_progressive."""
 
 from strata.analysis.tables import read_tables
 from strata.figures.reinit import FIGURES
@@ -7,7 +7,7 @@ from strata.runtime.job import job
 from strata.study.settings import FigureStyle
 
 inputs, params, out = snakemake.input, snakemake.params, snakemake.output
-with job(snakemake.log[0]):
+with job(snakemake):
     table = read_tables([*inputs.tables, *inputs.get("probing", [])])
     draw = FIGURES[params.kind]
     save(draw(table, FigureStyle(**params.style)), out.png, out.pdf)

@@ -1,4 +1,4 @@
-"""Skip triangles, of one model and task or of the study (Figure 4)."""
+"""Skip triangles, of one pair or of the study (rules figure4, plot_skipping)."""
 
 from strata.analysis.tables import read_tables
 from strata.figures.skipping import skip_triangles
@@ -7,6 +7,6 @@ from strata.runtime.job import job
 from strata.study.settings import FigureStyle
 
 out = snakemake.output
-with job(snakemake.log[0]):
+with job(snakemake):
     table = read_tables(snakemake.input.tables)
     save(skip_triangles(table, FigureStyle(**snakemake.params.style)), out.png, out.pdf)

@@ -1,4 +1,4 @@
-"""Truncation curves, of one model and task or of the study (Figure 3)."""
+"""Truncation curves, of one pair or of the study (rules figure3, plot_truncation)."""
 
 from strata.analysis.tables import read_tables
 from strata.figures.style import save
@@ -7,6 +7,6 @@ from strata.runtime.job import job
 from strata.study.settings import FigureStyle
 
 out = snakemake.output
-with job(snakemake.log[0]):
+with job(snakemake):
     table = read_tables(snakemake.input.tables)
     save(truncation_curves(table, FigureStyle(**snakemake.params.style)), out.png, out.pdf)

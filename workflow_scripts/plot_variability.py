@@ -7,7 +7,7 @@ from strata.figures.variability import variability_and_selection
 from strata.runtime.job import job
 
 inputs = snakemake.input
-with job(snakemake.log[0]):
+with job(snakemake):
     plot = variability_and_selection(
         pd.read_csv(inputs.nu), pd.read_csv(inputs.table), snakemake.params.titles
     )

@@ -6,7 +6,7 @@ from strata.runtime.job import job
 from strata.study.settings import Sample, Sampling
 
 inputs, params = snakemake.input, snakemake.params
-with job(snakemake.log[0]):
+with job(snakemake):
     scoring = Scoring(
         Task.read(inputs.task),
         read_examples(inputs.examples, Sample(**params.evaluation)),

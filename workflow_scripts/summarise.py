@@ -8,7 +8,7 @@ from strata.runtime.job import job
 from strata.study.settings import SummarySettings
 
 inputs, params, wildcards = snakemake.input, snakemake.params, snakemake.wildcards
-with job(snakemake.log[0]):
+with job(snakemake):
     predictions = {
         (configuration, seed): pd.read_parquet(path)
         for configuration in ("untuned", "tuned")

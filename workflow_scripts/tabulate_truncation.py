@@ -4,7 +4,7 @@ from strata.analysis.tables import read_metrics, read_tables, truncation_table
 from strata.runtime.job import job
 
 inputs, wildcards = snakemake.input, snakemake.wildcards
-with job(snakemake.log[0]):
+with job(snakemake):
     runs = read_metrics(inputs.metrics, snakemake.params.seeds)
     scores = read_tables([*inputs.untuned, *inputs.tuned, *inputs.orig])
     table = truncation_table(wildcards.model, wildcards.task, scores, runs)

@@ -29,11 +29,13 @@ def prepare(folder: Path, examples: int, layers: int) -> None:
 
 
 def _dump(given, path: Path) -> None:
-    from strata.analysis.dump import dump
+    from strata.analysis.dump import Source, dump
     from strata.modeling.encoder import Encoder
+    from strata.study.settings import ForwardSettings, StorageSettings
 
     about = {"model": "random", "task": "random", "state": "pretrained"}
-    dump(path, Encoder(given.model), given.rows, about, ["cls"], "float32", BATCH)
+    source = Source(Encoder(given.model), given.rows, about)
+    dump(path, source, StorageSettings(["cls"], "float32"), ForwardSettings(BATCH))
 
 
 # Representations of all depths
@@ -145,17 +147,19 @@ def tuned(folder: Path) -> Run:
     from strata.analysis.activations import Activations
     from strata.modeling import head_tuning as heads
     from strata.modeling.head import Head
+    from strata.study.settings import HeadSettings
     from works.models import TASK, Given
 
     given = Given.load(folder)
-    settings = HEADS | {"steps": _steps(given.rows)}
+    settings = HeadSettings(**HEADS, steps=_steps(given.rows))
 
     def run() -> None:
         _dump(given, folder / "tuned.h5")
         with Activations.open(folder / "tuned.h5") as trained:
             labels = trained.examples()["label"].to_numpy()
             head = Head(deepcopy(given.model))
-            heads.tune_heads(head, trained.vectors(), labels, TASK, settings, seed=1)
+            inputs = heads.HeadInputs(trained.vectors(), labels, TASK)
+            heads.tune_heads(head, inputs, settings, seed=1)
 
     return run
 
@@ -186,13 +190,14 @@ def spans(folder: Path) -> Run:
     from strata.analysis.skipping import skip_spans
     from strata.modeling.encoder import Encoder
     from strata.modeling.head import Head
+    from strata.study.settings import ForwardSettings
     from works.models import TASK, Given
 
     given = Given.load(folder)
-    head = Head(given.model).eval()
+    head, forward = Head(given.model).eval(), ForwardSettings(BATCH)
 
     def run() -> np.ndarray:
-        table = skip_spans(Encoder(given.model), head, given.rows, TASK, BATCH)
+        table = skip_spans(Encoder(given.model), head, given.rows, TASK, forward)
         return table["value"].to_numpy()
 
     return run

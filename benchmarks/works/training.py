@@ -11,6 +11,7 @@ from works import Run, Work
 EXAMPLES = {4: 128, 16: 256}  # of each batch size: one epoch, so that both see every length
 LAYERS = 6
 SETTINGS = {
+    "max_steps": 1,  # more than that: epochs counts
     "epochs": 1,
     "learning_rate": 1e-5,
     "warmup_steps": 2,
@@ -51,10 +52,11 @@ def default_trainer(model: Any, rows: Any, batch_size: int, steps: int, out: str
 
 def strata(folder: Path, batch_size: int) -> Run:
     from strata.modeling.training import finetune
+    from strata.study.settings import TrainingSettings
     from works.models import TASK, Given
 
     given = Given.load(folder)
-    settings = SETTINGS | {"batch_size": batch_size}
+    settings = TrainingSettings(**SETTINGS | {"batch_size": batch_size})
 
     def run() -> None:
         model = deepcopy(given.model)

@@ -19,15 +19,17 @@ def prepare(folder: Path, examples: int) -> None:
 def strata(folder: Path) -> Run:
     """From the model folder: load, one pass of all depths, written and read, nu."""
     from strata.analysis.activations import Activations
-    from strata.analysis.dump import dump
+    from strata.analysis.dump import Source, dump
     from strata.analysis.variability import classes, variability
     from strata.modeling.encoder import Encoder
+    from strata.study.settings import ForwardSettings, StorageSettings
     from works.models import TASK, Given
 
     def run() -> np.ndarray:
         given, path = Given.load(folder), folder / "means.h5"
         about = {"model": "random", "task": "random", "state": "pretrained"}
-        dump(path, Encoder(given.model), given.rows, about, ["mean"], "float32", BATCH)
+        source = Source(Encoder(given.model), given.rows, about)
+        dump(path, source, StorageSettings(["mean"], "float32"), ForwardSettings(BATCH))
         with Activations.open(path) as means:
             vectors = means.vectors("mean")
             found = classes(TASK, means.examples()["label"].to_numpy(), bins=0)

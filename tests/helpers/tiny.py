@@ -1,6 +1,7 @@
 """Tiny encoders and tasks, made by code: random weights, a real tokenizer, learnable labels."""
 
 from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,9 @@ from transformers import (
 
 from strata.data.batches import Rows
 from strata.data.task import Task
+from strata.study.run_records import RunMetrics
+from strata.study.settings import AblationSettings, LoraSettings, ReinitSettings, TrainingSettings
+from strata.study.variants import Variant
 
 ARCHITECTURES = (
     "roberta",
@@ -67,6 +71,35 @@ TRAINING = {
     "eval_steps": 500,
     "precision": "float32",
 }
+
+
+def training(**changes: object) -> TrainingSettings:
+    """The settings of a short fine-tuning."""
+    return TrainingSettings(**(TRAINING | changes))
+
+
+def ablation(variant: Variant, dropout: float = 0.0) -> AblationSettings:
+    """What a variant needs beside its name."""
+    if variant.kind in ("reinit", "keep"):
+        return ReinitSettings("paper")
+    return LoraSettings(2, 4, dropout) if variant.kind == "lora" else None
+
+
+def metrics(**changes: object) -> RunMetrics:
+    """Metrics of a run that did not fail."""
+    made = RunMetrics(
+        metric="accuracy",
+        score=0.9,
+        score_low=0.8,
+        score_high=0.95,
+        baseline=0.6,
+        n_examples=10,
+        degenerate=False,
+        failed=False,
+        confidence=0.95,
+        resamples=100,
+    )
+    return replace(made, **changes)
 
 
 def config(architecture: str, layers: int = 4) -> object:

@@ -33,7 +33,7 @@ COSTLY = (
     "compare_states",
     "dump_eval",
     "dump_train",
-    "export",
+    "export_model",
     "finetune",
     "measure_variability",
     "skip_spans",
@@ -208,8 +208,8 @@ def write_study(folder: Path) -> dict:
     return study
 
 
-SISTERS = {
-    "outdir": "results/sisters",
+COMPANIONS = {
+    "outdir": "results/companions",
     "study": {
         "models": ["roberta", "albert"],
         "tasks": ["entail", "endings"],

@@ -14,15 +14,15 @@ from strata.modeling.inference import predict
 from strata.modeling.loading import load_model
 from strata.modeling.training import finetune
 from strata.runtime.errors import StrataError
+from strata.study.settings import ForwardSettings, ReinitSettings
 from strata.study.variants import Variant
 
-LORA = {"rank": 2, "alpha": 4, "dropout": 0.0}
 OWN_LAYERS = [name for name in tiny.ARCHITECTURES if name != "albert"]
 
 
 def adapted(architecture, text, kind="classification"):
-    model = tiny.task_model(architecture, kind)
-    adapt(model, Variant.parse(text), LORA, seed=1)
+    model, variant = tiny.task_model(architecture, kind), Variant.parse(text)
+    adapt(model, variant, tiny.ablation(variant), seed=1)
     return model
 
 
@@ -55,8 +55,8 @@ def test_probing_trains_the_head_alone_on_the_depth(architecture):
     whole = tiny.task_model(architecture)
     inputs = next(tiny.rows().batches(range(8), 8, "cpu"))[1]
     with torch.inference_mode():
-        (*_, last) = Encoder(model).states(inputs)
-        *_, at_depth = (s for k, s in enumerate(Encoder(whole).states(inputs)) if k <= 2)
+        (*_, last) = Encoder(model).hidden_states(inputs)
+        *_, at_depth = (s for k, s in enumerate(Encoder(whole).hidden_states(inputs)) if k <= 2)
     torch.testing.assert_close(last, at_depth)
 
 
@@ -104,12 +104,13 @@ def test_frozen_parts_stay_in_eval_mode():
 def test_training_moves_what_is_trained_and_nothing_else(text, tmp_path):
     folder = tiny.save_model(tmp_path / "model", "bert")
     model = load_model(folder, tiny.task(), seed=1)
-    adapt(model, Variant.parse(text), LORA | {"scheme": "paper"}, seed=1)
+    variant = Variant.parse(text)
+    adapt(model, variant, tiny.ablation(variant), seed=1)
     before = deepcopy(dict(model.named_parameters()))
     wanted = trained(model)
     assert trainable_parameters(model) == sum(before[name].numel() for name in wanted)
     finetune(
-        model, tiny.rows(count=40), tiny.rows(count=8), tiny.task(), tiny.TRAINING, 1,
+        model, tiny.rows(count=40), tiny.rows(count=8), tiny.task(), tiny.training(), 1,
         tmp_path / "history.csv", tmp_path,
     )  # fmt: skip
     moved = {n for n, p in model.named_parameters() if not torch.equal(p.cpu(), before[n])}
@@ -123,21 +124,28 @@ def test_layers_the_model_lacks_are_refused():
         adapted("bert", "head5top1")
 
 
+@pytest.mark.parametrize("text", ["lora", "reinit1-2", "keep1-2"])
+def test_settings_of_another_variant_are_refused(text):
+    """A run that silently trains all of the model would pass for its ablation."""
+    settings = ReinitSettings("paper") if text == "lora" else None
+    with pytest.raises(TypeError, match=f"'{text}' does not go with"):
+        adapt(tiny.task_model("bert"), Variant.parse(text), settings, seed=1)
+
+
 @pytest.mark.parametrize("text", ["lora", "head3top1"])
 def test_the_best_checkpoint_of_a_part_that_was_trained_is_restored(text, tmp_path):
     """With a rate that ruins the model later on, the best evaluation is not the last."""
     folder = tiny.save_model(tmp_path / "model", "bert")
-    task, dev = tiny.task(), tiny.rows(count=60, seed=4)
+    task, dev, variant = tiny.task(), tiny.rows(count=60, seed=4), Variant.parse(text)
     scores = {}
     for checkpoint in ("last", "best"):
         model = load_model(folder, task, seed=1)
-        adapt(model, Variant.parse(text), LORA, seed=1)
-        settings = tiny.TRAINING | {
-            "max_steps": 60, "batch_size": 16, "learning_rate": 0.05, "eval_steps": 2,
-            "checkpoint": checkpoint,
-        }  # fmt: skip
+        adapt(model, variant, tiny.ablation(variant), seed=1)
+        settings = tiny.training(
+            max_steps=60, batch_size=16, learning_rate=0.05, eval_steps=2, checkpoint=checkpoint
+        )
         train = tiny.rows(count=300, seed=3)
         finetune(model, train, dev, task, settings, 1, tmp_path / "h.csv", tmp_path)
-        predicted = predict(model, dev, task, batch_size=64)
+        predicted = predict(model, dev, task, ForwardSettings(64))
         scores[checkpoint] = (predicted == dev.examples["label"].to_numpy()).mean()
     assert scores["best"] > max(scores["last"], 0.55)

@@ -11,9 +11,10 @@ import torch
 from helpers import tiny
 from strata.analysis.activations import Activations
 from strata.analysis.cka_tables import cka_table, gold_rows
-from strata.analysis.dump import dump
+from strata.analysis.dump import Source, dump
 from strata.modeling.encoder import Encoder
 from strata.runtime.errors import StrataError
+from strata.study.settings import ForwardSettings, StorageSettings
 
 LAYERS = 4
 ATTRIBUTES = {
@@ -24,24 +25,31 @@ every_architecture = pytest.mark.parametrize("architecture", tiny.ARCHITECTURES)
 
 
 class Stub:
-    """An encoder of made-up states; at depth 2 two of five features are `value`."""
+    """An encoder of made-up hidden states; at depth 2 two of five features are `value`."""
 
     def __init__(self, value):
-        self.depth, self.value = 3, value
+        self.num_layers, self.value = 3, value
 
-    def states(self, inputs):
-        for depth in range(self.depth + 1):
+    def hidden_states(self, inputs):
+        for depth in range(self.num_layers + 1):
             hidden = inputs["input_ids"].float()[..., None].repeat(1, 1, 5)
             if depth == 2:
                 hidden[:, :, :2] = self.value
             yield hidden
 
 
-def write(path, encoder=None, kind="classification", count=12, dtype="float32", **options):
-    options = {"poolings": ["cls", "mean"], "batch_size": 5} | options
-    rows = tiny.rows(kind, count)
+def write(
+    path,
+    encoder=None,
+    kind="classification",
+    count=12,
+    dtype="float32",
+    poolings=("cls", "mean"),
+    batch_size=5,
+):
     encoder = encoder or Encoder(tiny.task_model("bert", kind))
-    dump(path, encoder, rows, ATTRIBUTES, dtype=dtype, **options)
+    source = Source(encoder, tiny.rows(kind, count), ATTRIBUTES)
+    dump(path, source, StorageSettings(poolings, dtype), ForwardSettings(batch_size))
     return path
 
 
@@ -111,7 +119,7 @@ def test_rows_beyond_a_window_are_in_order(tmp_path):
         for row in (0, 1023, 1024, 1099):
             inputs = {name: torch.tensor([ids]) for name, ids in features[row].items()}
             with torch.no_grad():
-                hidden = list(encoder.states(inputs))[1]
+                hidden = list(encoder.hidden_states(inputs))[1]
             close(a.vectors("mean")[1, row], hidden[0, torch.tensor(special[row]) == 0].mean(0))
 
 
@@ -155,7 +163,7 @@ def test_a_dump_that_is_cut_short_leaves_nothing_and_keeps_the_old_file(tmp_path
     before = (tmp_path / "a.h5").read_bytes()
 
     class Stopped(Stub):
-        def states(self, inputs):
+        def hidden_states(self, inputs):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

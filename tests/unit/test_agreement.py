@@ -15,9 +15,10 @@ from strata.analysis.agreement import (
 )
 from strata.analysis.blocks import Boundary
 from strata.analysis.reinit import layer_costs, permutation_correlations
+from strata.study.settings import Sampling, SummarySettings
 
 LAYERS = 6
-SETTINGS = {"tolerance": 0.02, "resamples": 200, "confidence": 0.95}
+SETTINGS = SummarySettings(resamples=200, confidence=0.95, tolerance=0.02)
 UNTUNED = [0.5, 0.5, 0.6, 0.7, 0.89, 0.9]
 TUNED = [0.5, 0.6, 0.7, 0.89, 0.89, 0.9]
 SKIPPED = [0.6, 0.7, 0.85, 0.89, 0.89, 0.9]  # without layer 1, 2, ...
@@ -182,7 +183,7 @@ def test_nothing_is_said_of_runs_that_all_failed():
 
 def test_correlations_between_methods():
     two = pd.concat([table(), table().assign(task="u")])
-    found = method_correlations(two, 100, 0.95)
+    found = method_correlations(two, Sampling(100, 0.95))
     assert len(found) == len(METHODS) * (len(METHODS) - 1) / 2
     row = found.query("method_a == 'untuned' and method_b == 'skipping'").iloc[0]
     assert row["n"] == 12 and row["tasks"] == 2
@@ -199,7 +200,7 @@ def test_correlations_of_permutations_between_tasks():
     ]
     rows += [("m", task, "full", None, 1, 9.0) for task in scores]
     columns = ["model", "task", "series", "position", "seed", "value"]
-    found = permutation_correlations(pd.DataFrame(rows, columns=columns), 50, 0.95)
+    found = permutation_correlations(pd.DataFrame(rows, columns=columns), Sampling(50, 0.95))
     wide = found.set_index(["task_a", "task_b", "kind"])["correlation"]
     assert wide["a", "b", "spearman"] == pytest.approx(1) and wide["a", "b", "pearson"] < 1
     assert wide["a", "c", "spearman"] == pytest.approx(-1)

@@ -3,7 +3,13 @@
 import numpy as np
 import pytest
 
-from strata.analysis.blocks import boundary, contrasts
+from strata.analysis.blocks import boundary as boundary_of
+from strata.analysis.blocks import contrasts
+from strata.study.settings import Sampling
+
+
+def boundary(values, resamples=1000):
+    return boundary_of(values, Sampling(resamples, 0.95))
 
 
 def symmetric(values, noise=0.0, seed=0):

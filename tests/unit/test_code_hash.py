@@ -326,7 +326,7 @@ EDITS = {
     ),
     "a new metric": (
         "strata/study/metrics.py", '    "f1": Metric(',
-        '    "kappa": Metric("Kappa", CLASSES, mcc),\n    "f1": Metric(', set(),
+        '    "kappa": Metric(CLASSES, mcc, title="Kappa"),\n    "f1": Metric(', set(),
     ),
     "a column of the skipping table": (
         "strata/analysis/tables.py", '"baseline", [', '"base", [', {"tabulate_skipping"}
@@ -420,6 +420,24 @@ def test_a_registrys_row_is_named_by_every_script_that_looks_into_it():
     tree = CodeTree(SCRIPTS)
     for module, table in REGISTRIES.values():
         assert table in tree.module(module).definitions
+
+
+def test_a_metrics_title_counts_nowhere_and_its_formula_where_it_is_used(code):
+    path = code / "strata/study/metrics.py"
+    text = path.read_text()
+
+    def version(metric):
+        return CodeTree(code).version("score_run", metric=metric)
+
+    before = [version("f1"), version("accuracy-f1"), version("accuracy"), version("pearson")]
+    try:
+        path.write_text(text.replace('title="F1"', 'title="F1 of label 1"'))
+        assert version("f1") == before[0]
+        path.write_text(text.replace("zero_division=0", "zero_division=1"))
+        after = [version("f1"), version("accuracy-f1"), version("accuracy"), version("pearson")]
+    finally:
+        path.write_text(text)
+    assert after[0] != before[0] and after[1] != before[1] and after[2:] == before[2:]
 
 
 def test_fetching_a_model_depends_on_no_architecture(code, unedited):

@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
-import tiny
 
+from helpers import tiny
 from strata.data.tokens import write_tokens
 from strata.modeling import training
 
@@ -27,6 +27,7 @@ runpy.run_path(sys.argv[2], {"snakemake": SimpleNamespace(
     input=Files(job["input"]), output=Files(job["output"]), wildcards=Files(job["wildcards"]),
     params=Files(job["params"]), resources=Files(jobs_per_device=1), threads=1,
     log=[job["log"]], config={"resume": {"save_minutes": 10}},
+    scriptdir=os.path.dirname(sys.argv[2]),
 )})
 import torch
 state = {

@@ -14,59 +14,55 @@ from transformers import (
 
 from helpers import tiny
 from strata.analysis.activations import Activations
-from strata.analysis.dump import dump
+from strata.analysis.dump import Source, dump
 from strata.export.card import model_card
-from strata.export.cut import choose_depth, choose_seed, cut_model, write_model
-from strata.export.measure import measure
+from strata.export.cut import choose_depth, choose_seed, cut_model, depth_of, write_model
+from strata.export.measure import Measured, measure
 from strata.modeling import head_tuning as heads
 from strata.modeling.encoder import Encoder, num_parameters
 from strata.modeling.head import Head
+from strata.runtime.errors import StrataError
+from strata.study.settings import ForwardSettings, HeadSettings, Sampling, StorageSettings
 
 DEPTH = 2
-SETTINGS = {
-    "steps": 20,
-    "batch_size": 4,
-    "learning_rate": 3e-2,
-    "warmup_steps": 2,
-    "weight_decay": 0.01,
-    "adam_epsilon": 1e-8,
-    "max_grad_norm": 1.0,
-}
-FOUND = {
-    "score": 0.9,
-    "full_score": 0.925,
-    "difference_low": -0.05,
-    "difference_high": 0.01,
-    "n_examples": 1200,
-    "layers": 4,
-    "full_layers": 12,
-    "parameters": 6_000_000,
-    "full_parameters": 8_000_000,
-    "examples_per_second": 300.0,
-    "full_examples_per_second": 120.0,
-    "device": "cpu",
-}
+SETTINGS = HeadSettings(
+    steps=20,
+    batch_size=4,
+    learning_rate=3e-2,
+    warmup_steps=2,
+    weight_decay=0.01,
+    adam_epsilon=1e-8,
+    max_grad_norm=1.0,
+)
+MEASURED = Measured(
+    score=0.9,
+    full_score=0.925,
+    difference_low=-0.05,
+    difference_high=0.01,
+    n_examples=1200,
+    layers=4,
+    full_layers=12,
+    parameters=6_000_000,
+    full_parameters=8_000_000,
+    examples_per_second=300.0,
+    full_examples_per_second=120.0,
+    device="cpu",
+)
 
 
 def tuned_run(folder, architecture, kind):
     """A run's checkpoint and the heads tuned at every depth; and these heads' predictions."""
     model, task = tiny.task_model(architecture, kind), tiny.task(kind)
     model.save_pretrained(folder / "checkpoint")
-    dump(
-        folder / "a.h5",
-        Encoder(model),
-        tiny.rows(kind),
-        {"model": architecture, "task": kind, "state": "full-seed1"},
-        ["cls"],
-        "float32",
-        batch_size=6,
-    )
+    about = {"model": architecture, "task": kind, "state": "full-seed1"}
+    source = Source(Encoder(model), tiny.rows(kind), about)
+    dump(folder / "a.h5", source, StorageSettings(["cls"], "float32"), ForwardSettings(6))
     with Activations.open(folder / "a.h5") as file:
         labels = tiny.examples(kind)["label"].to_numpy()
-        head = Head(model)
-        stack = heads.tune_heads(head, file.vectors(), labels, task, SETTINGS, seed=1)
+        head, inputs = Head(model), heads.HeadInputs(file.vectors(), labels, task)
+        stack = heads.tune_heads(head, inputs, SETTINGS, seed=1)
         heads.save_stack(stack, file.depths(), folder / "heads.safetensors")
-        predictions = heads.apply_heads(head, stack, file.vectors(), task)[DEPTH - 1]
+        predictions = heads.apply_heads(head, stack, inputs)[DEPTH - 1]
     return model, predictions
 
 
@@ -128,7 +124,7 @@ def test_heads_of_another_model_are_refused(tmp_path):
     (tmp_path / "b").mkdir()
     tuned_run(tmp_path / "a", "bert", "classification")
     tuned_run(tmp_path / "b", "roberta", "classification")
-    with pytest.raises(ValueError, match="which the model has not"):
+    with pytest.raises(ValueError, match="which the model does not have"):
         cut_model(tmp_path / "a/checkpoint", tmp_path / "b/heads.safetensors", tiny.task(), DEPTH)
 
 
@@ -138,27 +134,27 @@ def test_measured_are_scores_sizes_and_speeds_of_both(kind, tmp_path):
     arguments = (tmp_path / "checkpoint", tmp_path / "heads.safetensors", tiny.task(kind), DEPTH)
     small = cut_model(*arguments)
     write_model(small, tiny.tokenizer(), tmp_path / "small")
-    found = measure(
+    measured = measure(
         tmp_path / "small",
         model,
         tiny.rows(kind),
         tiny.task(kind),
-        {"batch_size": 6, "precision": "float32"},
-        {"resamples": 50, "confidence": 0.9},
+        ForwardSettings(6),
+        Sampling(50, 0.9),
     )
     labels = tiny.examples(kind)["label"].to_numpy()
-    assert found["score"] == pytest.approx((predictions == labels).mean())
-    assert found["layers"] == DEPTH and found["full_layers"] == 4
-    assert found["parameters"] == num_parameters(small)
-    assert found["full_parameters"] == num_parameters(model)
-    assert found["n_examples"] == 12
-    difference = found["score"] - found["full_score"]
-    assert found["difference_low"] <= difference <= found["difference_high"]
-    assert found["examples_per_second"] > 0 and found["full_examples_per_second"] > 0
+    assert measured.score == pytest.approx((predictions == labels).mean())
+    assert measured.layers == DEPTH and measured.full_layers == 4
+    assert measured.parameters == num_parameters(small)
+    assert measured.full_parameters == num_parameters(model)
+    assert measured.n_examples == 12
+    difference = measured.score - measured.full_score
+    assert measured.difference_low <= difference <= measured.difference_high
+    assert measured.examples_per_second > 0 and measured.full_examples_per_second > 0
 
 
 def test_the_card_says_what_was_cut_and_what_it_costs():
-    text = model_card("RoBERTa on rte", tiny.task(), 2, 8, FOUND, 0.95)
+    text = model_card("RoBERTa on rte", tiny.task(), 2, 8, MEASURED, 0.95)
     assert text.startswith("---\nlibrary_name: transformers\n")
     for part in (
         "# RoBERTa on rte, cut to 4 of 12 layers",
@@ -175,7 +171,7 @@ def test_the_card_says_what_was_cut_and_what_it_costs():
         "labels yes, no",
     ):
         assert part in text
-    choice = model_card("BERT on x", tiny.task("multiple-choice"), 1, 8, FOUND, 0.95)
+    choice = model_card("BERT on x", tiny.task("multiple-choice"), 1, 8, MEASURED, 0.95)
     assert "AutoModelForMultipleChoice.from_pretrained" in choice
 
 
@@ -194,6 +190,13 @@ def test_the_depth_is_the_tuned_one_of_the_summary_or_all():
     assert choose_depth(summary(None)) == 12
 
 
+def test_a_target_names_a_depth_that_the_model_has():
+    assert depth_of("-auto", summary(4)) == 4 and depth_of("12", summary(4)) == 12
+    for depth in ("0", "13"):
+        with pytest.raises(StrataError, match=f"no depth {depth}: the model has depths 1 to 12"):
+            depth_of(depth, summary(4))
+
+
 @pytest.mark.parametrize(("failed", "chosen"), [((), 3), ((3,), 1), ((3, 1), 2), ((1, 2, 3), 3)])
 def test_the_seed_is_the_first_that_did_not_fail(failed, chosen):
-    assert choose_seed({seed: {"failed": seed in failed} for seed in (3, 1, 2)}) == chosen
+    assert choose_seed({s: tiny.metrics(failed=s in failed) for s in (3, 1, 2)}) == chosen

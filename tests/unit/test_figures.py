@@ -15,10 +15,15 @@ from strata.figures import cka as maps
 from strata.figures import skipping as triangles
 from strata.figures import style as drawing
 from strata.figures import truncation as curves
+from strata.study.settings import MapStyle
 
 LABELS = {"roberta": "RoBERTa", "albert": "ALBERT", "rte": "RTE", "accuracy": "Accuracy"}
 LAYERS = {"roberta": 3, "albert": 24, "electra": 4}
 GREY = to_rgba("#D9D9D9")
+
+
+def style(models=("roberta",), tasks=("rte",), seeds=(1,), estimator="biased", pooling="cls"):
+    return MapStyle(models, tasks, seeds, LABELS, estimator, pooling)
 
 
 @pytest.fixture(autouse=True)
@@ -118,7 +123,7 @@ def test_pair_maps_show_each_pair_of_states_with_the_first_named_on_y():
         ("full-seed1", "full-seed2"): 0.7,
     }
     cka = cka_table(["albert"], ["rte"], (1, 2), lambda y, x: values.get((y, x), 1.0))
-    figure = maps.pair_maps(cka, [1, 2], "biased", LABELS).draw()
+    figure = maps.pair_maps(cka, style(seeds=[1, 2])).draw()
     titles = [title.split("\n") for title in panel_titles(figure)]
     assert titles == [
         ["ORIG–ORIG", "Y pretrained, X pretrained"],
@@ -132,7 +137,7 @@ def test_pair_maps_show_each_pair_of_states_with_the_first_named_on_y():
 
 
 def test_pair_maps_of_one_seed_have_three_panels():
-    figure = maps.pair_maps(cka_table(["albert"], ["rte"]), [1], "biased", LABELS).draw()
+    figure = maps.pair_maps(cka_table(["albert"], ["rte"]), style()).draw()
     assert [title.split("\n")[0] for title in panel_titles(figure)] == [
         "ORIG–ORIG",
         "FT–ORIG",
@@ -148,9 +153,7 @@ def test_only_the_estimator_and_pooling_asked_for_are_drawn():
         cka_table(["roberta"], ["rte"], cka=0.9, estimator="debiased", pooling="cls"),
     ]
     table = pd.concat([*others, wanted, *others])
-    plot = maps.map_grid(
-        table, "ft-ft", [1], "debiased", LABELS, ["roberta"], ["rte"], pooling="mean"
-    )
+    plot = maps.map_grid(table, "ft-ft", style(estimator="debiased", pooling="mean"))
     assert tiles(plot.draw().axes[0])[2, 1] == viridis(0.25)
 
 
@@ -158,7 +161,7 @@ def test_negative_cka_is_drawn_as_zero_and_only_undefined_cka_is_grey():
     cka = np.full((3, 3), 0.5)
     cka[0, 0], cka[0, 1], cka[0, 2], cka[1, 0] = -0.2, 0, np.nan, 1
     table = cka_table(["roberta"], ["rte"], cka=cka)
-    figure = maps.map_grid(table, "ft-ft", [1], "biased", LABELS, ["roberta"], ["rte"]).draw()
+    figure = maps.map_grid(table, "ft-ft", style()).draw()
     drawn = tiles(figure.axes[0])
     assert (drawn[0, 0] == drawn[0, 1]).all()
     assert drawn[0, 1] == viridis(0.0)
@@ -169,7 +172,7 @@ def test_negative_cka_is_drawn_as_zero_and_only_undefined_cka_is_grey():
 
 def test_colours_do_not_depend_on_the_range_of_the_values():
     table = cka_table(["roberta"], ["rte"], cka=np.linspace(0.4, 0.6, 9).reshape(3, 3))
-    figure = maps.map_grid(table, "ft-ft", [1], "biased", LABELS, ["roberta"], ["rte"]).draw()
+    figure = maps.map_grid(table, "ft-ft", style()).draw()
     assert tiles(figure.axes[0])[0, 0] == viridis(0.4)
     assert tiles(figure.axes[0])[2, 2] == viridis(0.6)
 
@@ -178,7 +181,7 @@ def test_the_tile_of_depth_one_is_at_the_bottom_left_of_the_picture(tmp_path):
     cka = np.full((3, 3), 0.5)
     cka[0, 0] = np.nan
     table = cka_table(["roberta"], ["rte"], cka=cka)
-    plot = maps.map_grid(table, "ft-ft", [1], "biased", LABELS, ["roberta"], ["rte"])
+    plot = maps.map_grid(table, "ft-ft", style())
     drawing.save(plot, tmp_path / "map.png", tmp_path / "map.pdf")
     picture = image.imread(tmp_path / "map.png")
     grey = np.isclose(picture, GREY, atol=0.01).all(axis=2)
@@ -193,7 +196,7 @@ def test_the_tile_of_depth_one_is_at_the_bottom_left_of_the_picture(tmp_path):
 def test_a_grid_has_its_panels_in_the_order_asked_for_and_its_own_depths_in_each():
     models, tasks = ["roberta", "albert", "electra"], ["wic", "rte"]
     table = cka_table(sorted(models), sorted(tasks))
-    figure = maps.map_grid(table, "ft-orig", [1], "biased", LABELS, models, tasks).draw()
+    figure = maps.map_grid(table, "ft-orig", style(models, tasks)).draw()
     assert panel_titles(figure) == [
         f"{task}\n{model}" for task in ("wic", "RTE") for model in ("RoBERTa", "ALBERT", "electra")
     ]
@@ -208,9 +211,7 @@ def test_a_grid_has_its_panels_in_the_order_asked_for_and_its_own_depths_in_each
 def test_a_panel_without_data_says_so_and_leaves_the_others_in_place():
     table = cka_table(["roberta", "albert"], ["rte", "wic"])
     table = table[(table["model"] != "roberta") | (table["task"] != "rte")]
-    plot = maps.map_grid(
-        table, "ft-ft", [1], "biased", LABELS, ["roberta", "albert"], ["rte", "wic"]
-    )
+    plot = maps.map_grid(table, "ft-ft", style(["roberta", "albert"], ["rte", "wic"]))
     figure = plot.draw()
     assert panel_titles(figure)[0] == "RTE\nRoBERTa"
     assert notes(figure) == [["no data"], [], [], []]
@@ -225,7 +226,7 @@ def test_a_map_of_a_failed_run_is_marked(kind, marked):
     table = cka_table(["roberta", "albert"], ["rte"], (1, 2))
     states = table[["y_state", "x_state"]]
     table["failed"] = (states == "full-seed2").any(axis=1) & (table["model"] == "albert")
-    plot = maps.map_grid(table, kind, [1, 2], "biased", LABELS, ["roberta", "albert"], ["rte"])
+    plot = maps.map_grid(table, kind, style(["roberta", "albert"], seeds=[1, 2]))
     assert notes(plot.draw()) == [[], ["failed"] if marked else []]
 
 
@@ -239,7 +240,7 @@ def test_a_map_of_a_failed_run_is_marked(kind, marked):
 )
 def test_the_axes_of_a_grid_say_whose_depths_they_are(kind, y_title, x_title):
     table = cka_table(["roberta"], ["rte"], (3, 5))
-    plot = maps.map_grid(table, kind, [3, 5], "biased", LABELS, ["roberta"], ["rte"])
+    plot = maps.map_grid(table, kind, style(seeds=[3, 5]))
     assert notes(plot.draw()) == [[]]
     assert (plot.labels.y, plot.labels.x) == (y_title, x_title)
 
@@ -247,12 +248,12 @@ def test_the_axes_of_a_grid_say_whose_depths_they_are(kind, y_title, x_title):
 def test_two_seeds_are_needed_to_compare_two_seeds():
     table = cka_table(["roberta"], ["rte"])
     with pytest.raises(ValueError, match="two seeds"):
-        maps.map_grid(table, "ft1-ft2", [1], "biased", LABELS, ["roberta"], ["rte"])
+        maps.map_grid(table, "ft1-ft2", style())
 
 
 def test_many_tasks_are_folded_to_fit_a_page():
     models, tasks = ["roberta", "albert", "electra"], [f"task{i}" for i in range(12)]
-    plot = maps.map_grid(cka_table(models, tasks), "ft-ft", [1], "biased", LABELS, models, tasks)
+    plot = maps.map_grid(cka_table(models, tasks), "ft-ft", style(models, tasks))
     width, height = plot.theme.getp("figure_size")
     assert width == 7 and height < 9
     grid = plot.draw().axes[0].get_gridspec()
@@ -276,7 +277,7 @@ def test_of_a_pair_of_models_the_first_is_on_y_whichever_way_the_table_has_it():
         for y, x in combinations(sorted(LAYERS), 2)
     )
     models = ["roberta", "albert", "electra"]
-    figure = maps.model_pair_grid(table, [1], "biased", LABELS, models, ["rte"]).draw()
+    figure = maps.model_pair_grid(table, style(models)).draw()
     assert panel_titles(figure) == [
         "RTE\nRoBERTa – ALBERT",
         "RTE\nRoBERTa – electra",
@@ -289,7 +290,7 @@ def test_of_a_pair_of_models_the_first_is_on_y_whichever_way_the_table_has_it():
 
 def test_curves_average_the_seeds_that_did_not_fail_and_show_them_all():
     table = truncation_table("roberta", "rte", {1: 0.7, 2: 0.8, 3: 0.5}, failed=[3])
-    plot = curves.truncation_curves(table, LABELS, ["roberta"], ["rte"])
+    plot = curves.truncation_curves(table, style())
     axes = plot.draw().axes[0]
     assert len(mean_lines(axes)) == 3
     for line in mean_lines(axes):
@@ -311,7 +312,7 @@ def test_curves_of_runs_that_all_failed_have_no_means_and_are_marked():
             truncation_table("albert", "rte", {1: 0.7, 2: 0.8}),
         ]
     )
-    figure = curves.truncation_curves(table, LABELS, ["roberta", "albert"], ["rte"]).draw()
+    figure = curves.truncation_curves(table, style(["roberta", "albert"])).draw()
     failed, well = figure.axes
     assert notes(figure) == [["failed"], []]
     assert mean_lines(failed) == [] and len(seed_lines(failed)) == 6
@@ -326,7 +327,7 @@ def test_models_share_the_y_axis_of_a_task_but_tasks_do_not():
             truncation_table("roberta", "cola", {1: 0.3}, metric="mcc", baseline=0),
         ]
     )
-    plot = curves.truncation_curves(table, LABELS, ["roberta", "albert"], ["rte", "cola"])
+    plot = curves.truncation_curves(table, style(["roberta", "albert"], ["rte", "cola"]))
     figure = plot.draw()
     rte, also_rte, cola, missing = figure.axes
     assert rte.get_ylim() == also_rte.get_ylim()
@@ -340,7 +341,7 @@ def test_models_share_the_y_axis_of_a_task_but_tasks_do_not():
 def test_configurations_keep_their_colours_where_some_are_absent():
     table = truncation_table("roberta", "rte", {1: 0.7})
     table = table[table["configuration"] != "untuned"]
-    axes = curves.truncation_curves(table, LABELS, ["roberta"], ["rte"]).draw().axes[0]
+    axes = curves.truncation_curves(table, style()).draw().axes[0]
     assert {line.get_color()[:7] for line in mean_lines(axes)} == {"#0072B2", "#E69F00"}
 
 
@@ -348,9 +349,7 @@ def test_triangles_show_the_share_of_the_gain_kept_clipped():
     scores = {(1, 1): 0.4, (1, 2): 0.5, (1, 3): 0.7, (2, 2): 0.9, (2, 3): 0.95, (3, 3): np.nan}
     table = skip_table(lambda first, last: scores[first, last])
     other_seed = skip_table(lambda first, last: 0.6, seed=2)
-    plot = triangles.skip_triangles(
-        pd.concat([table, other_seed]), [1, 2], LABELS, ["roberta"], ["rte"]
-    )
+    plot = triangles.skip_triangles(pd.concat([table, other_seed]), style(seeds=[1, 2]))
     drawn = tiles(plot.draw().axes[0])
     cividis = [pytest.approx(colormaps["cividis"](v), abs=0.02) for v in (0.0, 0.5, 1.0)]
     assert drawn[0, 0] == cividis[0] and drawn[0, 1] == cividis[0]
@@ -364,7 +363,7 @@ def test_triangles_show_the_share_of_the_gain_kept_clipped():
 
 def test_a_triangle_of_a_model_below_the_baseline_is_grey_and_a_failed_one_is_marked():
     table = skip_table(lambda first, last: 0.5, full=0.45, failed=True)
-    figure = triangles.skip_triangles(table, [1], LABELS, ["roberta"], ["rte"]).draw()
+    figure = triangles.skip_triangles(table, style()).draw()
     drawn = tiles(figure.axes[0])
     assert drawn[np.tril_indices(3)[::-1]] == pytest.approx(np.tile(GREY, (6, 1)))
     assert notes(figure) == [["failed"]]
@@ -372,7 +371,7 @@ def test_a_triangle_of_a_model_below_the_baseline_is_grey_and_a_failed_one_is_ma
 
 def test_save_writes_both_files_at_their_printed_size_and_again_the_same(tmp_path):
     table = cka_table(["albert"], ["rte"], (1, 2))
-    plot = maps.pair_maps(table, [1, 2], "biased", LABELS)
+    plot = maps.pair_maps(table, style(seeds=[1, 2]))
     for name in ("one", "two"):
         drawing.save(plot, tmp_path / f"{name}.png", tmp_path / f"{name}.pdf")
     height, width, _ = image.imread(tmp_path / "one.png").shape

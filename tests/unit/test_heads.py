@@ -1,6 +1,7 @@
 """Heads tuned together against heads tuned one by one, by a plain PyTorch loop."""
 
 from copy import deepcopy
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,23 +15,29 @@ from transformers import get_linear_schedule_with_warmup
 from helpers import tiny
 from strata.analysis import truncation
 from strata.analysis.activations import Activations
-from strata.analysis.dump import dump
+from strata.analysis.dump import Source, dump
 from strata.evaluation.predictions import decode, score_table
 from strata.modeling import head_tuning as heads
 from strata.modeling.encoder import Encoder
 from strata.modeling.head import Head, head_names
 from strata.modeling.inference import predict
+from strata.study.settings import (
+    ConvergedSettings,
+    ForwardSettings,
+    HeadSettings,
+    StorageSettings,
+)
 
-SETTINGS = {
-    "steps": 12,
-    "batch_size": 4,
-    "learning_rate": 1e-2,
-    "warmup_steps": 3,
-    "weight_decay": 0.3,
+SETTINGS = HeadSettings(
+    steps=12,
+    batch_size=4,
+    learning_rate=1e-2,
+    warmup_steps=3,
+    weight_decay=0.3,
     # Large: the bias of a choice's score has no gradient, and Adam would blow up its rounding.
-    "adam_epsilon": 1e-4,
-    "max_grad_norm": 0.2,
-}
+    adam_epsilon=1e-4,
+    max_grad_norm=0.2,
+)
 KINDS = ("classification", "regression", "multiple-choice")
 DEPTHS = 3
 every_architecture = pytest.mark.parametrize("architecture", tiny.ARCHITECTURES)
@@ -42,14 +49,14 @@ def head_of(architecture="bert", kind="classification"):
 
 
 def problem(kind="classification", examples=10, seed=0):
-    """Random representations [DEPTHS, rows, 16] and labels [examples]."""
+    """Random representations and labels."""
     rng = np.random.default_rng(seed)
     vectors = rng.normal(size=(DEPTHS, examples * tiny.task(kind).choices, 16))
     if kind == "regression":
         labels = rng.normal(size=examples)
     else:
         labels = rng.integers(3 if kind == "multiple-choice" else 2, size=examples)
-    return vectors.astype(np.float32), labels
+    return heads.HeadInputs(vectors.astype(np.float32), labels, tiny.task(kind))
 
 
 def same(actual, expected, atol=1e-5):
@@ -64,8 +71,9 @@ def one(stack, index):
     return {name: tensor[index] for name, tensor in stack.items()}
 
 
-def tune_one(head, vectors, labels, task, settings, seed):
+def tune_one(head, inputs, depth, settings, seed):
     """One head by PyTorch's and Transformers' own parts, without dropout."""
+    vectors, labels, task = inputs.vectors[depth].astype(np.float32), inputs.labels, inputs.task
     head = deepcopy(head).train()
     for module in head.modules():
         if isinstance(module, nn.Dropout):
@@ -76,19 +84,17 @@ def tune_one(head, vectors, labels, task, settings, seed):
     ]
     optimizer = torch.optim.AdamW(
         groups,
-        lr=settings["learning_rate"],
-        eps=settings["adam_epsilon"],
-        weight_decay=settings["weight_decay"],
+        lr=settings.learning_rate,
+        eps=settings.adam_epsilon,
+        weight_decay=settings.weight_decay,
     )
-    schedule = get_linear_schedule_with_warmup(
-        optimizer, settings["warmup_steps"], settings["steps"]
-    )
+    schedule = get_linear_schedule_with_warmup(optimizer, settings.warmup_steps, settings.steps)
     rng, order = np.random.default_rng(seed), []
     norms = []
-    for _ in range(settings["steps"]):
-        while len(order) < settings["batch_size"]:
+    for _ in range(settings.steps):
+        while len(order) < settings.batch_size:
             order += rng.permutation(len(labels)).tolist()
-        batch, order = order[: settings["batch_size"]], order[settings["batch_size"] :]
+        batch, order = order[: settings.batch_size], order[settings.batch_size :]
         rows = [example * task.choices + c for example in batch for c in range(task.choices)]
         logits = head(torch.from_numpy(vectors[rows]))
         wanted = torch.from_numpy(labels[batch])
@@ -100,10 +106,10 @@ def tune_one(head, vectors, labels, task, settings, seed):
             loss = functional.cross_entropy(logits, wanted)
         optimizer.zero_grad()
         loss.backward()
-        norms.append(clip_grad_norm_(head.parameters(), settings["max_grad_norm"]).item())
+        norms.append(clip_grad_norm_(head.parameters(), settings.max_grad_norm).item())
         optimizer.step()
         schedule.step()
-    assert max(norms) > settings["max_grad_norm"]  # clipping took part
+    assert max(norms) > settings.max_grad_norm  # clipping took part
     return {name: p.detach() for name, p in head.named_parameters()}
 
 
@@ -118,59 +124,51 @@ def without_dropout(head):
 @every_kind
 def test_tuning_is_that_of_a_plain_loop(architecture, kind):
     """AdamW, clipping, warm-up and decay, head by head; epochs wrap within batches."""
-    head, task = without_dropout(head_of(architecture, kind)), tiny.task(kind)
-    vectors, labels = problem(kind)
-    stack = heads.tune_heads(head, vectors, labels, task, SETTINGS, seed=5)
+    head, inputs = without_dropout(head_of(architecture, kind)), problem(kind)
+    stack = heads.tune_heads(head, inputs, SETTINGS, seed=5)
     for depth in range(DEPTHS):
-        same(one(stack, depth), tune_one(head, vectors[depth], labels, task, SETTINGS, 5))
+        same(one(stack, depth), tune_one(head, inputs, depth, SETTINGS, 5))
 
 
 def test_many_steps_read_the_examples_in_the_same_order():
     """More steps than one window of the stream holds, from a float16 memory map."""
-    settings = SETTINGS | {"steps": 150, "learning_rate": 1e-3}
-    head, task = without_dropout(head_of()), tiny.task()
-    vectors, labels = problem(examples=31)
-    vectors = vectors.astype(np.float16)
-    stack = heads.tune_heads(head, vectors, labels, task, settings, seed=2)
+    settings = replace(SETTINGS, steps=150, learning_rate=1e-3)
+    head, inputs = without_dropout(head_of()), problem(examples=31)
+    inputs = replace(inputs, vectors=inputs.vectors.astype(np.float16))
+    stack = heads.tune_heads(head, inputs, settings, seed=2)
     for depth in range(DEPTHS):
-        alone = tune_one(head, vectors[depth].astype(np.float32), labels, task, settings, 2)
-        same(one(stack, depth), alone, atol=1e-4)
+        same(one(stack, depth), tune_one(head, inputs, depth, settings, 2), atol=1e-4)
 
 
 @every_architecture
 @every_kind
 def test_all_depths_at_once_is_one_by_one(architecture, kind):
     """With dropout: every head sees the mask that it would see alone."""
-    head, task = head_of(architecture, kind), tiny.task(kind)
-    vectors, labels = problem(kind)
+    head, inputs = head_of(architecture, kind), problem(kind)
     dropping = [m for m in head.modules() if isinstance(m, nn.Dropout) and m.p > 0]
-    together = heads.tune_heads(head, vectors, labels, task, SETTINGS, seed=1)
+    together = heads.tune_heads(head, inputs, SETTINGS, seed=1)
     for depth in range(DEPTHS):
-        alone = heads.tune_heads(head, vectors, labels, task, SETTINGS, seed=1, slots=[depth])
+        copies = heads.Copies([depth], [SETTINGS.learning_rate])
+        alone = heads.tune_heads(head, inputs, SETTINGS, 1, copies)
         same(one(together, depth), one(alone, 0))
-    still = heads.tune_heads(without_dropout(head), vectors, labels, task, SETTINGS, seed=1)
+    still = heads.tune_heads(without_dropout(head), inputs, SETTINGS, seed=1)
     differs = any(not torch.allclose(together[name], still[name]) for name in still)
     assert differs == bool(dropping)
 
 
 def test_heads_of_different_rates_in_one_call_are_those_of_separate_calls():
-    head, task = head_of(), tiny.task()
-    vectors, labels = problem()
-    rates, slots = [1e-2, 1e-4, 1e-2, 3e-3], [0, 0, 2, 1]
-    together = heads.tune_heads(head, vectors, labels, task, SETTINGS, 3, rates=rates, slots=slots)
-    for index, (rate, slot) in enumerate(zip(rates, slots, strict=True)):
-        settings = SETTINGS | {"learning_rate": rate}
-        alone = heads.tune_heads(head, vectors, labels, task, settings, 3, slots=[slot])
+    head, inputs = head_of(), problem()
+    copies = heads.Copies(slots=[0, 0, 2, 1], rates=[1e-2, 1e-4, 1e-2, 3e-3])
+    together = heads.tune_heads(head, inputs, SETTINGS, 3, copies)
+    for index, (rate, slot) in enumerate(zip(copies.rates, copies.slots, strict=True)):
+        alone = heads.tune_heads(head, inputs, SETTINGS, 3, heads.Copies([slot], [rate]))
         same(one(together, index), one(alone, 0))
 
 
 def test_tuning_leaves_the_given_head_alone_and_follows_its_seed():
-    head, task = head_of(), tiny.task()
-    vectors, labels = problem()
+    head, inputs = head_of(), problem()
     before = {name: p.detach().clone() for name, p in head.named_parameters()}
-    first, again, other = (
-        heads.tune_heads(head, vectors, labels, task, SETTINGS, seed) for seed in (1, 1, 2)
-    )
+    first, again, other = (heads.tune_heads(head, inputs, SETTINGS, seed) for seed in (1, 1, 2))
     same({name: p.detach() for name, p in head.named_parameters()}, before, atol=0)
     assert not head.training
     assert all(torch.equal(first[name], again[name]) for name in first)
@@ -183,49 +181,53 @@ def learnable(examples=80):
     labels = rng.integers(2, size=examples)
     vectors = rng.normal(size=(2, examples, 16)).astype(np.float32)
     vectors[1, :, 0] += 4 * (2 * labels - 1)
-    return vectors, labels
+    return heads.HeadInputs(vectors, labels, tiny.task())
+
+
+def only(inputs, depths=slice(None), rows=slice(None)):
+    """Some depths and rows of inputs that have a row an example."""
+    vectors, labels = inputs.vectors[depths, rows], inputs.labels[rows]
+    return replace(inputs, vectors=vectors, labels=labels)
 
 
 def test_tuning_learns():
-    vectors, labels = learnable()
-    settings = SETTINGS | {"steps": 120, "max_grad_norm": 1.0, "weight_decay": 0.01}
-    head, task = head_of(), tiny.task()
-    stack = heads.tune_heads(head, vectors[:, :60], labels[:60], task, settings, seed=0)
-    right = (heads.apply_heads(head, stack, vectors[:, 60:], task) == labels[60:]).mean(axis=1)
+    inputs, head = learnable(), head_of()
+    settings = replace(SETTINGS, steps=120, max_grad_norm=1.0, weight_decay=0.01)
+    stack = heads.tune_heads(head, only(inputs, rows=slice(60)), settings, seed=0)
+    rest = only(inputs, rows=slice(60, None))
+    right = (heads.apply_heads(head, stack, rest) == rest.labels).mean(axis=1)
     assert right[1] > 0.9 and right[0] < 0.75
 
 
 @pytest.mark.parametrize("rates", [[1e-7, 1e-2], [1e-2, 1e-7]])
 def test_the_rate_that_does_best_on_held_out_examples_is_taken(rates):
     """A rate of 1e-7 moves nothing, whatever its place in the list; the last tuning sees all."""
-    vectors, labels = learnable()
-    settings = SETTINGS | {"steps": 80, "max_grad_norm": 1.0}
-    settings["converged"] = {"learning_rates": rates, "held_out": 0.25}
-    head, task = head_of(), tiny.task()
-    stack, chosen, standard = heads.tune_converged(
-        head, vectors[1:], labels, task, settings, seed=0
-    )
+    inputs, head = only(learnable(), depths=slice(1, None)), head_of()
+    settings = replace(SETTINGS, steps=80, max_grad_norm=1.0)
+    settings = replace(settings, converged=ConvergedSettings(rates, 0.25))
+    stack, chosen, standard = heads.tune_converged(head, inputs, settings, seed=0)
     assert chosen == [1e-2]
-    settings = settings | {"learning_rate": 1e-2}
-    same(stack, heads.tune_heads(head, vectors[1:], labels, task, settings, 0, standard=standard))
+    settings = replace(settings, learning_rate=1e-2)
+    same(stack, heads.tune_heads(head, replace(inputs, standard=standard), settings, 0))
 
 
 def test_converged_heads_read_a_tiny_spread_on_a_large_mean():
     """CLS vectors of low depths: as they are, no head gets anywhere; standardised, it does."""
-    vectors, labels = learnable()
-    vectors = 5 + vectors[1:] * 1e-3
-    settings = SETTINGS | {"steps": 80, "max_grad_norm": 1.0}
-    settings["converged"] = {"learning_rates": [1e-3, 1e-2], "held_out": 0.25}
-    head, task = head_of(), tiny.task()
-    plain = heads.tune_heads(head, vectors, labels, task, settings, 0)
-    assert (heads.apply_heads(head, plain, vectors, task) == labels).mean() < 0.75
-    stack, _, standard = heads.tune_converged(head, vectors, labels, task, settings, 0)
-    assert (heads.apply_heads(head, stack, vectors, task, standard=standard) == labels).mean() > 0.9
+    inputs = only(learnable(), depths=slice(1, None))
+    inputs, labels = replace(inputs, vectors=5 + inputs.vectors * 1e-3), inputs.labels
+    settings = replace(SETTINGS, steps=80, max_grad_norm=1.0)
+    settings = replace(settings, converged=ConvergedSettings([1e-3, 1e-2], 0.25))
+    head = head_of()
+    plain = heads.tune_heads(head, inputs, settings, 0)
+    assert (heads.apply_heads(head, plain, inputs) == labels).mean() < 0.75
+    stack, _, standard = heads.tune_converged(head, inputs, settings, 0)
+    inputs = replace(inputs, standard=standard)
+    assert (heads.apply_heads(head, stack, inputs) == labels).mean() > 0.9
 
 
 @pytest.mark.parametrize("rows", (4096, 7))
 def test_a_standard_is_mean_and_deviation_of_each_feature(rows):
-    vectors, _ = problem(examples=30)
+    vectors = problem(examples=30).vectors
     vectors[1, :, 4] = 3.25  # a feature that does not vary is left with its mean taken off
     standard = heads.Standardizer.of(vectors, rows)
     scaled = (vectors - standard.mean) / standard.deviation
@@ -238,32 +240,30 @@ def test_a_standard_is_mean_and_deviation_of_each_feature(rows):
 def test_examples_can_be_picked_by_number():
     """For tuning and for predictions, with their own rows and labels."""
     kind = "multiple-choice"
-    head, task = head_of(kind=kind), tiny.task(kind)
-    vectors, labels = problem(kind)
-    picked = np.array([1, 4, 5, 8, 9])
-    rows = [3 * example + choice for example in picked for choice in range(3)]
-    stack = heads.tune_heads(head, vectors, labels, task, SETTINGS, 1, examples=picked)
-    same(stack, heads.tune_heads(head, vectors[:, rows], labels[picked], task, SETTINGS, 1))
+    head, inputs = head_of(kind=kind), problem(kind)
+    numbers = np.array([1, 4, 5, 8, 9])
+    rows = [3 * example + choice for example in numbers for choice in range(3)]
+    picked = replace(inputs, examples=numbers)
+    alone = replace(inputs, vectors=inputs.vectors[:, rows], labels=inputs.labels[numbers])
+    stack = heads.tune_heads(head, picked, SETTINGS, 1)
+    same(stack, heads.tune_heads(head, alone, SETTINGS, 1))
     np.testing.assert_array_equal(
-        heads.apply_heads(head, stack, vectors, task, examples=picked),
-        heads.apply_heads(head, stack, vectors[:, rows], task),
+        heads.apply_heads(head, stack, picked), heads.apply_heads(head, stack, alone)
     )
 
 
 @pytest.mark.parametrize("share", (0.001, 0.999))
 def test_some_examples_are_held_out_and_some_are_not(share):
-    vectors, labels = learnable()
-    settings = SETTINGS | {"steps": 3}
-    settings["converged"] = {"learning_rates": [1e-3, 1e-2], "held_out": share}
-    few = vectors[:, :4], labels[:4]
-    _, chosen, _ = heads.tune_converged(head_of(), *few, tiny.task(), settings, seed=0)
+    settings = replace(SETTINGS, steps=3)
+    settings = replace(settings, converged=ConvergedSettings([1e-3, 1e-2], share))
+    few = only(learnable(), rows=slice(4))
+    _, chosen, _ = heads.tune_converged(head_of(), few, settings, seed=0)
     assert len(chosen) == 2
 
 
 def test_of_equal_rates_the_smallest_is_taken():
-    vectors, labels = learnable()
-    settings = SETTINGS | {"converged": {"learning_rates": [1e-8, 1e-9], "held_out": 0.25}}
-    _, chosen, _ = heads.tune_converged(head_of(), vectors, labels, tiny.task(), settings, seed=0)
+    settings = replace(SETTINGS, converged=ConvergedSettings([1e-8, 1e-9], 0.25))
+    _, chosen, _ = heads.tune_converged(head_of(), learnable(), settings, seed=0)
     assert chosen == [1e-9, 1e-9]
 
 
@@ -271,26 +271,25 @@ def test_of_equal_rates_the_smallest_is_taken():
 @every_kind
 def test_a_stack_is_applied_head_by_head(architecture, kind):
     """And in pieces of any size, none of which cuts an example in two."""
-    head, task = head_of(architecture, kind), tiny.task(kind)
-    vectors, labels = problem(kind)
-    stack = heads.tune_heads(head, vectors, labels, task, SETTINGS, seed=1)
+    head, inputs = head_of(architecture, kind), problem(kind)
+    stack = heads.tune_heads(head, inputs, SETTINGS, seed=1)
     expected = []
     for depth in range(DEPTHS):
         alone = deepcopy(head).eval()
         alone.load_state_dict(one(stack, depth))
         with torch.no_grad():
-            expected.append(decode(alone(torch.from_numpy(vectors[depth])), task))
+            expected.append(decode(alone(torch.from_numpy(inputs.vectors[depth])), inputs.task))
     for rows in (4096, 7):
-        found = heads.apply_heads(head, stack, vectors, task, at_once=rows)
+        found = heads.apply_heads(head, stack, inputs, at_once=rows)
         np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
-    assert found.shape == (DEPTHS, len(labels))
+    assert found.shape == (DEPTHS, len(inputs.labels))
 
 
 def test_a_saved_stack_gives_each_depth_its_head(tmp_path):
     """Under the names of the task model's state dict, so that the model can load it."""
-    model, task = tiny.task_model("bert"), tiny.task()
+    model = tiny.task_model("bert")
     head = Head(model)
-    stack = heads.tune_heads(head, *problem(), task, SETTINGS, seed=1)
+    stack = heads.tune_heads(head, problem(), SETTINGS, seed=1)
     heads.save_stack(stack, [2, 4, 7], tmp_path / "heads.safetensors")
     names = head_names(head)
     for index, depth in enumerate((2, 4, 7)):
@@ -302,15 +301,9 @@ def test_a_saved_stack_gives_each_depth_its_head(tmp_path):
 
 
 def dumped(path, model, kind, count=12, seed=0):
-    dump(
-        path,
-        Encoder(model),
-        tiny.rows(kind, count, seed),
-        {"model": "tiny", "task": kind, "state": "full-seed1"},
-        ["cls"],
-        "float32",
-        batch_size=5,
-    )
+    about = {"model": "tiny", "task": kind, "state": "full-seed1"}
+    source = Source(Encoder(model), tiny.rows(kind, count, seed), about)
+    dump(path, source, StorageSettings(["cls"], "float32"), ForwardSettings(batch_size=5))
     return path
 
 
@@ -326,7 +319,7 @@ def test_untuned_is_the_cut_model_at_every_depth_and_the_full_model_at_the_last(
     assert table["label"].tolist() == 4 * tiny.examples(kind)["label"].tolist()
     for depth, group in table.groupby("depth"):
         cut = tiny.without(model, range(depth + 1, 5))
-        expected = predict(cut, tiny.rows(kind), task, batch_size=12)
+        expected = predict(cut, tiny.rows(kind), task, ForwardSettings(12))
         np.testing.assert_allclose(group["prediction"], expected, rtol=1e-5, atol=1e-5)
     assert depth == 4
 
@@ -334,16 +327,19 @@ def test_untuned_is_the_cut_model_at_every_depth_and_the_full_model_at_the_last(
 @every_kind
 def test_tuned_heads_are_tuned_on_one_file_and_score_another(kind, tmp_path):
     model, task = tiny.task_model("bert", kind), tiny.task(kind)
-    settings = SETTINGS | {"converged": {"learning_rates": [1e-3, 1e-2], "held_out": 0.25}}
+    settings = replace(SETTINGS, converged=ConvergedSettings([1e-3, 1e-2], 0.25))
     with (
         Activations.open(dumped(tmp_path / "train.h5", model, kind, 24, seed=1)) as trained,
         Activations.open(dumped(tmp_path / "eval.h5", model, kind, 8, seed=2)) as evaluated,
     ):
-        arguments = (trained, evaluated, Head(model), task, settings, 1)
+        arguments = (truncation.Splits(trained, evaluated, task), Head(model), settings, 1)
         table, stack = truncation.tuned(*arguments, "tuned")
         labels = tiny.examples(kind, 24, seed=1)["label"].to_numpy()
-        expected = heads.tune_heads(Head(model), trained.vectors(), labels, task, settings, 1)
-        predictions = heads.apply_heads(Head(model), expected, evaluated.vectors(), task)
+        inputs = heads.HeadInputs(trained.vectors(), labels, task)
+        expected = heads.tune_heads(Head(model), inputs, settings, 1)
+        seen = evaluated.examples()["label"].to_numpy()
+        inputs = heads.HeadInputs(evaluated.vectors(), seen, task)
+        predictions = heads.apply_heads(Head(model), expected, inputs)
         converged = truncation.tuned_orig_converged(*arguments)
     same(stack, expected)
     np.testing.assert_allclose(table["prediction"], predictions.ravel(), rtol=1e-5, atol=1e-5)

@@ -2,6 +2,7 @@
 
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,8 +18,15 @@ from strata.runtime.locks import forget_dead_locks
 SCRIPTS = Path(jobs.__file__).parents[2]
 
 
+START = f"""
+from types import SimpleNamespace
+from strata.runtime.job import job
+snakemake = SimpleNamespace(log=["job.log"], threads=1, scriptdir={str(SCRIPTS)!r})
+"""
+
+
 def run(code, folder, **options):
-    command = [sys.executable, "-c", f"from strata.runtime.job import job\n{code}"]
+    command = [sys.executable, "-c", f"{START}\n{code}"]
     environment = os.environ | {"PYTHONPATH": str(SCRIPTS)}
     return subprocess.Popen(command, cwd=folder, env=environment, **options)
 
@@ -49,13 +57,26 @@ WRITERS = {
 @pytest.mark.parametrize("writer", WRITERS)
 def test_a_full_disk_is_told_in_one_sentence(writer, tmp_path):
     body = "\n".join("    " + line for line in WRITERS[writer].splitlines())
-    text = fails(f"with job('job.log'):\n{body}", tmp_path, preexec_fn=little_room)
+    text = fails(f"with job(snakemake):\n{body}", tmp_path, preexec_fn=little_room)
     assert "left no room to write" in text and "what was finished is kept" in text
     assert "Traceback" not in text
 
 
+def test_a_library_from_elsewhere_is_refused(tmp_path):
+    """An installed package of the same name would otherwise do the work, outside the code hash."""
+    elsewhere = tmp_path / "elsewhere"
+    shutil.copytree(SCRIPTS / "strata", elsewhere / "strata")
+    code = f"snakemake.scriptdir = {str(SCRIPTS)!r}\nwith job(snakemake):\n    print('worked')"
+    environment = os.environ | {"PYTHONPATH": str(elsewhere)}
+    command = [sys.executable, "-c", f"{START}\n{code}"]
+    assert subprocess.run(command, cwd=tmp_path, env=environment, check=False).returncode == 1
+    text = (tmp_path / "job.log").read_text()
+    assert f"imported the package 'strata' of {elsewhere}, not the one" in text
+    assert "worked" not in text and "Traceback" not in text
+
+
 def test_any_other_error_keeps_its_traceback(tmp_path):
-    text = fails("with job('job.log'):\n    raise OSError(5, 'Input/output error')", tmp_path)
+    text = fails("with job(snakemake):\n    raise OSError(5, 'Input/output error')", tmp_path)
     assert "Traceback" in text and "room" not in text
 
 
@@ -65,7 +86,7 @@ def test_what_imports_make_is_no_work_for_the_collector(tmp_path):
         "import atexit, gc\n"
         "atexit.register(lambda: print('left', gc.get_count()[0] - gc.get_freeze_count()))\n"
         "before = gc.get_stats()[0]['collections']\n"
-        "with job('job.log'):\n"
+        "with job(snakemake):\n"
         "    kept = [[] for _ in range(70_000)]\n"
         "    print('collections', gc.get_stats()[0]['collections'] - before)"
     )
@@ -78,7 +99,7 @@ def test_what_imports_make_is_no_work_for_the_collector(tmp_path):
 def test_an_interrupted_job_says_just_that(tmp_path):
     # Whatever started the tests may ignore the signal, as a shell does for what it puts behind.
     heed = "import signal, time\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
-    code = heed + "with job('job.log'):\n    print('on', flush=True)\n    time.sleep(60)"
+    code = heed + "with job(snakemake):\n    print('on', flush=True)\n    time.sleep(60)"
     started, log = run(code, tmp_path), tmp_path / "job.log"
     wait_for(lambda: log.is_file() and log.read_text())
     started.send_signal(signal.SIGINT)
@@ -89,7 +110,7 @@ def test_an_interrupted_job_says_just_that(tmp_path):
 def test_a_job_ends_with_the_workflow_that_started_it(tmp_path):
     """The workflow is a process named snakemake, between it and the job a shell, as it is there."""
     workflow = tmp_path / "snakemake"
-    job = "import time\nfrom strata.runtime.job import job\nwith job('job.log'): time.sleep(60)"
+    job = f"import time{START}with job(snakemake): time.sleep(60)"
     shell = ["sh", "-c", f'{sys.executable} -c "$0"; true', job]
     workflow.write_text(f"import subprocess\nsubprocess.Popen({shell!r}).wait()\n")
     environment = os.environ | {"PYTHONPATH": str(SCRIPTS)}

@@ -1,5 +1,7 @@
 """Metrics against formulas written out here, and against scikit-learn and SciPy."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -7,6 +9,7 @@ from sklearn import metrics as sklearn
 
 from strata.evaluation.metrics import Score, baseline_prediction, bootstrap, score
 from strata.study.metrics import METRICS
+from strata.study.settings import Sampling
 
 LABELS = np.array([1, 1, 1, 0, 0, 0, 0, 1])
 PREDICTIONS = np.array([1, 1, 0, 0, 0, 1, 0, 1])  # 3 true, 1 false positive; 3 true, 1 false neg.
@@ -103,9 +106,10 @@ def test_every_metric_of_the_config_is_there_and_takes_lists(metric):
 
 
 def interval(predictions, statistic=lambda s: s["a"], metric="accuracy", **changes):
-    settings = {"resamples": 300, "confidence": 0.95} | changes
+    seed = changes.pop("seed", 0)
+    sampling = replace(Sampling(300, 0.95), **changes)
     labels = np.tile(LABELS, 25) if metric == "accuracy" else TARGETS
-    return bootstrap(metric, labels, predictions, statistic, **settings)
+    return bootstrap(metric, labels, predictions, statistic, sampling, seed)
 
 
 def test_interval_of_an_accuracy_is_the_binomials():
@@ -123,7 +127,7 @@ def test_interval_covers_as_often_as_it_says():
     for seed in range(150):
         right = (rng.random(60) < 0.7).astype(int)
         low, high = bootstrap(
-            "accuracy", np.ones(60, int), {"a": right}, lambda s: s["a"], 60, 0.95, seed
+            "accuracy", np.ones(60, int), {"a": right}, lambda s: s["a"], Sampling(60, 0.95), seed
         )
         held += low <= 0.7 <= high
     assert 0.86 <= held / 150 <= 0.99

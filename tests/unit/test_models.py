@@ -11,11 +11,13 @@ from transformers import AutoConfig, AutoModel, AutoTokenizer
 
 from helpers import tiny
 from strata.data.batches import Rows
+from strata.data.tokens import load_tokenizer
 from strata.modeling.encoder import Encoder, num_parameters, truncate
 from strata.modeling.head import Head, head_names, load_head
 from strata.modeling.inference import predict, row_logits
-from strata.modeling.loading import check_length, load_model, load_tokenizer
+from strata.modeling.loading import check_length, load_model
 from strata.runtime.errors import StrataError
+from strata.study.settings import ForwardSettings
 
 KINDS = ("classification", "multiple-choice")
 LAYERS = 4
@@ -52,7 +54,7 @@ def test_a_task_model_is_set_up_for_each_type_of_task(tmp_path):
 def test_every_depth_is_the_model_cut_to_that_many_layers(architecture, kind):
     """Hidden states and logits of depth k against a copy with only its first k layers."""
     model, inputs, task = tiny.task_model(architecture, kind), batch(kind), tiny.task(kind)
-    states = list(Encoder(model).states(inputs))
+    states = list(Encoder(model).hidden_states(inputs))
     head = Head(model).eval()
     assert len(states) == LAYERS + 1
     for depth, state in enumerate(states):
@@ -68,7 +70,7 @@ def test_every_depth_is_the_model_cut_to_that_many_layers(architecture, kind):
 def test_states_are_those_that_transformers_puts_out(architecture):
     model, inputs = tiny.task_model(architecture), batch()
     expected = model(**inputs, output_hidden_states=True).hidden_states
-    for actual, state in zip(Encoder(model).states(inputs), expected, strict=True):
+    for actual, state in zip(Encoder(model).hidden_states(inputs), expected, strict=True):
         close(actual, state)
 
 
@@ -77,7 +79,7 @@ def test_states_are_those_that_transformers_puts_out(architecture):
 def test_layers_run_from_any_state(architecture):
     """Layers a..b after depth a-1 give depth b; no layers give the state itself."""
     encoder, inputs = Encoder(tiny.task_model(architecture)), batch()
-    start, states = encoder.start(inputs), list(encoder.states(inputs))
+    start, states = encoder.start(inputs), list(encoder.hidden_states(inputs))
     for first in range(1, LAYERS + 1):
         for last in range(first - 1, LAYERS + 1):
             close(encoder.run(states[first - 1], start, first, last), states[last])
@@ -88,7 +90,7 @@ def test_the_encoder_leaves_the_model_as_it_was(architecture):
     """No hook stays behind: the model's own forward still runs."""
     model, inputs = tiny.task_model(architecture), batch()
     expected = model(**inputs).logits
-    list(Encoder(model).states(inputs))
+    list(Encoder(model).hidden_states(inputs))
     Head(model)
     close(model(**inputs).logits, expected)
 
@@ -101,16 +103,16 @@ def test_batch_size_padding_and_row_order_change_nothing(architecture):
     alone = []
     for features in rows.tokenize(slice(None))[0]:
         inputs = tokenizer.pad([features], return_tensors="pt")
-        alone.append(torch.stack([state[0, 0] for state in encoder.states(inputs)]))
+        alone.append(torch.stack([state[0, 0] for state in encoder.hidden_states(inputs)]))
 
     for batch_size in (3, 10):  # batches are sorted by length, so this is also another order
         for chosen, inputs, _ in rows.batches(range(10), batch_size, "cpu"):
-            together = torch.stack([state[:, 0] for state in encoder.states(inputs)], dim=1)
+            together = torch.stack([state[:, 0] for state in encoder.hidden_states(inputs)], dim=1)
             close(together, torch.stack([alone[row] for row in chosen]))
 
     features, _ = rows.tokenize(slice(None))
     longer = tokenizer.pad(features, padding="max_length", max_length=40, return_tensors="pt")
-    padded = torch.stack([state[:, 0] for state in encoder.states(longer)], dim=1)
+    padded = torch.stack([state[:, 0] for state in encoder.hidden_states(longer)], dim=1)
     close(padded, torch.stack(alone))
 
 
@@ -127,7 +129,7 @@ def test_predictions_are_the_models_own_in_the_examples_order(kind):
             inputs = {name: tensor[None] for name, tensor in inputs.items()}
         logits = model(**inputs).logits
         expected.append(logits.item() if kind == "regression" else logits.argmax().item())
-    predictions = predict(model, rows, task, batch_size=5)
+    predictions = predict(model, rows, task, ForwardSettings(5))
     assert predictions.tolist() == pytest.approx(expected, rel=1e-4)
     assert len(set(expected)) > 1
 

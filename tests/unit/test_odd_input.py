@@ -27,15 +27,17 @@ from helpers.archives import packed, tarred, zipped
 from helpers.folders import names, with_config
 from strata.data.batches import Rows
 from strata.data.task import read_examples
-from strata.data.tokens import TokenisedRows, write_tokens
+from strata.data.tokens import TokenisedRows, load_tokenizer, write_tokens
 from strata.evaluation.metrics import score
 from strata.modeling.inference import predict
-from strata.modeling.loading import load_model, load_tokenizer
+from strata.modeling.loading import load_model
 from strata.runtime.errors import StrataError
 from strata.sources.fetch_model import fetch_model
 from strata.sources.fetch_task import fetch_task
-from strata.sources.validate import check_enough, check_folder
+from strata.sources.prepare import check_enough
+from strata.sources.validate import check_folder
 from strata.study.config import check_config
+from strata.study.settings import ForwardSettings
 
 WORKS = ()
 
@@ -78,7 +80,7 @@ def to_scores(folder: Path, model: Path, entry: dict) -> pd.DataFrame:
     for examples in splits.values():
         write_tokens(folder / "tokens.arrow", Rows(tokenizer, examples, max_length=32))
         rows = TokenisedRows(tokenizer, examples, folder / "tokens.arrow")
-        predictions = predict(load_model(model, task, seed=1), rows, task, batch_size=3)
+        predictions = predict(load_model(model, task, seed=1), rows, task, ForwardSettings(3))
         assert len(predictions) == len(examples) and np.isfinite(predictions).all()
         value = score(task.metric, examples["label"].to_numpy(), predictions).value
         assert np.isfinite(value)
@@ -332,7 +334,8 @@ ARCHIVES = [
      ("data is refused", *BOMB)),
     ("a name of a gigabyte", "p.tar", header_alone(b"L", 2**30),
      ("p.tar is neither a zip (wheel) nor a tar",)),
-    ("a tar cut short", "p.tar.gz", tarred(SPLIT)[:-30], ("p.tar.gz is damaged", "get it anew")),
+    ("a tar cut short", "p.tar.gz", tarred(SPLIT)[:-30],
+     ("p.tar.gz is damaged", "download it again")),
     ("a zip cut short", "p.whl", zipped(SPLIT)[:-30], ("p.whl is neither a zip",)),
     ("a zip with a password", "p.whl", LOCKED, ("p.whl is damaged", "password")),
 ]  # fmt: skip
@@ -436,7 +439,7 @@ def without_embeddings(weights: dict) -> None:
 
 LIE = ("does not fit its config.json", "get both from one place")
 TOKENIZER = ("get the tokenizer files of this model",)
-ANEW = ("get the model's files anew",)
+AGAIN = ("download the model's files again",)
 MODELS = [
     ("as it should be", lambda folder: None, WORKS),
     ("no tokenizer", without_tokenizer, ("no tokenizer files", "add them")),
@@ -462,23 +465,24 @@ MODELS = [
     ("another width", with_config(hidden_size=32), ("have another shape of", "size 32", *LIE)),
     ("another vocabulary", with_config(vocab_size=60), ("word_embeddings.weight", *LIE)),
     ("another architecture", with_config(model_type="distilbert"), ("its weights lack", *LIE)),
-    ("heads that do not divide", with_config(num_attention_heads=3), ("multiple of", *ANEW)),
-    ("an activation of its own", with_config(hidden_act="evil"), ("KeyError: 'evil'", *ANEW)),
+    ("heads that do not divide", with_config(num_attention_heads=3), ("multiple of", *AGAIN)),
+    ("an activation of its own", with_config(hidden_act="evil"), ("KeyError: 'evil'", *AGAIN)),
     ("a kernel from elsewhere", with_config(_attn_implementation="someone/kernel"),
      ("asks for code from elsewhere", "'someone/kernel'", "take that key out")),
     ("a type that is a list", with_config(model_type=["bert"]), ("type '['bert']'", "supported")),
-    ("a config that is a list", with_text("config.json", "[]"), ("holds no JSON object", *ANEW)),
+    ("a config that is a list", with_text("config.json", "[]"), ("holds no JSON object", *AGAIN)),
     ("a config in another encoding", lambda f: (f / "config.json").write_bytes(b'{"\xe9": 1}'),
-     ("config.json is not JSON", *ANEW)),
+     ("config.json is not JSON", *AGAIN)),
     ("a layer that lacks a weight", with_weights(without_embeddings),
      ("lack embeddings.word_embeddings.weight", *LIE)),
     ("a layer with adapters", with_weights(with_adapters),
      ("also hold encoder.layer.0.adapter.weight", *LIE)),
-    ("weights that are not numbers", with_weights(not_finite), ("are not finite", "get them anew")),
+    ("weights that are not numbers", with_weights(not_finite),
+     ("are not finite", "download them again")),
     ("pickled weights with numbers for names", with_numbers, ("its weights lack", *LIE)),
     ("weights cut short",
      lambda f: (f / "model.safetensors").write_bytes((f / "model.safetensors").read_bytes()[:-9]),
-     ("cannot be loaded (SafetensorError", *ANEW)),
+     ("cannot be loaded (SafetensorError", *AGAIN)),
 ]  # fmt: skip
 
 
@@ -490,8 +494,8 @@ def test_model_folder(tmp_path, model, spoil, words):
 
     def attempt():
         fetch_model("mine", {"source": f"path:{model}"}, target)
-        task = tiny.task()
-        predictions = predict(load_model(target, task, seed=1), tiny.rows(), task, batch_size=5)
+        task, forward = tiny.task(), ForwardSettings(5)
+        predictions = predict(load_model(target, task, seed=1), tiny.rows(), task, forward)
         assert set(predictions) <= {0, 1} and len(predictions) == 12
 
     outcome(words, attempt, target.parent)

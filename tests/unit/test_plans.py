@@ -1,4 +1,4 @@
-"""The runs that the sister studies ask for."""
+"""The runs that the companion studies ask for."""
 
 from strata.study.plans import PARTS, count_runs, layer_blocks, planned_runs, selection_variants
 

@@ -12,6 +12,7 @@ from strata.modeling.ablations import adapt
 from strata.modeling.encoder import Encoder, encoder_layers
 from strata.modeling.reinit import is_norm, permutation, permute, reinitialise
 from strata.runtime.errors import StrataError
+from strata.study.settings import ReinitSettings
 from strata.study.variants import Variant
 
 OWN_LAYERS = [name for name in tiny.ARCHITECTURES if name != "albert"]
@@ -78,7 +79,7 @@ def test_norms_can_be_kept(scheme):
 def test_keep_and_reinit_are_complements(architecture):
     before = tiny.task_model(architecture)
     kept, new = deepcopy(before), deepcopy(before)
-    settings = {"scheme": "paper"}
+    settings = ReinitSettings("paper")
     adapt(kept, Variant.parse("keep2-3"), settings, seed=1)
     adapt(new, Variant.parse("reinit2-3"), settings, seed=1)
     # A linear map's bias keeps its value by this scheme: weights and norms tell the layers apart.
@@ -117,7 +118,7 @@ def test_a_permuted_model_computes_what_the_reordered_layers_compute(architectur
         for number in order:
             expected = encoder.run(expected, start, number, number)
         permute(model, 2)
-        (*_, found) = Encoder(model).states(inputs)
+        (*_, found) = Encoder(model).hidden_states(inputs)
         own = model.base_model(**inputs).last_hidden_state
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
     torch.testing.assert_close(own, expected, rtol=1e-5, atol=1e-6)
@@ -125,5 +126,6 @@ def test_a_permuted_model_computes_what_the_reordered_layers_compute(architectur
 
 @pytest.mark.parametrize("text", ["reinit2-3", "permute1", "keep1-2"])
 def test_albert_is_refused(text):
+    variant = Variant.parse(text)
     with pytest.raises(StrataError, match="shares one layer's weights"):
-        adapt(tiny.task_model("albert"), Variant.parse(text), {"scheme": "paper"}, seed=1)
+        adapt(tiny.task_model("albert"), variant, tiny.ablation(variant), seed=1)

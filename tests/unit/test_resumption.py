@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+from dataclasses import replace
 
 import pandas as pd
 import pytest
@@ -16,8 +17,7 @@ from strata.modeling.resumption import file_facts, last_checkpoint, resumable
 from strata.modeling.training import finetune
 from strata.study.variants import Variant
 
-SETTINGS = tiny.TRAINING | {"max_steps": 24, "warmup_steps": 4, "eval_steps": 5}
-LORA = {"rank": 2, "alpha": 4, "dropout": 0.1}
+SETTINGS = tiny.training(max_steps=24, warmup_steps=4, eval_steps=5)
 ALWAYS = 1e-9  # minutes between checkpoints
 
 
@@ -47,12 +47,14 @@ def attempt(folder, tmp_path, monkeypatch):
 
         monkeypatch.setattr(training._Dataset, "__getitems__", read)
         model = load_model(folder, tiny.task(kind), seed=1)
-        adapt(model, Variant.parse(variant), LORA, seed=1)
+        named = Variant.parse(variant)
+        adapt(model, named, tiny.ablation(named, dropout=0.1), seed=1)
         checkpoints, history = tmp_path / name, tmp_path / f"{name}.csv"
         checkpoints.mkdir(exist_ok=True)
         train, dev = (tiny.rows(kind, count, seed=s) for s, count in ((1, 40), (2, 24)))
+        settings = replace(SETTINGS, **changes)
         found = finetune(
-            model, train, dev, tiny.task(kind), SETTINGS | changes, 1, history, checkpoints, ALWAYS
+            model, train, dev, tiny.task(kind), settings, 1, history, checkpoints, ALWAYS
         )
         weights = {name: tensor.clone() for name, tensor in model.state_dict().items()}
         return weights, found, pd.read_csv(history)
@@ -86,7 +88,7 @@ def test_a_run_that_crashed_ends_with_the_weights_of_one_that_did_not(case, at, 
     with pytest.raises(Crash):
         attempt("broken", at, crash, **CASES[case])
     weights, found, resumed = attempt("broken", **CASES[case])
-    assert 0 < found["resumed_at"] < at and found["steps"] == 24
+    assert 0 < found.resumed_at < at and found.steps == 24
     assert all(torch.equal(weights[name], expected[name]) for name in expected)
     # Logged every step here; what was logged before the crash is there, too.
     columns = ["step", "loss", "learning_rate"]
@@ -103,7 +105,7 @@ def test_a_signal_saves_what_was_done_and_ends_the_job(number, attempt, monkeypa
     assert ended.value.code == 128 + number and signal.getsignal(number) is handler
     assert not (tmp_path / "ended.csv").exists()
     weights, found, _ = attempt("ended")
-    assert found["resumed_at"] >= 11
+    assert found.resumed_at >= 11
     assert all(torch.equal(weights[name], expected[name]) for name in expected)
 
 
@@ -113,7 +115,7 @@ def test_a_run_disturbed_again_and_again_gets_there(attempt):
         with pytest.raises(Crash):
             attempt("broken", 6, crash)
     weights, found, _ = attempt("broken")
-    assert found["resumed_at"] >= 12
+    assert found.resumed_at >= 12
     assert all(torch.equal(weights[name], expected[name]) for name in expected)
 
 

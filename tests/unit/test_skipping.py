@@ -10,6 +10,7 @@ from strata.analysis.skipping import skip_spans, span_logits, spans
 from strata.modeling.encoder import Encoder
 from strata.modeling.head import Head
 from strata.modeling.inference import predict, row_logits
+from strata.study.settings import ForwardSettings
 
 LAYERS = 4
 every_architecture = pytest.mark.parametrize("architecture", tiny.ARCHITECTURES)
@@ -117,11 +118,11 @@ def test_scores_are_those_of_the_models_without_each_span(kind):
     """On all rows, in batches sorted by length, back in the examples' order."""
     model, encoder, head = parts("mpnet", kind)
     task, rows, labels = tiny.task(kind), tiny.rows(kind, 20), tiny.examples(kind, 20)["label"]
-    table = skip_spans(encoder, head, rows, task, batch_size=7)
+    table = skip_spans(encoder, head, rows, task, ForwardSettings(7))
     assert list(zip(table["first"], table["last"], strict=True)) == spans(LAYERS)
     for row in table.itertuples():
         smaller = tiny.without(model, range(row.first, row.last + 1))
-        predictions = predict(smaller, rows, task, batch_size=20)
+        predictions = predict(smaller, rows, task, ForwardSettings(20))
         if kind == "regression" and (row.first, row.last) == (1, LAYERS):
             expected = 0  # the embeddings' CLS is the same vector for every example
         elif kind == "regression":

@@ -2,6 +2,7 @@
 
 import io
 import json
+from dataclasses import asdict, replace
 
 import h5py
 import numpy as np
@@ -15,6 +16,7 @@ from strata.analysis.cka import cka
 from strata.analysis.cka_tables import cka_table, gold_rows
 from strata.analysis.summary import (
     COLUMNS,
+    Evidence,
     parameter_count,
     smallest_depth,
     summarise,
@@ -28,9 +30,11 @@ from strata.analysis.tables import (
     truncation_table,
 )
 from strata.runtime.errors import StrataError
+from strata.study.run_records import RunMetrics
+from strata.study.settings import SummarySettings
 
 LABELS = [0, 1, 1, 0, 1, 0, 1, 1, 1, 0]
-SETTINGS = {"tolerance": 0.1, "resamples": 100, "confidence": 0.9}
+SETTINGS = SummarySettings(resamples=100, confidence=0.9, tolerance=0.1)
 
 
 # ---------------------------------------------------------------- smallest depth
@@ -104,15 +108,8 @@ def predictions(correct: dict[int, int]) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True)
 
 
-def run(score: float, failed: bool = False) -> dict:
-    return {
-        "metric": "accuracy",
-        "score": score,
-        "baseline": 0.6,
-        "failed": failed,
-        "degenerate": False,
-        "n_examples": 10,
-    }
+def run(score: float, failed: bool = False) -> RunMetrics:
+    return tiny.metrics(score=score, failed=failed)
 
 
 def study(curves: dict[tuple[str, int], list[int]], runs: dict[int, dict], checkpoint, **changes):
@@ -127,7 +124,8 @@ def study(curves: dict[tuple[str, int], list[int]], runs: dict[int, dict], check
     )
     extra = {"seed": None, "configuration": "baseline", "depth": None, "value": 0.6}
     scores = pd.concat([scores, pd.DataFrame([extra])])
-    return summarise("bert", "rte", scores, tables, runs, checkpoint, SETTINGS | changes)
+    evidence = Evidence(scores, tables, runs, checkpoint)
+    return summarise("bert", "rte", evidence, replace(SETTINGS, **changes))
 
 
 CURVES = {
@@ -267,14 +265,24 @@ def test_report_of_one_seed_by_csv(checkpoints):
 
 def test_metrics_and_tables_are_read_in_order(tmp_path):
     for seed in (3, 1):
-        (tmp_path / f"{seed}.json").write_text(json.dumps({"score": seed}))
+        run(seed).write(tmp_path / f"{seed}.json")
         pd.DataFrame({"seed": [seed]}).to_csv(tmp_path / f"{seed}.csv", index=False)
     found = read_metrics([tmp_path / "3.json", tmp_path / "1.json"], [3, 1])
-    assert found == {3: {"score": 3}, 1: {"score": 1}}
+    assert found == {3: run(3), 1: run(1)} and list(found) == [3, 1]
     table = read_tables([tmp_path / "3.csv", tmp_path / "1.csv"])
     assert table["seed"].tolist() == [3, 1] and table.index.tolist() == [0, 1]
     with pytest.raises(ValueError, match="zip"):
         read_metrics([tmp_path / "3.json"], [3, 1])
+
+
+@pytest.mark.parametrize("key", ["score", "failed"])
+def test_metrics_that_lack_a_key_are_refused_and_other_keys_passed_over(key, tmp_path):
+    path = tmp_path / "metrics.json"
+    path.write_text(json.dumps(asdict(run(0.9)) | {"of_another_version": 1}))
+    assert RunMetrics.read(path) == run(0.9)
+    path.write_text(json.dumps({k: v for k, v in asdict(run(0.9)).items() if k != key}))
+    with pytest.raises(StrataError, match=f"metrics.json lacks {key}, .*snakemake .* --force"):
+        RunMetrics.read(path)
 
 
 def test_failed_states_are_flagged_on_either_side():

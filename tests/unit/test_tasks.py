@@ -12,6 +12,7 @@ from strata.evaluation.metrics import baseline_score
 from strata.runtime.errors import StrataError
 from strata.sources.prepare import hold_out, normalise, prepare
 from strata.study.config import check_config
+from strata.study.settings import Sample
 
 REPOSITORY = Path(__file__).parents[2]
 PAPER = check_config(yaml.safe_load((REPOSITORY / "config.yaml").read_text()))["tasks"]
@@ -485,16 +486,16 @@ def hundred(tmp_path) -> Path:
 
 
 def test_subsample_is_seeded_and_in_order(hundred):
-    first = read_examples(hundred, 10, seed=0)["example_id"].tolist()
+    first = read_examples(hundred, Sample(10, seed=0))["example_id"].tolist()
     assert first == sorted(set(first)) and len(first) == 10
-    assert first == read_examples(hundred, 10, seed=0)["example_id"].tolist()
-    assert first != read_examples(hundred, 10, seed=1)["example_id"].tolist()
-    assert read_examples(hundred, 10).index.tolist() == list(range(10))
+    assert first == read_examples(hundred, Sample(10, seed=0))["example_id"].tolist()
+    assert first != read_examples(hundred, Sample(10, seed=1))["example_id"].tolist()
+    assert read_examples(hundred, Sample(10)).index.tolist() == list(range(10))
 
 
 @pytest.mark.parametrize("limit", [None, 100, 1000])
 def test_subsample_of_everything_is_everything(hundred, limit):
-    assert read_examples(hundred, limit)["example_id"].tolist() == list(range(100))
+    assert read_examples(hundred, Sample(limit))["example_id"].tolist() == list(range(100))
 
 
 def baseline_of(task: Task, labels: np.ndarray) -> float:

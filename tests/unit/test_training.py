@@ -1,6 +1,7 @@
 """Fine-tuning for a few steps: reproducible, complete in what it writes, honest about failure."""
 
 import json
+from dataclasses import asdict, replace
 
 import numpy as np
 import pandas as pd
@@ -17,15 +18,17 @@ from strata.modeling.inference import predict
 from strata.modeling.loading import load_model
 from strata.modeling.training import finetune, training_examples
 from strata.runtime.errors import StrataError
+from strata.study.run_records import RunMetrics
+from strata.study.settings import ForwardSettings, Sampling
 from strata.study.variants import Variant
 
-SETTINGS = tiny.TRAINING
-SAMPLING = {"resamples": 200, "confidence": 0.95}
+SETTINGS = tiny.training()
+SAMPLING = Sampling(200, 0.95)
 KINDS = ("classification", "regression", "multiple-choice")
 
 
 def rows_of(examples):
-    return Rows(tiny.tokenizer(), examples, SETTINGS["max_length"])
+    return Rows(tiny.tokenizer(), examples, SETTINGS.max_length)
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +47,7 @@ def trained(folder, tmp_path):
             rows_of(tiny.examples(kind, 40, seed=1) if train is None else train),
             rows_of(tiny.examples(kind, 24, seed=2) if dev is None else dev),
             tiny.task(kind),
-            SETTINGS | changes,
+            replace(SETTINGS, **changes),
             seed,
             tmp_path / "history.csv",
             tmp_path,
@@ -76,8 +79,9 @@ def test_new_memory_is_not_filled(trained, monkeypatch):
 
 def test_the_recipe_is_that_of_a_plain_loop(folder, tmp_path):
     """AdamW without decay of biases and norms, clipping, linear schedule; whole-set batches."""
-    settings = SETTINGS | {"batch_size": 12, "weight_decay": 0.5, "max_grad_norm": 0.3}
-    settings["adam_epsilon"] = 1e-4
+    settings = replace(
+        SETTINGS, batch_size=12, weight_decay=0.5, max_grad_norm=0.3, adam_epsilon=1e-4
+    )
     model, plain = (load_model(folder, tiny.task(), seed=1) for _ in range(2))
     for module in [*model.modules(), *plain.modules()]:
         if isinstance(module, torch.nn.Dropout):
@@ -118,7 +122,7 @@ def test_every_type_of_task_trains_all_layers(kind, grouped, trained, folder, tm
     after = weights(model)
     for part in ("embeddings", "layer.0", "layer.1", "classifier"):
         assert any(not torch.equal(before[name], after[name]) for name in after if part in name)
-    assert found["steps"] == 8 and found["precision"] == "float32" and found["wall_seconds"] > 0
+    assert found.steps == 8 and found.precision == "float32" and found.wall_seconds > 0
     assert np.isfinite(history["loss"]).all()
     assert [path.name for path in tmp_path.iterdir()] == ["history.csv"]  # scratch is cleared
 
@@ -148,9 +152,9 @@ def test_training_learns(kind, trained):
     settings = {"max_steps": 250, "batch_size": 16, "learning_rate": 3e-3}
     model, _, _ = trained(kind, train=train, **settings)
     task, dev = tiny.task(kind), tiny.examples(kind, 60, seed=4)
-    predictions = predict(model, tiny.rows(kind, 60, seed=4), task, 16)
+    predictions = predict(model, tiny.rows(kind, 60, seed=4), task, ForwardSettings(16))
     metrics = run_metrics(task, dev["label"].to_numpy(), predictions, SAMPLING)
-    assert metrics["score"] > 0.8 and not metrics["failed"]
+    assert metrics.score > 0.8 and not metrics.failed
 
 
 def test_the_history_has_a_row_a_logged_step(trained):
@@ -182,7 +186,7 @@ def test_the_checkpoint_is_the_last_or_the_one_that_scored_best(trained, monkeyp
     monkeypatch.setattr(training, "_metrics", fake)
     monkeypatch.setattr(training.ProgressCallback, "on_evaluate", keep)
     best, found, _ = trained(eval_steps=2, checkpoint="best")
-    assert seen == [24] * 4 and list(stops) == [2, 4, 6, 8] and found["steps"] == 8
+    assert seen == [24] * 4 and list(stops) == [2, 4, 6, 8] and found.steps == 8
     assert all(torch.equal(stops[4][name], tensor) for name, tensor in weights(best).items())
     assert any(not torch.equal(stops[4][name], stops[8][name]) for name in stops[4])
 
@@ -204,8 +208,8 @@ def test_evaluations_on_the_way_score_as_the_final_one_does(kind, trained, monke
     monkeypatch.setattr(training, "_metrics", kept)
     model, _, _ = trained(kind, max_steps=4, eval_steps=4, checkpoint="best")
     task, labels = tiny.task(kind), tiny.examples(kind, 24, seed=2)["label"].to_numpy()
-    predictions = predict(model, tiny.rows(kind, 24, seed=2), task, 24)
-    expected = run_metrics(task, labels, predictions, SAMPLING)["score"]
+    predictions = predict(model, tiny.rows(kind, 24, seed=2), task, ForwardSettings(24))
+    expected = run_metrics(task, labels, predictions, SAMPLING).score
     assert seen[0]["score"] == pytest.approx(expected, abs=1e-4)
 
 
@@ -249,8 +253,8 @@ LABELS = np.array([0, 1, 1, 0, 1, 1, 0, 1, 1, 1] * 8)
 
 def test_a_run_that_predicts_one_class_has_failed():
     found = run_metrics(tiny.task(), LABELS, np.ones_like(LABELS), SAMPLING)
-    assert found["failed"]
-    assert found["score"] == found["baseline"] == pytest.approx(0.7)
+    assert found.failed
+    assert found.score == found.baseline == pytest.approx(0.7)
 
 
 @pytest.mark.parametrize(("wrong", "failed"), [(0, False), (8, False), (22, True), (40, True)])
@@ -259,10 +263,10 @@ def test_a_run_fails_that_does_not_beat_the_baseline_beyond_doubt(wrong, failed)
     predictions = LABELS.copy()
     predictions[np.random.default_rng(0).permutation(80)[:wrong]] ^= 1
     found = run_metrics(tiny.task(), LABELS, predictions, SAMPLING)
-    assert found["failed"] == failed and not found["degenerate"]
-    assert found["score"] == pytest.approx(1 - wrong / 80)
-    assert found["score_low"] <= found["score"] <= found["score_high"]
-    assert found["n_examples"] == 80 and found["resamples"] == 200
+    assert found.failed == failed and not found.degenerate
+    assert found.score == pytest.approx(1 - wrong / 80)
+    assert found.score_low <= found.score <= found.score_high
+    assert found.n_examples == 80 and found.resamples == 200
 
 
 @pytest.mark.parametrize("noise", (0.0, 1e-8))
@@ -272,16 +276,16 @@ def test_a_regression_that_predicts_one_value_has_failed(noise):
     labels = rng.normal(size=80)
     predictions = 0.02 + noise * np.sign(labels)
     found = run_metrics(tiny.task("regression"), labels, predictions, SAMPLING)
-    assert found["failed"] and found["degenerate"] and found["score"] == 0
+    assert found.failed and found.degenerate and found.score == 0
     good = run_metrics(tiny.task("regression"), labels, labels + rng.normal(size=80), SAMPLING)
-    assert not good["failed"] and not good["degenerate"]
+    assert not good.failed and not good.degenerate
 
 
 def test_a_model_trained_in_bfloat16_is_scored_in_float32(tmp_path):
     """Its logits are those of its saved weights, not those of training's autocast."""
     task, train = tiny.task(), tiny.examples(count=40)
     model = tiny.task_model("bert")
-    settings = SETTINGS | {"precision": "bfloat16"}
+    settings = replace(SETTINGS, precision="bfloat16")
     rows = rows_of(train)
     finetune(model, rows, rows, task, settings, 0, tmp_path / "h.csv", tmp_path)
     model.save_pretrained(tmp_path / "saved")
@@ -292,9 +296,11 @@ def test_a_model_trained_in_bfloat16_is_scored_in_float32(tmp_path):
         torch.testing.assert_close(model.eval()(**inputs).logits, expected, rtol=1e-6, atol=1e-6)
 
 
-def test_metrics_can_be_written_as_json():
+def test_metrics_are_read_as_they_were_written(tmp_path):
     found = run_metrics(tiny.task(), LABELS, LABELS, SAMPLING)
-    assert json.loads(json.dumps(found)) == found
+    found.write(tmp_path / "metrics.json")
+    assert RunMetrics.read(tmp_path / "metrics.json") == found
+    assert json.loads((tmp_path / "metrics.json").read_text()) == asdict(found)
 
 
 def test_decoding_by_type_of_task():
@@ -327,9 +333,9 @@ def test_tables_of_predictions_and_scores():
 
 def test_epochs_take_the_place_of_steps(trained):
     _, found, history = trained(epochs=2)
-    assert found["steps"] == 2 * 40 / 4 and history["step"].iloc[-1] == 20
-    assert training.step_count(SETTINGS | {"epochs": 1.5, "batch_size": 8}, 41) == 9
-    assert training.step_count(SETTINGS | {"epochs": 0.01}, 40) == 1
+    assert found.steps == 2 * 40 / 4 and history["step"].iloc[-1] == 20
+    assert training.step_count(replace(SETTINGS, epochs=1.5, batch_size=8), 41) == 9
+    assert training.step_count(replace(SETTINGS, epochs=0.01), 40) == 1
 
 
 def test_warm_up_may_be_a_share_of_the_steps(trained):
@@ -339,8 +345,8 @@ def test_warm_up_may_be_a_share_of_the_steps(trained):
 
 def test_the_best_epoch_is_kept(trained):
     _, found, _ = trained(epochs=3, checkpoint="best", eval_steps="epoch")
-    assert found["steps"] == 30
+    assert found.steps == 30
 
 
 def test_a_step_takes_a_positive_time(trained):
-    assert 0 < trained()[1]["seconds_per_step"] < 10
+    assert 0 < trained()[1].seconds_per_step < 10

@@ -9,6 +9,7 @@ import pytest
 from helpers import tiny
 from strata.analysis.variability import classes, resampled, select, variability, variability_table
 from strata.runtime.errors import StrataError
+from strata.study.settings import Sampling
 
 
 def explicit(vectors, rows):
@@ -168,7 +169,7 @@ def layered(depths=5):
 
 def test_the_table_selects_the_lowest_of_the_layers():
     vectors, found = layered()
-    table = variability_table(vectors, range(5), found, 50, 0.95)
+    table = variability_table(vectors, range(5), found, Sampling(50, 0.95))
     assert table["depth"].tolist() == list(range(5)) and table["nu"].idxmin() == 0
     assert table.loc[table["selected"], "depth"].tolist() == [3] and select(table) == 3
     assert table["share_selected"].sum() == pytest.approx(1) and table["share_selected"][0] == 0
@@ -182,7 +183,7 @@ def test_the_interval_is_about_nu_where_resamples_lie_below_it():
     vectors = np.random.default_rng(0).standard_normal((2, 60, 40))
     vectors[:, 30:, 0] += 0.5
     found = classes(tiny.task(), np.repeat([0, 1], 30), 2)
-    for row in variability_table(vectors, range(2), found, 100, 0.95).itertuples():
+    for row in variability_table(vectors, range(2), found, Sampling(100, 0.95)).itertuples():
         drawn = resampled(vectors[row.depth], list(found.rows.values()), 100)
         assert np.quantile(drawn, 0.975) < row.nu and row.nu_low < row.nu < row.nu_high
 
@@ -190,4 +191,4 @@ def test_the_interval_is_about_nu_where_resamples_lie_below_it():
 def test_undefined_everywhere_is_explained():
     vectors, found = layered(3)
     with pytest.raises(StrataError, match="undefined at every depth"):
-        variability_table(np.zeros_like(vectors), range(3), found, 20, 0.95)
+        variability_table(np.zeros_like(vectors), range(3), found, Sampling(20, 0.95))

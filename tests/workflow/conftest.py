@@ -9,8 +9,9 @@ import pandas as pd
 import pytest
 
 from helpers.forks import JOBS, SNAKEMAKE, Forks
+from helpers.recording import record
 from helpers.shared import once
-from helpers.workflows import COSTLY, SISTERS, Workflow, copy_workflow, write_study
+from helpers.workflows import COMPANIONS, COSTLY, Workflow, copy_workflow, write_study
 
 SAID = "said.txt"  # what Snakemake wrote while it ran a study
 
@@ -48,7 +49,7 @@ def study(tmp_path_factory, planner, request) -> Workflow:
 
     def make(folder: Path) -> None:
         write_study(folder)
-        copy_workflow(folder / "workflow")
+        record(copy_workflow(folder / "workflow"))
         run_study(folder, request)
 
     folder = once(tmp_path_factory, "study", make)
@@ -64,14 +65,14 @@ def own_study(study, tmp_path_factory) -> Workflow:
 
 
 @pytest.fixture(scope="session")
-def sisters(study, tmp_path_factory, planner, request) -> Workflow:
-    """A finished study of the sister papers, on two of the encoders and tasks of `study`."""
+def companions(study, tmp_path_factory, planner, request) -> Workflow:
+    """A finished study of the companion papers, on two of the encoders and tasks of `study`."""
 
     def make(folder: Path) -> None:
         shutil.copytree(study.folder, folder, symlinks=True, dirs_exist_ok=True)
-        run_study(folder, request, **SISTERS)
+        run_study(folder, request, **COMPANIONS)
 
-    folder = once(tmp_path_factory, "sisters", make)
+    folder = once(tmp_path_factory, "companions", make)
     return Workflow(folder / "workflow", folder, planner, said=(folder / SAID).read_text())
 
 

@@ -25,6 +25,10 @@ DRAWING = {
 }
 
 
+# What has every model's or task's results in it.
+JOINING = DRAWING | {"tabulate_summary", "tabulate_cka_models"}
+
+
 @pytest.fixture
 def edited(study, tmp_path):
     """The finished study, planned by another copy of the workflow, that the test may edit."""
@@ -54,11 +58,65 @@ def test_a_comment_or_docstring_reruns_nothing(edited):
     assert edited.planned() == []
 
 
+def test_a_message_reruns_nothing(edited):
+    batches = "workflow_scripts/strata/data/batches.py"
+    edit(edited, batches, "The GPU's memory does not hold", "The GPU cannot hold")
+    edit(edited, "workflow_scripts/strata/sources/rows.py", "is not a number", "is no number")
+    edit(edited, "workflow_scripts/strata/runtime/progress.py", " left", " to go")
+    assert edited.planned() == []
+
+
+def test_a_row_that_is_added_to_a_registry_reruns_nothing(edited):
+    study = "workflow_scripts/strata/study"
+    edit(
+        edited,
+        f"{study}/architectures.py",
+        '    "bert": Arch',
+        '    "new": Architecture("encoder", "layer"),\n    "bert": Arch',
+    )
+    edit(
+        edited,
+        f"{study}/metrics.py",
+        '    "f1": Metric(',
+        '    "new": Metric(CLASSES, f1),\n    "f1": Metric(',
+    )
+    edit(
+        edited, f"{study}/task_types.py", "TASK_TYPES = {", 'TASK_TYPES = {\n    "new": TaskType(),'
+    )
+    assert edited.planned() == []
+
+
+def test_a_row_that_is_edited_reruns_its_jobs(edited):
+    """What a model's architecture says is no matter of its download, nor of other models."""
+    edit(
+        edited,
+        "workflow_scripts/strata/study/architectures.py",
+        '"electra": Architecture("encoder", "layer")',
+        '"electra": Architecture("encoder", "layer", shares_layers=False)',
+    )
+    planned = edited.planned()
+    assert {"finetune", "dump_eval", "tune_heads"} <= rules(planned)
+    assert not rules(planned) & {"fetch_model", "fetch_task", "tokenize_task"}
+    for rule, output in planned:
+        assert "electra" in output or rule in JOINING | {"compare_models"}, output
+
+
+def test_a_metrics_formula_scores_again_and_trains_nothing(edited):
+    edit(
+        edited, "workflow_scripts/strata/study/metrics.py", "accuracy_score(", "1 * accuracy_score("
+    )
+    planned = edited.planned()
+    assert {"score_run", "score_untuned", "skip_spans", "summarise"} <= rules(planned)
+    assert not rules(planned) & {"finetune", "dump_eval", "compare_states"}
+    for rule, output in planned:  # the regression's metric is another
+        assert "goodness" not in output, (rule, output)
+
+
 def test_a_changed_formula_reruns_what_it_feeds(edited):
     edit(edited, "workflow_scripts/strata/analysis/cka.py", "n / (n - 2)", "n / (n - 2.0)")
     planned = rules(edited.planned())
-    assert {"compare_states", "compare_models", "cka", "figure2"} <= planned
-    assert not planned & {"finetune", "dump_eval", "tune_heads", "summary"}
+    assert {"compare_states", "compare_models", "tabulate_cka", "figure2"} <= planned
+    assert not planned & {"finetune", "dump_eval", "tune_heads", "tabulate_summary"}
 
 
 def test_restyling_a_figure_only_draws(edited):
@@ -74,15 +132,15 @@ def test_another_estimator_only_draws(study):
 
 def test_a_title_only_draws(study):
     planned = rules(study.planned(tasks={"entail": {"title": "Entailment"}}))
-    assert planned and planned <= DRAWING | {"export"}
+    assert planned and planned <= DRAWING | {"export_model"}
 
 
 def test_a_tasks_parameter_reruns_that_tasks_jobs_alone(study):
     planned = study.planned(tasks={"entail": {"training": {"learning_rate": 0.001}}})
-    assert {"finetune", "compare_models", "export"} <= rules(planned)
+    assert {"finetune", "compare_models", "export_model"} <= rules(planned)
     assert "fetch_task" not in rules(planned)
     for rule, output in planned:
-        assert "entail" in output or rule in DRAWING | {"summary"}, output
+        assert "entail" in output or rule in JOINING, output
 
 
 def test_head_settings_retrain_no_encoder(study):
@@ -97,7 +155,7 @@ def test_a_new_task_runs_only_its_own_jobs(study):
     planned = study.planned(tasks={"new": config["tasks"]["entail"]}, study={"tasks": everything})
     assert {"fetch_task", "finetune"} <= rules(planned)
     for rule, output in planned:
-        assert "new" in output or rule in DRAWING | {"summary"}, output
+        assert "new" in output or rule in JOINING, output
 
 
 def test_a_third_seed_reruns_nothing_of_the_first_two(study):
@@ -124,7 +182,9 @@ def test_a_deleted_figure_is_drawn_again_from_what_is_there(own_study, tmp_path)
     for path in kept:
         shutil.move(path, tmp_path / path.name)
     try:
-        assert {"cka", "plot_cka"} <= rules(own_study.planned()) <= {"cka"} | DRAWING
+        assert (
+            {"tabulate_cka", "plot_cka"} <= rules(own_study.planned()) <= {"tabulate_cka"} | DRAWING
+        )
     finally:
         for path in kept:
             shutil.move(tmp_path / path.name, path)
@@ -138,7 +198,7 @@ def test_more_train_examples_retune_the_heads(study):
 
 def test_a_training_parameter_of_all_retrains_all_and_fetches_nothing(study):
     planned = rules(study.planned(training={"learning_rate": 0.001}))
-    assert {"finetune", "dump_eval", "compare_states", "tune_heads", "export"} <= planned
+    assert {"finetune", "dump_eval", "compare_states", "tune_heads", "export_model"} <= planned
     assert not planned & {"fetch_model", "fetch_task", "tokenize_task"}
 
 
@@ -146,7 +206,7 @@ def test_another_column_of_a_task_reruns_all_of_that_task_alone(study):
     planned = study.planned(tasks={"entail": {"texts": ["hypothesis", "premise"]}})
     assert {"fetch_task", "tokenize_task", "finetune"} <= rules(planned)
     for rule, output in planned:
-        assert "entail" in output or rule in DRAWING | {"summary"}, output
+        assert "entail" in output or rule in JOINING, output
 
 
 def test_a_new_model_runs_only_its_own_jobs(study):
@@ -157,7 +217,7 @@ def test_a_new_model_runs_only_its_own_jobs(study):
     )
     assert {"fetch_model", "finetune", "compare_models"} <= rules(planned)
     for rule, output in planned:
-        assert "new" in output or rule in DRAWING | {"summary", "cka_models"}, output
+        assert "new" in output or rule in JOINING, output
 
 
 def test_another_confidence_scores_again_and_runs_no_model(study):
@@ -220,7 +280,7 @@ def test_an_edited_source_file_reruns_its_task_alone(own_study, restored):
     planned = own_study.planned()
     assert {"fetch_task", "tokenize_task", "finetune"} <= rules(planned)
     for rule, output in planned:
-        assert "entail" in output or rule in DRAWING | {"summary"}, output
+        assert "entail" in output or rule in JOINING, output
 
 
 def test_an_edited_source_model_reruns_that_model(own_study, restored):
@@ -229,7 +289,11 @@ def test_an_edited_source_model_reruns_that_model(own_study, restored):
     planned = own_study.planned()
     assert {"fetch_model", "finetune"} <= rules(planned)
     for rule, output in planned:
-        assert "electra" in output or rule in DRAWING | {"summary", "cka_models", "compare_models"}
+        assert "electra" in output or rule in DRAWING | {
+            "tabulate_summary",
+            "tabulate_cka_models",
+            "compare_models",
+        }
 
 
 def test_sources_that_are_gone_rerun_nothing(own_study):

@@ -51,12 +51,12 @@ class Activations:
         self.file.close()
 
     def _check(self) -> None:
-        found = self.attributes.get("schema_version")
-        if found != SCHEMA_VERSION:
-            self._fail(f"has schema version {found}, expected {SCHEMA_VERSION}")
+        version = self.attributes.get("schema_version")
+        if version != SCHEMA_VERSION:
+            self._fail(f"has schema version {version}, expected {SCHEMA_VERSION}")
         rows = len(self.file["label"]) if "label" in self.file else None
-        depths = (f"depth_{pooling}" for pooling in self.poolings)
-        for name in ("label", "example_id", *self.poolings, *depths):
+        numbers = (f"depth_{pooling}" for pooling in self.poolings)
+        for name in ("label", "example_id", *self.poolings, *numbers):
             if name not in self.file:
                 self._fail(f"has no dataset '{name}'")
         if "choices" not in self.attributes:

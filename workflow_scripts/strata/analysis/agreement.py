@@ -174,7 +174,7 @@ def _block_words(layers: int, split: Boundary | None) -> str:
 def method_correlations(tables: pd.DataFrame, sampling: Sampling) -> pd.DataFrame:
     """Rank correlations between methods over the depths of each task.
 
-    Ranks are taken within a model's task, so tasks need not be alike in level.
+    Ranks are taken within a model's task, so tasks may differ in level.
 
     Parameters
     ----------

@@ -54,7 +54,7 @@ def cka_matrix(
 
     Parameters
     ----------
-    xs, ys : arrays [examples, features], those of one sequence alike in shape.
+    xs, ys : arrays [examples, features], those of one sequence of one shape.
     """
     both = alignment(np.asarray(xs), np.asarray(ys))
     return both.debiased if debiased else both.biased
@@ -122,8 +122,8 @@ class _Pool:
     """
 
     def __enter__(self) -> Self:
-        found = [own["num_threads"] for own in threadpool_info() if own["user_api"] == "blas"]
-        self.threads = max(found, default=1)
+        pools = [pool for pool in threadpool_info() if pool["user_api"] == "blas"]
+        self.threads = max((pool["num_threads"] for pool in pools), default=1)
         self._limits = threadpool_limits(1, "blas")
         self._executor = ThreadPoolExecutor(self.threads)
         return self
@@ -166,14 +166,14 @@ class _Centred:
 
     def part(self, depth: int, rows: slice, memory: np.ndarray) -> np.ndarray:
         """[rows, features] of one depth, in `memory`."""
-        found = memory[: rows.stop - rows.start]
-        return np.subtract(self.values[depth, rows], self.means[depth], found)
+        centred = memory[: rows.stop - rows.start]
+        return np.subtract(self.values[depth, rows], self.means[depth], centred)
 
     def read(self, rows: slice) -> np.ndarray:
         """[depths, rows, features], a depth a thread; not to be called by one of them."""
-        found = np.empty((self.depths, rows.stop - rows.start, self.features), self.dtype)
-        self.pool.map(lambda depth: self.part(depth, rows, found[depth]), range(self.depths))
-        return found
+        centred = np.empty((self.depths, rows.stop - rows.start, self.features), self.dtype)
+        self.pool.map(lambda depth: self.part(depth, rows, centred[depth]), range(self.depths))
+        return centred
 
     @property
     def totals(self) -> np.ndarray:
@@ -196,7 +196,8 @@ Products = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 def _add(parts: Iterable[Products]) -> Products:
-    return tuple(sum(own) for own in zip(*parts, strict=True))
+    cross, self_y, self_x = (sum(column) for column in zip(*parts, strict=True))
+    return cross, self_y, self_x
 
 
 class _Held:
@@ -212,7 +213,7 @@ class _Held:
 def _in_gram_space(y: _Centred, x: _Centred, memory_mb: float) -> Products:
     """Tiles of all Grams at once; the pairs of depths are then one product of flattened tiles.
 
-    What half the memory holds is centred tile by tile, wherever it lies: a copy would cost more
+    What half the memory holds is centred tile by tile, in file or memory: a copy would cost more
     than it saves. Of more, as many rows as half the memory holds stay loaded while the rest streams
     past them, so that a file is read about (n / rows held) / 2 times.
     """
@@ -244,9 +245,10 @@ def _grams_of(
 ) -> Products:
     """The products of some rows, given by `left_y` and `left_x`, with themselves and all later."""
     same, pool = y is x, y.pool
-    spare = SimpleQueue()  # of memory for tiles: fresh pages would cost as much as the sums do
+    # Memory for tiles, used again: fresh pages would cost as much as the sums do.
+    spare: SimpleQueue[list[_TileMemory]] = SimpleQueue()
     for _ in range(pool.threads):
-        spare.put([_TileMemory(own, tile) for own in ((y,) if same else (y, x))])
+        spare.put([_TileMemory(side, tile) for side in ((y,) if same else (y, x))])
 
     def products(place: tuple[slice, slice]) -> Products:
         left, right = place
@@ -260,11 +262,12 @@ def _grams_of(
             y.norms[:, left] = np.diagonal(gram_y, axis1=1, axis2=2)
             x.norms[:, left] = np.diagonal(gram_x, axis1=1, axis2=2)
         cross = _inner(gram_y, gram_x)
-        own = (cross, cross) if same else (_inner(gram_y, gram_y), _inner(gram_x, gram_x))
+        selves = (cross, cross) if same else (_inner(gram_y, gram_y), _inner(gram_x, gram_x))
         spare.put(memory)
         # Grams are symmetric: tiles beside the diagonal count twice.
         weight = 1 if left == right else 2
-        return weight * cross, *(weight * each.diagonal() for each in own)
+        self_y, self_x = (weight * each.diagonal() for each in selves)
+        return weight * cross, self_y, self_x
 
     within = list(_triangle(held, tile))
     beyond = [
@@ -288,13 +291,13 @@ class _TileMemory:
     ) -> np.ndarray:
         """[depths, rows, columns], until the next is asked for."""
         rows, columns = left.stop - left.start, right.stop - right.start
-        found = self.grams[: self.depths * rows * columns].reshape(self.depths, rows, columns)
+        grams = self.grams[: self.depths * rows * columns].reshape(self.depths, rows, columns)
         for depth in range(self.depths):
             first = left_of.part(depth, left, self.sides[0])
             # The same array twice: BLAS then does half of the work.
             second = first if left == right else right_of.part(depth, right, self.sides[1])
-            np.matmul(first, second.T, found[depth])
-        return found
+            np.matmul(first, second.T, grams[depth])
+        return grams
 
 
 def _triangle(side: slice, size: int) -> Iterator[tuple[slice, slice]]:
@@ -316,7 +319,7 @@ def _inner(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     first, second = first.reshape(len(first), -1), second.reshape(len(second), -1)
     # In parts, so that no float32 sum is long.
     parts = row_blocks(first.shape[1], CHUNK)
-    return sum((first[:, own] @ second[:, own].T).astype(np.float64) for own in parts)
+    return sum((first[:, part] @ second[:, part].T).astype(np.float64) for part in parts)
 
 
 def _squares(stack: np.ndarray) -> np.ndarray:
@@ -350,25 +353,27 @@ def _feature_products(
     """
     same, count = y is x, depths.stop - depths.start
     sums = np.zeros((count, x.depths - begin, y.features, x.features), y.dtype)
-    own = np.zeros((0 if same else count, y.features, y.features), y.dtype)
+    selves = np.zeros((0 if same else count, y.features, y.features), y.dtype)
     pairs = [(i, j) for i in range(count) for j in range(i if same else 0, x.depths - begin)]
     for rows in row_blocks(y.n, min(y.step, x.step)):
         part_y = y.read(rows)
         part_x = part_y if same else x.read(rows)
 
-        def add(pair: tuple[int, int], part_y=part_y, part_x=part_x) -> None:
+        def add(
+            pair: tuple[int, int], part_y: np.ndarray = part_y, part_x: np.ndarray = part_x
+        ) -> None:
             i, j = pair
             sums[i, j] += part_y[depths.start + i].T @ part_x[begin + j]
 
-        def add_own(i: int, part_y=part_y) -> None:
-            own[i] += part_y[depths.start + i].T @ part_y[depths.start + i]
+        def add_self(i: int, part_y: np.ndarray = part_y) -> None:
+            selves[i] += part_y[depths.start + i].T @ part_y[depths.start + i]
 
         y.pool.map(add, pairs)
-        y.pool.map(add_own, range(len(own)))
+        y.pool.map(add_self, range(len(selves)))
         if depths.start == 0:
             y.norms[:, rows] = np.einsum("lnd,lnd->ln", part_y, part_y)
-    found = np.array(y.pool.map(_squares, sums))
-    return found, np.zeros(count) if same else _squares(own)
+    cross = np.array(y.pool.map(_squares, sums))
+    return cross, np.zeros(count) if same else _squares(selves)
 
 
 def _feature_norms(x: _Centred, memory_mb: float) -> np.ndarray:
@@ -376,13 +381,13 @@ def _feature_norms(x: _Centred, memory_mb: float) -> np.ndarray:
     group = max(1, int(memory_mb * 2**20 / 4 / (x.features**2 * x.dtype.itemsize)))
     norms = np.zeros(x.depths)
     for depths in row_blocks(x.depths, group):
-        own = np.zeros((depths.stop - depths.start, x.features, x.features), x.dtype)
+        selves = np.zeros((depths.stop - depths.start, x.features, x.features), x.dtype)
         for rows in row_blocks(x.n, x.step):
             part = x.read(rows)
             if depths.start == 0:
                 x.norms[:, rows] = np.einsum("lnd,lnd->ln", part, part)
-            own += np.matmul(part[depths].transpose(0, 2, 1), part[depths])
-        norms[depths] = _squares(own)
+            selves += np.matmul(part[depths].transpose(0, 2, 1), part[depths])
+        norms[depths] = _squares(selves)
     return norms
 
 

@@ -14,7 +14,7 @@ CORRELATION_COLUMNS = [
 
 
 def permutation_correlations(table: pd.DataFrame, sampling: Sampling) -> pd.DataFrame:
-    """How alike the scores of the same permutations are on two tasks.
+    """How similar the scores of the same permutations are on two tasks.
 
     Parameters
     ----------

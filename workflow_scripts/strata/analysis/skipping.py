@@ -75,7 +75,7 @@ def skip_spans(
 
     def work(chosen: np.ndarray, inputs: dict[str, Tensor], _: Tensor) -> None:
         # Where a smaller batch was all that fitted, no larger one is stacked.
-        parts = span_logits(encoder, head, inputs, stack_rows=min(512, rows.most))
+        parts = span_logits(encoder, head, inputs, stack_rows=min(512, rows.max_rows))
         for span, part in parts.items():
             logits[span][torch.from_numpy(chosen)] = part.float().cpu()
         progress.advance(len(chosen))

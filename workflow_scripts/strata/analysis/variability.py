@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy.stats import rankdata
 
+from strata.analysis.correlations import mean_ranks
 from strata.data.task import Task
 from strata.runtime.errors import StrataError
 from strata.runtime.progress import Progress
@@ -48,15 +48,15 @@ def classes(task: Task, labels: np.ndarray, bins: int) -> Classes:
     """
     if task.kind.compares_rows:
         gold = (np.arange(task.choices) == labels[:, None]).reshape(-1)
-        found = {"wrong": np.flatnonzero(~gold), "right": np.flatnonzero(gold)}
+        rows_of = {"wrong": np.flatnonzero(~gold), "right": np.flatnonzero(gold)}
     elif task.kind.continuous:
         # Equal values have one rank, the mean of theirs, and so one bin.
-        each = (bins * (rankdata(labels) - 0.5) / len(labels)).astype(int)
-        found = {f"bin {i + 1}": np.flatnonzero(each == i) for i in np.unique(each)}
+        each = (bins * (mean_ranks(labels) - 0.5) / len(labels)).astype(int)
+        rows_of = {f"bin {i + 1}": np.flatnonzero(each == i) for i in np.unique(each)}
     else:
-        found = {name: np.flatnonzero(labels == i) for i, name in enumerate(task.labels)}
-    kept = {name: rows for name, rows in found.items() if len(rows) > 1}
-    left_out = [f"'{name}' ({len(found[name])})" for name in found if name not in kept]
+        rows_of = {name: np.flatnonzero(labels == i) for i, name in enumerate(task.labels or ())}
+    kept = {name: rows for name, rows in rows_of.items() if len(rows) > 1}
+    left_out = [f"'{name}' ({len(rows_of[name])})" for name in rows_of if name not in kept]
     note = f"left out, fewer than two examples: {', '.join(left_out)}" if left_out else ""
     if len(kept) < 2:
         raise StrataError(
@@ -80,7 +80,7 @@ def variability(vectors: np.ndarray, rows: Sequence[np.ndarray]) -> float:
     -------
     nu; NaN where all class means are the same.
     """
-    return float(_values(vectors, rows, [np.ones((1, len(own))) for own in rows])[0])
+    return float(_values(vectors, rows, [np.ones((1, len(numbers))) for numbers in rows])[0])
 
 
 def resampled(
@@ -88,7 +88,8 @@ def resampled(
 ) -> np.ndarray:
     """nu of bootstrap samples of the examples of each class, [resamples]."""
     rng = np.random.default_rng(seed)
-    counts = [rng.multinomial(len(own), np.full(len(own), 1 / len(own)), resamples) for own in rows]
+    sizes = [len(numbers) for numbers in rows]
+    counts = [rng.multinomial(n, np.full(n, 1 / n), resamples) for n in sizes]
     return _values(vectors, rows, counts)
 
 
@@ -151,17 +152,17 @@ def _values(
     ----------
     counts : of each class, [samples, rows]; a sample's sum is the class's number of rows.
     """
+    drawn_rows = list(zip(rows, counts, strict=True))
     means = np.stack(
-        [drawn @ _read(vectors, own) / len(own) for own, drawn in zip(rows, counts, strict=True)],
-        axis=1,
+        [drawn @ _read(vectors, numbers) / len(numbers) for numbers, drawn in drawn_rows], axis=1
     )
-    measures = [_measure(own) for own in means]
+    measures = [_measure(of_sample) for of_sample in means]
     # All samples' directions side by side: one product with a class's rows serves them all.
     directions = np.concatenate(measures, axis=1)
     first = np.cumsum([0] + [measure.shape[1] for measure in measures[:-1]])
     within = np.zeros(means.shape[:2])
-    for y, (own, drawn) in enumerate(zip(rows, counts, strict=True)):
-        part = _read(vectors, own)
+    for y, (numbers, drawn) in enumerate(drawn_rows):
+        part = _read(vectors, numbers)
         # Means dwarf variance: what is squared below is near 0 in every direction.
         centre = part.mean(0)
         part -= centre
@@ -174,7 +175,7 @@ def _values(
             along = (part[block] @ directions - shift) ** 2
             squares = np.add.reduceat(along, first, axis=1)
             within[:, y] += np.einsum("rb,br->b", squares, drawn[:, block])
-        within[:, y] /= len(own)
+        within[:, y] /= len(numbers)
     undefined = [not measure.any() for measure in measures]
     # (1/|Y|) over the classes, times |Y| of the pseudo-inverse, over |Y|
     return np.where(undefined, np.nan, within.mean(1))

@@ -29,13 +29,13 @@ class Rows:
     Attributes
     ----------
     choices : rows an example has.
-    most : rows of a batch that the GPU's memory has been seen not to exceed.
+    max_rows : rows of a batch, lowered where more did not fit into the GPU's memory.
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, examples: pd.DataFrame, max_length: int):
         self.tokenizer, self.examples, self.max_length = tokenizer, examples, max_length
         self.choices = len(examples["choices"].iloc[0]) if "choices" in examples else 1
-        self.most = sys.maxsize
+        self.max_rows = sys.maxsize
 
     def __len__(self) -> int:
         return len(self.examples) * self.choices
@@ -97,10 +97,10 @@ class Rows:
         ------
         StrataError : a single row is too much.
         """
-        for chosen, inputs, plain in self.batches(window, min(batch_size, self.most), device):
+        for chosen, inputs, plain in self.batches(window, min(batch_size, self.max_rows), device):
             begin = 0
             while begin < len(chosen):
-                part = slice(begin, begin + min(self.most, len(chosen)))
+                part = slice(begin, begin + min(self.max_rows, len(chosen)))
                 try:
                     work(chosen[part], {k: v[part] for k, v in inputs.items()}, plain[part])
                     begin = part.stop
@@ -115,11 +115,11 @@ class Rows:
                 f"The GPU's memory does not hold one row of {tokens} tokens: lower "
                 "training.max_length, or gpus.jobs_per_device if jobs share the GPU."
             )
-        self.most = rows // 2
+        self.max_rows = rows // 2
         torch.cuda.empty_cache()
         print(
             f"{rows} rows of {tokens} tokens are too many for the GPU's memory: going on with "
-            f"{self.most}",
+            f"{self.max_rows}",
             flush=True,
         )
 
@@ -137,6 +137,6 @@ class Rows:
             return first, examples["text_b"].tolist() if "text_b" in examples else None
         choices = examples["choices"].tolist()
         return (
-            [text for text, own in zip(first, choices, strict=True) for _ in own],
-            [choice for own in choices for choice in own],
+            [text for text, several in zip(first, choices, strict=True) for _ in several],
+            [choice for several in choices for choice in several],
         )

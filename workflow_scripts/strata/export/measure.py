@@ -54,7 +54,7 @@ def measure(
 
     Parameters
     ----------
-    folder : is loaded as a stranger would, with the plain auto class.
+    folder : is loaded as any user would load it, with the plain auto class.
     full : the run's full model.
     sampling : of the interval of the difference.
     """

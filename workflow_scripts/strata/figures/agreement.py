@@ -60,12 +60,12 @@ def methods_by_depth(table: pd.DataFrame, finding: pd.DataFrame, labels: Labels)
     table : model, task, depth and a column a method (``agreement.layer_table``).
     finding : one row: early_block_end, blocks, and depth_{method}, the depth each suggests.
     """
-    found = finding.iloc[0]
+    row = finding.iloc[0]
     titles = {method: TITLES[method] for method in METHODS if table[method].notna().any()}
     long = table.melt(["model", "task", "depth"], list(titles), "method").dropna(subset="value")
     long["panel"] = long["method"].map(titles)
     long = in_order(long, titles.values())
-    suggested = long[long["depth"] == long["method"].map(lambda m: found[f"depth_{m}"])]
+    suggested = long[long["depth"] == long["method"].map(lambda m: row[f"depth_{m}"])]
     plot = (
         ggplot(long, aes("depth", "value"))
         + geom_hline(yintercept=0, color="#BFBFBF", size=0.3)
@@ -77,8 +77,8 @@ def methods_by_depth(table: pd.DataFrame, finding: pd.DataFrame, labels: Labels)
         + ggtitle(f"{shown_name(table, 'task', labels)}, {shown_name(table, 'model', labels)}")
         + layout(len(titles), 2, aspect=0.6)
     )
-    if found["blocks"]:
-        end = found["early_block_end"] + 0.5
+    if row["blocks"]:
+        end = row["early_block_end"] + 0.5
         plot += geom_vline(xintercept=end, color=ORANGE, linetype="dashed", size=0.4)
     return plot
 
@@ -94,9 +94,10 @@ def correlation_map(correlations: pd.DataFrame, labels: Labels) -> ggplot:
     shown = [m for m in METHODS if _said(table, m)] or list(METHODS)
     table = table[table["method_a"].isin(shown) & table["method_b"].isin(shown)]
     table["panel"] = table["model"].map(lambda model: labels.get(model, model))
+    values = zip(table["spearman"], table["low"], table["high"], strict=True)
     table["text"] = [
-        "" if pd.isna(r.spearman) else f"{r.spearman:.2f}\n[{r.low:.2f}, {r.high:.2f}]"
-        for r in table.itertuples()
+        "" if pd.isna(value) else f"{value:.2f}\n[{low:.2f}, {high:.2f}]"
+        for value, low, high in values
     ]
     names = [SHORT[method] for method in shown]
     table["x"], table["y"] = table["method_a"].map(SHORT), table["method_b"].map(SHORT)
@@ -125,5 +126,5 @@ def correlation_map(correlations: pd.DataFrame, labels: Labels) -> ggplot:
 
 
 def _said(table: pd.DataFrame, method: str) -> bool:
-    own = table[(table["method_a"] == method) | (table["method_b"] == method)]
-    return bool(own["spearman"].notna().any())
+    of_method = table[(table["method_a"] == method) | (table["method_b"] == method)]
+    return bool(of_method["spearman"].notna().any())

@@ -20,7 +20,7 @@ def gpu_job(snakemake: Any) -> Iterator[None]:
     snakemake : what Snakemake puts into a script.
     """
     gpus, sharing = snakemake.resources.get("gpu", 0), snakemake.resources.jobs_per_device
-    with job(snakemake.log[0], snakemake.threads), lease(gpus, sharing):
+    with job(snakemake), lease(gpus, sharing):
         import torch
 
         torch.set_num_threads(snakemake.threads)

@@ -302,7 +302,7 @@ def _clip(stack: Stack, limit: float) -> None:
 def _stream(
     inputs: HeadInputs, settings: HeadSettings, seed: int, window: int = 64
 ) -> Iterator[tuple[np.ndarray, Tensor]]:
-    """Batches in an order drawn anew each epoch: example numbers, and [depths, rows, hidden].
+    """Batches in a new order each epoch: example numbers, and [depths, rows, hidden].
 
     Rows of `window` batches are read from the file together, in the file's order.
     """

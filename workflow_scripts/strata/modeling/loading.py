@@ -9,9 +9,7 @@ import torch
 from transformers import (
     AutoModelForMultipleChoice,
     AutoModelForSequenceClassification,
-    AutoTokenizer,
     PreTrainedModel,
-    PreTrainedTokenizerBase,
     logging,
     set_seed,
 )
@@ -21,7 +19,9 @@ from strata.runtime.errors import StrataError
 from strata.study.architectures import check_supported, read_config
 
 
-def auto_class(task: Task) -> type:
+def auto_class(
+    task: Task,
+) -> type[AutoModelForMultipleChoice | AutoModelForSequenceClassification]:
     """The Transformers auto class whose head fits the task."""
     if task.kind.compares_rows:
         return AutoModelForMultipleChoice
@@ -54,10 +54,6 @@ def load_model(folder: str | Path, task: Task, seed: int | None = None) -> PreTr
             trust_remote_code=False,
             **settings,
         )
-
-
-def load_tokenizer(folder: str | Path) -> PreTrainedTokenizerBase:
-    return AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
 
 
 @contextmanager

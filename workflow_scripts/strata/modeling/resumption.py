@@ -85,7 +85,7 @@ class CheckpointCallback(TrainerCallback):
         self.signal: int | None = None
 
     @contextmanager
-    def heeding_signals(self) -> Iterator[None]:
+    def handling_signals(self) -> Iterator[None]:
         """For the block, SIGTERM and SIGINT end it with a checkpoint and exit status 128 + n."""
         before = {n: signal.signal(n, self._note) for n in (signal.SIGTERM, signal.SIGINT)}
         try:

@@ -102,7 +102,7 @@ def finetune(
     )
     trainer.remove_callback(PrinterCallback)  # ProgressCallback prints, with rate and time left
     try:
-        with keep.heeding_signals():
+        with keep.handling_signals():
             trainer.train(resume_from_checkpoint=None if resumed is None else str(resumed))
     except torch.OutOfMemoryError as error:
         raise StrataError(

@@ -100,6 +100,11 @@ class CodeTree:
             pass
         return {key for key in numbers if key[0].startswith(f"{PACKAGE}.")}
 
+    def registries(self, script: str) -> set[str]:
+        """The registries that a script looks into."""
+        text = "".join(self._text(script, {}))
+        return {name for name in REGISTRIES if f"registry {name};" in text}
+
     def _text(
         self,
         script: str,
@@ -197,14 +202,23 @@ class Module:
         node = self.definitions[name]
         yield from Writer(self, node).node(node)
 
-    def row(self, table: str, key: str) -> Iterator[Piece]:
-        """The text of one row of a registry."""
+    def rows(self, table: str) -> dict[str, ast.expr]:
+        """The rows of a registry, by their keys."""
         value = getattr(self.definitions[table], "value", None)
         assert isinstance(value, ast.Dict), f"{self.name}.{table} is not a literal dict"
-        for name, row in zip(value.keys, value.values, strict=True):
-            if isinstance(name, ast.Constant) and name.value == key:
-                return Writer(self, row).node(row)
-        raise KeyError(f"{self.name}.{table} has no row '{key}'")
+        keys = [key.value for key in value.keys if isinstance(key, ast.Constant)]
+        return dict(zip(keys, value.values, strict=True))
+
+    def row(self, table: str, key: str) -> Iterator[Piece]:
+        """The text of one row of a registry, without its title, which figures alone show."""
+        rows = self.rows(table)
+        if key not in rows:
+            raise KeyError(f"{self.name}.{table} has no row '{key}'")
+        row = rows[key]
+        if isinstance(row, ast.Call):
+            counted = [keyword for keyword in row.keywords if keyword.arg != "title"]
+            row = ast.Call(func=row.func, args=row.args, keywords=counted)
+        return Writer(self, row).node(row)
 
     def resolve(self, parts: list[str], local: Imports) -> tuple[Piece, int] | None:
         """What a dotted name leads to, and how many of its parts say so; None for other names."""
@@ -255,7 +269,7 @@ class Writer:
         for number, statement in enumerate(body):
             if isinstance(statement, ast.Import | ast.ImportFrom):
                 continue
-            if number == 0 and _is_text(statement):
+            if number == 0 and is_text(statement):
                 continue  # a docstring
             yield from self.node(statement)
 
@@ -283,6 +297,8 @@ class Writer:
             if value is None or value == [] or name in ("ctx", "kind", "type_comment"):
                 continue
             if name in ("annotation", "returns") and not self._is_field(node):
+                continue
+            if name == "name" and node is self.top:
                 continue
             yield f"{name}="
             if name == "body" and isinstance(value, list):
@@ -456,7 +472,8 @@ def _merged(pieces: Iterable[Piece]) -> Iterator[Piece]:
     yield "".join(text)
 
 
-def _is_text(node: ast.stmt) -> bool:
+def is_text(node: ast.stmt) -> bool:
+    """Whether a statement is a string by itself, as docstrings are."""
     return (
         isinstance(node, ast.Expr)
         and isinstance(node.value, ast.Constant)

@@ -11,6 +11,7 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -18,8 +19,8 @@ from strata.runtime.errors import StrataError, lacks_room
 
 
 @contextmanager
-def job(log: str, threads: int = 1) -> Iterator[None]:
-    """Run a script's body: output goes to `log`, libraries use `threads`, the hub is offline.
+def job(snakemake: Any) -> Iterator[None]:
+    """Run a script's body: output goes to its log, libraries use its threads, the hub is offline.
 
     A StrataError ends the job with its sentence alone, a full disk with one, too; anything else
     with its traceback. If the workflow that started the job is killed, the job ends as well: else
@@ -27,17 +28,18 @@ def job(log: str, threads: int = 1) -> Iterator[None]:
 
     Parameters
     ----------
-    log : path of the rule's log file; child processes and native libraries write there too.
-    threads : CPU threads for BLAS, OpenMP and torch.
+    snakemake : what Snakemake puts into a script. Its log takes what child processes and native
+        libraries write, too; its threads are those of BLAS, OpenMP and torch.
     """
-    _redirect(log)
+    _redirect(snakemake.log[0])
     _collect_less()
     for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-        os.environ[variable] = str(threads)
+        os.environ[variable] = str(snakemake.threads)
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     os.environ["HF_HUB_OFFLINE"] = "1"
     _end_with_workflow()
     try:
+        _check_library(snakemake.scriptdir)
         yield
     except StrataError as error:
         print(f"Error: {error}", file=sys.stderr, flush=True)
@@ -59,6 +61,16 @@ def job(log: str, threads: int = 1) -> Iterator[None]:
         sys.exit(1)
 
 
+def _check_library(scripts: str) -> None:
+    """Refuse a library that is not the one beside the script: its code would not be in the hash."""
+    beside, imported = Path(scripts).resolve(), Path(__file__).resolve().parents[2]
+    if imported != beside:
+        raise StrataError(
+            f"This job imported the package 'strata' of {imported}, not the one of its workflow in "
+            f"{beside}: uninstall that package, or take its folder out of PYTHONPATH."
+        )
+
+
 def _collect_less() -> None:
     """Spare the garbage collector what importing torch and transformers makes.
 
@@ -73,6 +85,8 @@ def _collect_less() -> None:
 def _end_with_workflow(every: float = 1.0) -> None:
     """Send this process SIGTERM once the Snakemake process above it is gone."""
     workflow = next((p for p in psutil.Process().parents() if _is_snakemake(p)), None)
+    if workflow is None:
+        return
 
     def watch() -> None:
         with suppress(psutil.NoSuchProcess):
@@ -81,8 +95,7 @@ def _end_with_workflow(every: float = 1.0) -> None:
         print("the workflow is gone: ending", flush=True)
         os.kill(os.getpid(), signal.SIGTERM)
 
-    if workflow is not None:
-        threading.Thread(target=watch, daemon=True).start()
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _is_snakemake(process: psutil.Process) -> bool:

@@ -7,6 +7,7 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, Self
 
 from strata.runtime.errors import StrataError
@@ -60,7 +61,7 @@ def members(archive: str, data: bytes, wanted: str) -> Iterator[tuple[str, bytes
                     break
     except DAMAGED as error:
         raise StrataError(
-            f"{archive} is damaged ({type(error).__name__}: {error}); get it anew."
+            f"{archive} is damaged ({type(error).__name__}: {error}); download it again."
         ) from error
 
 
@@ -72,23 +73,29 @@ def _entries(archive: str, data: bytes) -> Iterator[tuple[str, Callable[[], byte
             _refuse_bomb(archive, sum(e.file_size for e in unzipped.infolist()), room)
             for entry in unzipped.infolist():
                 if not (entry.is_dir() or stat.S_ISLNK(entry.external_attr >> 16)):
-                    yield entry.filename, lambda entry=entry: _unzip(unzipped, entry)
+                    yield entry.filename, partial(_unzip, unzipped, entry)
         return
     try:
         tar = tarfile.open(fileobj=io.BytesIO(data), tarinfo=_Member)  # noqa: SIM115
     except tarfile.TarError as error:
         raise StrataError(f"{archive} is neither a zip (wheel) nor a tar archive.") from error
     with tar:
-        for entry in tar:
+        for member in tar:
             # Its place too: what lies before a member has to be decompressed on the way to it.
-            _refuse_bomb(archive, entry.offset_data + entry.size, room)
-            if entry.isfile():
-                yield entry.name, lambda entry=entry: tar.extractfile(entry).read()
+            _refuse_bomb(archive, member.offset_data + member.size, room)
+            if member.isfile():
+                yield member.name, partial(_untar, tar, member)
 
 
 def _unzip(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
     with archive.open(entry) as file:
         return file.read(entry.file_size)  # no more than it says: it may say less than there is
+
+
+def _untar(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
+    file = archive.extractfile(member)
+    assert file is not None  # of a regular file
+    return file.read()
 
 
 class _Member(tarfile.TarInfo):

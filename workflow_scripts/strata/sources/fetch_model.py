@@ -46,8 +46,8 @@ def fetch_model(name: str, description: Mapping[str, Any], folder: str | Path) -
             origin |= _fetch_packed_model(name, place, description, partial, scratch)
         check_supported(read_config(partial), name)
         ensure_safetensors(name, partial)
-        found = {file.name for pattern in TOKENIZER_FILES for file in partial.glob(pattern)}
-        if not found - {"tokenizer_config.json"}:
+        files = {file.name for pattern in TOKENIZER_FILES for file in partial.glob(pattern)}
+        if not files - {"tokenizer_config.json"}:
             raise StrataError(
                 f"Model '{name}' ({description['source']}) has no tokenizer files beside its "
                 "weights; add them (tokenizer.json, or the vocabulary)."

@@ -113,15 +113,15 @@ def _read_packed_splits(
     data = archive.read_bytes()
     for split, file in description["splits"].items():
         inside = str(PurePosixPath(description["inside"]) / file)
-        found = list(members(archive.name, data, inside))
-        if not found:
+        files = list(members(archive.name, data, inside))
+        if not files:
             raise StrataError(
                 f"Task '{name}': {archive.name} has no file '{inside}'; correct 'inside' or "
                 "'splits'."
             )
         local = scratch / split / PurePosixPath(file).name
         local.parent.mkdir()
-        local.write_bytes(found[0][1])
+        local.write_bytes(files[0][1])
         places[split] = f"{archive.name}:{inside}"
         rows[split] = read_file(name, local, description)
     return rows, places

@@ -50,7 +50,7 @@ class Commit:
         """Ask the hub what `revision` is now."""
         from huggingface_hub import HfApi, constants
 
-        found = retry_transient(
+        info = retry_transient(
             HfApi().repo_info,
             repo,
             revision=revision,
@@ -59,9 +59,9 @@ class Commit:
             timeout=constants.HF_HUB_ETAG_TIMEOUT,
         )
         hashes = {
-            file.rfilename: file.lfs.sha256 if file.lfs else file.blob_id for file in found.siblings
+            file.rfilename: file.lfs.sha256 if file.lfs else file.blob_id for file in info.siblings
         }
-        return cls(what, kind, repo, revision, found.sha, hashes)
+        return cls(what, kind, repo, revision, info.sha, hashes)
 
     def fetch(self, file: str) -> Path:
         """The path of one file in the hub's cache, downloaded if it is not there.
@@ -131,11 +131,12 @@ class Commit:
             raise ConnectionError(str(error)) from error
 
     def _is_listed(self, path: Path, file: str) -> bool:
-        return self.hashes[file] is None or _is(path, self.hashes[file])
+        listed = self.hashes[file]
+        return listed is None or _is(path, listed)
 
 
 def _is(path: Path, wanted: str) -> bool:
-    """Whether a file has a hash: SHA-256, or git's SHA-1, which is told by its length."""
+    """Whether a file has a hash: SHA-256, or git's SHA-1, which its length tells apart."""
     if len(wanted) == 64:
         with path.open("rb") as opened:
             return hashlib.file_digest(opened, "sha256").hexdigest() == wanted
@@ -150,7 +151,7 @@ def _discard(cached: Path) -> None:
 
 
 def retry_transient(call: Callable, *arguments: Any, **named: Any) -> Any:
-    """`call`, again and again while its errors may pass, for at most PATIENCE."""
+    """`call`, repeated while its errors may pass, for at most RETRY_SECONDS."""
     retrying = Retrying(
         retry=retry_if_exception(_may_pass),
         wait=_wait,
@@ -236,7 +237,7 @@ def hub_errors(what: str, repo: str, revision: str) -> Iterator[None]:
         OSError,
     ) as error:
         if getattr(error, "errno", None) in NO_ROOM:
-            raise  # no fault of the hub's; ``strata.runtime.job`` says so
+            raise  # not the hub's fault; ``strata.runtime.job`` explains it
         raise StrataError(_unreachable(what, repo, error)) from error
     except ValueError as error:
         raise StrataError(

@@ -33,7 +33,7 @@ def local_hashes(
     Parameters
     ----------
     description : the entry in the registry (a task has ``splits``).
-    cache : a JSON file that spares hashing again what has the same size and time.
+    cache : a JSON file of hashes, reused for files of the same size and time.
 
     Returns
     -------
@@ -46,18 +46,18 @@ def local_hashes(
     if not files or not all(file.is_file() for file in files.values()):
         return None
     known = _read(cache)
-    found = {}
+    hashes = {}
     for name, file in files.items():
         facts, path = [file.stat().st_size, file.stat().st_mtime_ns], str(file.resolve())
         if known.get(path, [])[:2] != facts:
             with file.open("rb") as data:
                 known[path] = [*facts, hashlib.file_digest(data, "sha256").hexdigest()]
-        found[name] = known[path][2]
+        hashes[name] = known[path][2]
     if cache is not None and known != _read(cache):
         # Another process may be writing it, too; then it has to be hashed again.
         with suppress(OSError), written_whole(cache) as partial:
             partial.write_text(json.dumps(known))
-    return found
+    return hashes
 
 
 def hashes_or_recorded(

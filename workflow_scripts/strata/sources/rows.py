@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import pandas as pd
@@ -32,7 +32,7 @@ class SourceRows:
             raise StrataError(f"Task '{task}': {place}, its {split} split, is empty.")
 
     @always_raises
-    def _fail(self, column: str, row: int, problem: str) -> None:
+    def _fail(self, column: str, row: int, problem: str) -> NoReturn:
         raise StrataError(
             f"Task '{self.task}' ({self.split}): {self.place}, row {row + 1}, column "
             f"'{column}': {problem}."
@@ -122,8 +122,8 @@ class SourceRows:
                 "often has none",
             )
         # Names that are numbers themselves leave no room for indices: a 0 among "1", "2".
-        indices = number is not None and not (index and all(map(str.isdecimal, index)))
-        if indices and 0 <= number < (len(index) or MAX_CHOICES):
+        only_names = bool(index) and all(map(str.isdecimal, index))
+        if number is not None and not only_names and 0 <= number < (len(index) or MAX_CHOICES):
             return number
         allowed = ", ".join(index) if index else "whole numbers from 0"
         self._fail(column, row, f"unknown label {_shown(value)}; allowed are {allowed}")

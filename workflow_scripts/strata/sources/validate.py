@@ -1,23 +1,22 @@
-"""What was fetched, checked before anything is trained on it."""
+"""A fetched model, checked before anything is trained on it."""
 
 import re
-from collections.abc import Mapping
 from pathlib import Path
 from typing import NoReturn
 
-import pandas as pd
 import torch
 from transformers import AutoModel, PreTrainedModel
 
+from strata.data.tokens import load_tokenizer
 from strata.modeling.encoder import architecture
-from strata.modeling.loading import load_tokenizer, quiet_loading
+from strata.modeling.loading import quiet_loading
 from strata.runtime.errors import StrataError, always_raises
 
 
 def check_folder(folder: str | Path, name: str) -> None:
     """Refuse a model folder whose config, weights and tokenizer are not of one model.
 
-    Heads are drawn anew, so any or none may be there; and masked-language-model checkpoints lack a
+    Heads get new weights, so any or none may be there; and masked-language-model checkpoints lack a
     pooler. All else that the weights lack would silently be random, and layers that they hold and
     the config does not have would silently be left out.
 
@@ -27,7 +26,7 @@ def check_folder(folder: str | Path, name: str) -> None:
     """
     try:
         with quiet_loading():
-            model, found = AutoModel.from_pretrained(
+            model, keys_of = AutoModel.from_pretrained(
                 folder,
                 output_loading_info=True,
                 ignore_mismatched_sizes=True,
@@ -35,14 +34,14 @@ def check_folder(folder: str | Path, name: str) -> None:
             )
     except Exception as error:  # whatever the library makes of odd files
         raise StrataError(
-            f"Model '{name}': its config.json and weights cannot be loaded ({_brief(error)}); get "
-            "the model's files anew."
+            f"Model '{name}': its config.json and weights cannot be loaded ({_brief(error)}); "
+            "download the model's files again."
         ) from error
     row = architecture(model)
     layers = f"{row.runner}.{row.holder}."
-    missing = [key for key in found["missing_keys"] if not key.startswith("pooler.")]
-    reshaped = [key for key, *_ in found["mismatched_keys"]]
-    spare = [key for key in found["unexpected_keys"] if re.search(rf"\b{layers}\d", key)]
+    missing = [key for key in keys_of["missing_keys"] if not key.startswith("pooler.")]
+    reshaped = [key for key, *_ in keys_of["mismatched_keys"]]
+    spare = [key for key in keys_of["unexpected_keys"] if re.search(rf"\b{layers}\d", key)]
     if missing:
         _refuse_weights(name, model, missing, "lack")
     if reshaped:
@@ -51,7 +50,7 @@ def check_folder(folder: str | Path, name: str) -> None:
         _refuse_weights(name, model, spare, "also hold")
     if not all(parameter.isfinite().all() for parameter in model.parameters()):
         raise StrataError(
-            f"Model '{name}': its weights hold values that are not finite; get them anew."
+            f"Model '{name}': its weights hold values that are not finite; download them again."
         )
     _check_tokenizer(folder, name, model.eval())
 
@@ -96,25 +95,3 @@ def _brief(error: Exception) -> str:
     """An error of a library as part of a sentence."""
     first = next(filter(None, map(str.strip, str(error).splitlines())), "no more is said")
     return f"{type(error).__name__}: {first.rstrip('.')[:200]}"
-
-
-MIN_EXAMPLES = {"train": 2, "eval": 4}  # examples: heads hold one out, debiased CKA needs four
-
-
-def check_enough(name: str, labels: Mapping[str, pd.Series]) -> None:
-    """Refuse splits from which nothing can be learnt, or against which nothing can be scored.
-
-    Parameters
-    ----------
-    labels : split -> the labels of its examples.
-    """
-    for split, own in labels.items():
-        if len(own) < MIN_EXAMPLES[split]:
-            problem = f"has {len(own)} {split} examples, and needs {MIN_EXAMPLES[split]} or more"
-        elif own.nunique() == 1:
-            problem = f"has {len(own)} {split} examples, and all have the same label"
-        else:
-            continue
-        raise StrataError(
-            f"Task '{name}' {problem}: change its 'splits', 'label', 'cuts' or 'holdout'."
-        )

@@ -19,7 +19,7 @@ def ensure_safetensors(name: str, folder: Path) -> None:
     import torch
     from safetensors.torch import save_file
 
-    tensors = {}
+    tensors: dict[str, torch.Tensor] = {}
     for file in pickled:
         try:
             loaded = torch.load(file, map_location="cpu", weights_only=True)

@@ -50,7 +50,7 @@ MAX_COUNT = 1000
 def read_config(folder: str | Path) -> dict[str, Any]:
     """The config.json of a model folder; StrataError if there is none or it cannot be read."""
     path = Path(folder) / "config.json"
-    if not os.path.isfile(path):  # unlike Path's, it takes any text for an answer
+    if not os.path.isfile(path):  # unlike Path's, it answers for any text
         raise StrataError(
             f"{folder} holds no config.json: a model folder in the Hugging Face layout has one "
             "beside its weights and tokenizer."
@@ -58,9 +58,11 @@ def read_config(folder: str | Path) -> dict[str, Any]:
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise StrataError(f"{path} is not JSON: {error}; get the model's files anew.") from error
+        raise StrataError(
+            f"{path} is not JSON: {error}; download the model's files again."
+        ) from error
     if not isinstance(config, dict):
-        raise StrataError(f"{path} holds no JSON object; get the model's files anew.")
+        raise StrataError(f"{path} holds no JSON object; download the model's files again.")
     return config
 
 
@@ -116,9 +118,9 @@ def check_declared(config: dict[str, Any], entry: dict[str, Any], name: str) -> 
     if entry["source"].startswith("path:"):
         return
     facts = {"architecture": config["model_type"], "layers": layer_count(config)}
-    for key, found in facts.items():
-        if key in entry and entry[key] != found:
+    for key, fact in facts.items():
+        if key in entry and entry[key] != fact:
             raise StrataError(
-                f"models.{name}.{key} is {entry[key]}, but the model's config.json says {found}; "
+                f"models.{name}.{key} is {entry[key]}, but the model's config.json says {fact}; "
                 "correct the entry."
             )

@@ -94,14 +94,18 @@ def _innermost(error: ValidationError) -> Iterator[ValidationError]:
 
 def _sentence(error: ValidationError) -> str:
     key = ".".join(map(str, error.absolute_path)) or "the config"
-    value, limit, rule = error.instance, error.validator_value, error.validator
+    # What a schema holds is anything that JSON can.
+    value: Any = error.instance
+    limit: Any = error.validator_value
+    schema: Any = error.schema
+    rule = str(error.validator)
     if rule == "additionalProperties":
-        allowed = [*error.schema.get("properties", {})]
-        unknown = [k for k in value if k not in allowed and not _matches(k, error.schema)]
+        keys = [*schema.get("properties", {})]
+        unknown = [k for k in value if k not in keys and not _matches(k, schema)]
         names = ", ".join(map(repr, unknown))
-        if "patternProperties" in error.schema:
+        if "patternProperties" in schema:
             return f"{key}: {names} is not a name: use lower-case letters, digits and '-'."
-        return f"{key}: there is no key {names}; allowed are {', '.join(allowed)}."
+        return f"{key}: there is no key {names}; allowed are {', '.join(keys)}."
     if rule == "required":
         missing = [k for k in limit if k not in value]
         return f"{key}: {', '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing."

@@ -31,8 +31,8 @@ def inconsistencies(config: Mapping[str, Any]) -> Iterator[str]:
     for kind, name in shown.items():
         if name not in study[f"{kind}s"]:
             yield f"study.figure1.{kind}: '{name}' is not among study.{kind}s."
-    for pattern, own in config["variants"].items():
-        if "max_length" in own:
+    for pattern, changes in config["variants"].items():
+        if "max_length" in changes:
             yield (
                 f"variants.{pattern}.max_length: all variants read the same tokens; set "
                 "training.max_length, or a task's."

@@ -18,10 +18,12 @@ def train_activations_mb(model: str | Path, task: str | Path, limit: int | None)
     task : its task.json.
     limit : most examples that are taken, None for all.
     """
-    layers, hidden, rows = LAYERS, HIDDEN, limit or EXAMPLES
+    layers, rows = LAYERS, limit or EXAMPLES
+    hidden: int = HIDDEN
     if (Path(model) / "config.json").is_file() and Path(task).is_file():
         encoder = read_config(model)
-        layers, hidden = layer_count(encoder), encoder.get("hidden_size", encoder.get("dim"))
+        layers = layer_count(encoder)
+        hidden = encoder.get("hidden_size") or encoder.get("dim") or HIDDEN
         about = json.loads(Path(task).read_text(encoding="utf-8"))
         examples = about["sizes"]["train"]
         rows = min(examples, limit or examples) * about["choices"]

@@ -21,16 +21,16 @@ class Metric:
 
     Attributes
     ----------
-    title : its name in figures.
     task_types : the types of tasks that it fits.
     function : (labels, predictions), both [examples] -> the score.
     correlates : a correlation, which is undefined (and set to 0) for constant predictions.
+    title : its name in figures, to be given by keyword: it is in no hash.
     """
 
-    title: str
     task_types: tuple[str, ...]
     function: Callable[[Array, Array], float]
     correlates: bool = False
+    title: str = ""
 
 
 def accuracy(labels: Array, predictions: Array) -> float:
@@ -87,14 +87,14 @@ def _finite(statistic: Callable[..., Any], labels: Array, predictions: Array) ->
 
 
 METRICS = {
-    "accuracy": Metric("Accuracy", (*CLASSES, "multiple-choice"), accuracy),
-    "f1": Metric("F1", CLASSES, f1),
-    "accuracy-f1": Metric("(Accuracy + F1) / 2", CLASSES, accuracy_f1),
-    "mcc": Metric("Matthews correlation", CLASSES, mcc, correlates=True),
-    "pearson": Metric("Pearson correlation", NUMBERS, pearson, correlates=True),
-    "spearman": Metric("Spearman correlation", NUMBERS, spearman, correlates=True),
+    "accuracy": Metric((*CLASSES, "multiple-choice"), accuracy, title="Accuracy"),
+    "f1": Metric(CLASSES, f1, title="F1"),
+    "accuracy-f1": Metric(CLASSES, accuracy_f1, title="(Accuracy + F1) / 2"),
+    "mcc": Metric(CLASSES, mcc, correlates=True, title="Matthews correlation"),
+    "pearson": Metric(NUMBERS, pearson, correlates=True, title="Pearson correlation"),
+    "spearman": Metric(NUMBERS, spearman, correlates=True, title="Spearman correlation"),
     "pearson-spearman": Metric(
-        "(Pearson + Spearman) / 2", NUMBERS, pearson_spearman, correlates=True
+        NUMBERS, pearson_spearman, correlates=True, title="(Pearson + Spearman) / 2"
     ),
 }
 

@@ -21,16 +21,16 @@ def training_settings(
     config: Mapping[str, Any], model: str, task: str, variant: str = "full"
 ) -> dict[str, Any]:
     """The recipe of a run: the study's, then the model's, the task's and the variants' own."""
-    own = [
+    parts = [
         config["training"],
         config["models"][model].get("training", {}),
         config["tasks"][task].get("training", {}),
     ]
     # The more a pattern spells out, the later it comes; files may give them in any order.
     fitting = [p for p in config["variants"] if fnmatchcase(variant, p)]
-    own += [config["variants"][p] for p in sorted(fitting, key=lambda p: (_spelled(p), p))]
+    parts += [config["variants"][p] for p in sorted(fitting, key=lambda p: (_spelled(p), p))]
     settings: dict[str, Any] = {}
-    for part in own:
+    for part in parts:
         # Whichever of the two is said last counts.
         settings |= {"epochs": None} | part if "max_steps" in part else part
     return settings
@@ -55,11 +55,11 @@ def reinit_settings(config: Mapping[str, Any], task: str) -> dict[str, Any]:
         return size if size == "all" or size < examples else "all"
 
     settings = dict(config["reinit"])
-    for part, own in settings.items():
-        if isinstance(own, dict) and "sizes" in own:
-            settings[part] = own | {"sizes": list(dict.fromkeys(map(capped, own["sizes"])))}
-        elif isinstance(own, dict):
-            settings[part] = own | {"size": capped(own["size"])}
+    for name, part in settings.items():
+        if isinstance(part, dict) and "sizes" in part:
+            settings[name] = part | {"sizes": list(dict.fromkeys(map(capped, part["sizes"])))}
+        elif isinstance(part, dict):
+            settings[name] = part | {"size": capped(part["size"])}
     return settings
 
 
@@ -92,7 +92,7 @@ def declared(config: Mapping[str, Any], model: str, key: str, read: Callable[...
 
 def architecture_of(config: Mapping[str, Any], model: str) -> str:
     """A model's architecture, see ``declared``."""
-    return declared(config, model, "architecture", lambda found: found["model_type"])
+    return declared(config, model, "architecture", lambda encoder: encoder["model_type"])
 
 
 def encoder_facts(config: Mapping[str, Any], model: str) -> tuple[int, bool]:
@@ -104,8 +104,9 @@ def encoder_facts(config: Mapping[str, Any], model: str) -> tuple[int, bool]:
 def config_folder(model: str, place: str | None) -> Path:
     """A local source's folder; where that is gone (or not local), the copy in data/."""
     copied = Path("data/models") / model
-    here = place is not None and (Path(place).is_dir() or not copied.is_dir())
-    return Path(place) if here else copied
+    if place is None or (copied.is_dir() and not Path(place).is_dir()):
+        return copied
+    return Path(place)
 
 
 def reinit_models(config: Mapping[str, Any]) -> list[str]:

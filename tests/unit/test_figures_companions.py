@@ -1,4 +1,4 @@
-"""Figures of the sister studies: drawn without a warning, nothing missing, nothing cut off."""
+"""Figures of the companion studies: drawn without a warning, nothing missing, nothing cut off."""
 
 import warnings
 
@@ -15,6 +15,7 @@ from strata.figures.agreement import correlation_map, methods_by_depth
 from strata.figures.reinit import FIGURES
 from strata.figures.variability import variability_and_selection
 from strata.study.plans import planned_runs, selection_variants
+from strata.study.settings import FigureStyle
 
 LABELS = {"m": "Model", "t": "Task", "accuracy": "Accuracy"}
 SEEDS = [1, 2, 3]
@@ -82,7 +83,7 @@ def test_reinit_figures(drawn, kind, legend, models, tasks):
     table = runs(kind, tasks, models)
     if kind == "progressive":
         table = pd.concat([table, runs("probing", tasks, models)])
-    texts, width = drawn(FIGURES[kind](table, LABELS, models, tasks))
+    texts, width = drawn(FIGURES[kind](table, FigureStyle(models, tasks, SEEDS, LABELS)))
     assert set(legend) <= set(texts)
     assert texts.count("Task\nModel") == 1 and "Accuracy" in texts
     assert len([t for t in texts if "\n" in t]) == len(models) * len(tasks)
@@ -90,7 +91,8 @@ def test_reinit_figures(drawn, kind, legend, models, tasks):
 
 
 def test_blocks_are_named_by_their_layers_in_order(drawn):
-    texts, _ = drawn(FIGURES["localized"](runs("localized"), LABELS, ["m"], ["t"]))
+    style = FigureStyle(["m"], ["t"], SEEDS, LABELS)
+    texts, _ = drawn(FIGURES["localized"](runs("localized"), style))
     assert [t for t in texts if "–" in t] == ["1–3", "4–6", "7–9", "10–12"]
 
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from matplotlib import image
 
-from helpers.workflows import SISTERS
+from helpers.workflows import COMPANIONS
 from strata.study.variants import Variant
 
 pytestmark = pytest.mark.workflow
@@ -16,8 +16,8 @@ PAIRS = [(model, task) for model in ("roberta", "albert") for task in ("entail",
 
 
 @pytest.fixture(scope="session")
-def outdir(sisters):
-    return sisters.folder / "results" / "sisters"
+def outdir(companions):
+    return companions.folder / "results" / "companions"
 
 
 @pytest.fixture
@@ -25,9 +25,9 @@ def read(outdir):
     return lambda name: pd.read_csv(outdir / name)
 
 
-def planned(sisters, *arguments, **changes):
-    merged = {**SISTERS, **changes}
-    done = sisters.configured(*arguments, "--dry-run", check=False, **merged)
+def planned(companions, *arguments, **changes):
+    merged = {**COMPANIONS, **changes}
+    done = companions.configured(*arguments, "--dry-run", check=False, **merged)
     return done.stdout + done.stderr
 
 
@@ -163,9 +163,9 @@ def test_the_suggested_depth_is_that_of_the_depths_table(read):
         assert row.depth_variability == rows["variability"].idxmin()
 
 
-def test_findings_are_printed_at_the_end(sisters, read):
+def test_findings_are_printed_at_the_end(companions, read):
     for finding in read("agreement.csv")["finding"]:
-        assert finding in sisters.said
+        assert finding in companions.said
 
 
 def test_correlations_between_methods(read):
@@ -187,18 +187,18 @@ def test_every_figure_exists(outdir):
 # ---------------------------------------------------------------- planning
 
 
-def test_the_number_of_runs_is_said(sisters):
+def test_the_number_of_runs_is_said(companions):
     # Of a task: progressive 12; kept-norms 1 more; localized 3 more; permutation 3; probing 2.
-    assert "Partial reinitialisation needs 42 runs." in planned(sisters)
+    assert "Partial reinitialisation needs 42 runs." in planned(companions)
 
 
-def test_finished_sisters_have_nothing_to_do(sisters):
-    assert "Nothing to be done" in planned(sisters)
+def test_finished_companions_have_nothing_to_do(companions):
+    assert "Nothing to be done" in planned(companions)
 
 
-def test_another_scheme_reruns_what_has_new_weights_and_nothing_else(sisters):
-    merged = {**SISTERS, "reinit": SISTERS["reinit"] | {"scheme": "paper"}}
-    made = sisters.planned(**merged)
+def test_another_scheme_reruns_what_has_new_weights_and_nothing_else(companions):
+    merged = {**COMPANIONS, "reinit": COMPANIONS["reinit"] | {"scheme": "paper"}}
+    made = companions.planned(**merged)
     variants = {path.split("/")[4] for rule, path in made if rule == "ablate"}
     assert variants and all(v.startswith(("reinit", "keep")) for v in variants)
     assert not any(rule == "finetune" for rule, _ in made)
@@ -214,20 +214,20 @@ def test_another_scheme_reruns_what_has_new_weights_and_nothing_else(sisters):
         ("albert_entail/permute1", "shares one layer's weights among all depths"),
     ],
 )
-def test_impossible_variants_are_refused_while_planning(sisters, target, sentence):
-    run = f"results/sisters/runs/{target}/seed1/predictions.parquet"
-    assert sentence in planned(sisters, run).replace("\n", " ")
+def test_impossible_variants_are_refused_while_planning(companions, target, sentence):
+    run = f"results/companions/runs/{target}/seed1/predictions.parquet"
+    assert sentence in planned(companions, run).replace("\n", " ")
 
 
-def test_albert_cannot_be_listed_for_reinitialisation(sisters):
-    listed = {**SISTERS["reinit"], "models": ["albert"]}
-    assert "reinit.models: 'albert'" in planned(sisters, reinit=listed)
+def test_albert_cannot_be_listed_for_reinitialisation(companions):
+    listed = {**COMPANIONS["reinit"], "models": ["albert"]}
+    assert "reinit.models: 'albert'" in planned(companions, reinit=listed)
 
 
-def test_a_model_without_known_layers_asks_for_them(sisters):
+def test_a_model_without_known_layers_asks_for_them(companions):
     hub = {"models": {"far": {"source": "hub:a/b"}}}
-    study = SISTERS["study"] | {"models": ["far"], "figure1": {"model": "far", "task": "entail"}}
-    assert "models.far has no 'layers'" in planned(sisters, study=study, **hub)
+    study = COMPANIONS["study"] | {"models": ["far"], "figure1": {"model": "far", "task": "entail"}}
+    assert "models.far has no 'layers'" in planned(companions, study=study, **hub)
 
 
 def test_runs_that_differ_in_the_variant_share_one_token_file(outdir):

@@ -1,0 +1,39 @@
+"""The code hash from below: whatever runs in a script's work is in what its hash covers."""
+
+from collections import defaultdict
+
+import pytest
+
+from helpers.recording import recorded
+from strata.runtime.code_hash import REGISTRIES, SCRIPTS, CodeTree
+
+
+@pytest.fixture(scope="module")
+def entered(study, companions) -> dict[str, set[tuple[str, str]]]:
+    """script -> (module, name) of the functions, or of their classes, that ran in it."""
+    found = defaultdict(set)
+    for script, module, name in recorded(study.code) | recorded(companions.code):
+        found[script].add((module, name))
+    return found
+
+
+def test_every_script_ran(entered):
+    assert set(entered) == {path.stem for path in SCRIPTS.glob("*.py")}
+
+
+def test_what_runs_in_a_script_is_in_its_hash(entered):
+    tree = CodeTree(SCRIPTS)
+    rows = {
+        (registry, key)
+        for registry, (module, table) in REGISTRIES.items()
+        for key in tree.module(module).rows(table)
+    }
+    missing = {}
+    for script, ran in entered.items():
+        covered = tree.reached(script)
+        for registry, key in rows:
+            if registry in tree.registries(script):
+                covered |= tree.reached(script, **{registry: key})
+        missing[script] = ran - covered
+    assert not {script: names for script, names in missing.items() if names}
+    assert sum(map(len, entered.values())) > 300
