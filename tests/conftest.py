@@ -1,10 +1,11 @@
-"""The order in which tests run, and which of them stay together where several run at a time."""
+"""Which tests are slow, in which order they run, and which stay together where several run."""
 
 from pathlib import Path
 
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
+MARKERS = {"workflow": "workflow", "slurm": "slurm", "soak": "nightly"}  # by folder
 # The longest first; those of a row need the same finished studies, which the first of them runs.
 FIRST = (
     ("test_soak",),
@@ -24,8 +25,12 @@ def place(module: str) -> int:
     return len(first) + (1 + LAST.index(module) if module in LAST else 0)
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: place(item.path.stem))
+    for item in items:
+        if marker := MARKERS.get(item.path.parent.name):
+            item.add_marker(marker)
 
 
 class Scheduling(LoadScopeScheduling):
