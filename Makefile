@@ -3,6 +3,7 @@
 # make test: what decides whether a change is sound.  make test T=tests/unit/test_x.py::name: one.
 # make test-all: those that take long, too.
 # make soak: a small study, killed 50 times at random moments, alone.
+# make lock: the pins of envs/requirements.txt anew, from pyproject.toml's dependencies.
 # make bench: Strata's speed beside its peers'; results in benchmarks/.
 # All need Python 3.11 or later and nothing else; what they use is installed into .venv once, and
 # again when envs/requirements.txt changes.
@@ -13,9 +14,9 @@ BIN := .venv/bin
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 # How many tests run at a time; tests/conftest.py says in which order.
 WORKERS ?= 2
-TOGETHER := -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
+TOGETHER := -n $(WORKERS)
 
-.PHONY: demo demo-all check test test-all soak bench lint types install
+.PHONY: demo demo-all check test test-all soak bench lint types install lock
 
 demo: install
 	$(BIN)/snakemake --workflow-profile profiles/demo
@@ -52,6 +53,9 @@ types: install
 	$(BIN)/mypy workflow_scripts/strata
 
 install: .venv/installed.txt
+
+lock: install
+	$(BIN)/python envs/lock.py $(UPGRADE)
 
 .venv/installed.txt: envs/requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \

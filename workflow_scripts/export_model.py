@@ -11,10 +11,11 @@ with gpu_job(snakemake):
     from strata.analysis.tables import read_metrics
     from strata.data.batches import Rows
     from strata.data.task import Task, read_examples
+    from strata.data.tokens import load_tokenizer
     from strata.export.card import model_card
     from strata.export.cut import choose_seed, cut_model, depth_of, write_model
     from strata.export.measure import measure
-    from strata.modeling.loading import load_model, load_tokenizer
+    from strata.modeling.loading import load_model
     from strata.study.settings import ForwardSettings, Sample, Sampling
 
     task, sampling = Task.read(inputs.task), Sampling(**params.sampling)

@@ -5,7 +5,7 @@ from pathlib import Path
 from strata.data.task import SPLITS, read_examples
 from strata.runtime.job import job
 from strata.sources.fetch_task import fetch_task
-from strata.sources.validate import check_enough
+from strata.sources.prepare import check_enough
 
 name, out = snakemake.wildcards.task, snakemake.output
 with job(snakemake):

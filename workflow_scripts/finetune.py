@@ -9,10 +9,10 @@ inputs, params, out = snakemake.input, snakemake.params, snakemake.output
 wildcards, seed = snakemake.wildcards, int(snakemake.wildcards.seed)
 with gpu_job(snakemake):
     from strata.data.task import Task, read_examples
-    from strata.data.tokens import TokenisedRows
+    from strata.data.tokens import TokenisedRows, load_tokenizer
     from strata.modeling.ablations import adapt, merge_adapters, trainable_parameters
     from strata.modeling.inference import timed_predictions
-    from strata.modeling.loading import load_model, load_tokenizer
+    from strata.modeling.loading import load_model
     from strata.modeling.resumption import file_facts, resumable
     from strata.modeling.training import finetune, training_examples
     from strata.study.run_records import Origin, RunName, RunRecord, read_model_source

@@ -12,9 +12,10 @@ with gpu_job(snakemake):
     from strata.analysis.variability import classes, variability_table
     from strata.data.batches import Rows
     from strata.data.task import Task, read_examples
+    from strata.data.tokens import load_tokenizer
     from strata.modeling.compute import device
     from strata.modeling.encoder import Encoder
-    from strata.modeling.loading import check_length, load_model, load_tokenizer
+    from strata.modeling.loading import check_length, load_model
     from strata.study.settings import (
         ForwardSettings,
         Sample,

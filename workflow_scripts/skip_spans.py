@@ -7,10 +7,11 @@ with gpu_job(snakemake):
     from strata.analysis.skipping import skip_spans
     from strata.data.batches import Rows
     from strata.data.task import Task, read_examples
+    from strata.data.tokens import load_tokenizer
     from strata.modeling.compute import device
     from strata.modeling.encoder import Encoder
     from strata.modeling.head import Head
-    from strata.modeling.loading import load_model, load_tokenizer
+    from strata.modeling.loading import load_model
     from strata.study.settings import ForwardSettings, Sample
     from strata.study.states import State
 

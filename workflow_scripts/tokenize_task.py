@@ -6,8 +6,7 @@ inputs, out = snakemake.input, snakemake.output
 with job(snakemake):
     from strata.data.batches import Rows
     from strata.data.task import read_examples
-    from strata.data.tokens import write_tokens
-    from strata.modeling.loading import load_tokenizer
+    from strata.data.tokens import load_tokenizer, write_tokens
 
     tokenizer = load_tokenizer(inputs.model)
     for examples, path in ((inputs.train, out.train), (inputs.eval, out.eval)):

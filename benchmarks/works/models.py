@@ -15,7 +15,8 @@ from transformers import AutoConfig, AutoModel, PreTrainedModel, PreTrainedToken
 
 from strata.data.batches import Rows
 from strata.data.task import Task
-from strata.modeling.loading import load_model, load_tokenizer
+from strata.data.tokens import load_tokenizer
+from strata.modeling.loading import load_model
 
 LAYERS, WIDTH = 12, 384
 SPECIAL = ["<s>", "<pad>", "</s>", "<unk>"]

@@ -46,23 +46,33 @@ def test_studies_pass_and_their_values_stand(study):
     assert merged(checked, config) == checked
 
 
-def test_defaults_are_filled_in_where_sections_are_missing():
-    bare = PAPER
-    sections = ("evaluation", "cka", "variability", "summary", "gpus")
-    for key in (*sections, "study.analyses", "study.skipping", "study.figure1"):
-        bare = without(bare, key)
-    checked = check_config(bare)
-    assert checked["study"]["analyses"] == ["cka", "truncation", "skipping"]
-    assert checked["study"]["skipping"] == []
+@pytest.mark.parametrize(
+    "path", ["evaluation", "cka", "cka.estimator", "variability.lora", "summary", "study.analyses"]
+)
+def test_what_config_yaml_holds_is_missed_where_it_is_not(path):
+    """Every study is merged into config.yaml, the one home of these defaults."""
+    section, _, key = path.rpartition(".")
+    assert problems(without(PAPER, path)) == [f"{section or 'the config'}: {key} is missing."]
+
+
+def test_figure_1_is_by_default_of_the_first_model_and_task():
+    checked = check_config(without(PAPER, "study.figure1"))
     assert checked["study"]["figure1"] == {"model": "roberta", "task": "cola"}
-    # The paper's study writes the defaults out.
-    assert {key: checked[key] for key in sections} == {key: PAPER[key] for key in sections}
 
 
-def test_defaults_of_a_part_leave_its_other_keys_alone():
-    config = without(PAPER, "cka")
-    config["cka"] = {"estimator": "debiased"}
-    assert check_config(config)["cka"] == PAPER["cka"] | {"estimator": "debiased"}
+def test_no_default_has_two_homes():
+    schema = yaml.safe_load(SCHEMA.read_text())
+
+    def homes(part, value, path):
+        if "$ref" in part:
+            part = part | schema["$defs"][part["$ref"].rpartition("/")[2]]
+        for key, inner in part.get("properties", {}).items():
+            here = value.get(key) if isinstance(value, dict) else None
+            if "default" in inner and here is not None:
+                yield ".".join((*path, key))
+            yield from homes(inner, here, (*path, key))
+
+    assert list(homes(schema, PAPER, ())) == []
 
 
 def test_holdout_is_seeded_by_default():
@@ -72,12 +82,12 @@ def test_holdout_is_seeded_by_default():
 
 
 def test_filled_defaults_are_not_shared():
-    one, two = (
-        check_config(without(PAPER, "evaluation")),
-        check_config(without(PAPER, "evaluation")),
-    )
-    one["evaluation"]["poolings"].append("mean")
-    assert two["evaluation"]["poolings"] == ["cls"]
+    config = merged(PAPER, DEMO)
+    for task in ("polarity", "valence"):
+        del config["tasks"][task]["holdout"]["seed"]
+    one, two = check_config(config), check_config(config)
+    one["tasks"]["polarity"]["holdout"]["seed"] = 5
+    assert two["tasks"]["polarity"]["holdout"]["seed"] == 0
 
 
 # ---------------------------------------------------------------- what is refused

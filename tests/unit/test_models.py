@@ -11,10 +11,11 @@ from transformers import AutoConfig, AutoModel, AutoTokenizer
 
 from helpers import tiny
 from strata.data.batches import Rows
+from strata.data.tokens import load_tokenizer
 from strata.modeling.encoder import Encoder, num_parameters, truncate
 from strata.modeling.head import Head, head_names, load_head
 from strata.modeling.inference import predict, row_logits
-from strata.modeling.loading import check_length, load_model, load_tokenizer
+from strata.modeling.loading import check_length, load_model
 from strata.runtime.errors import StrataError
 from strata.study.settings import ForwardSettings
 

@@ -27,14 +27,15 @@ from helpers.archives import packed, tarred, zipped
 from helpers.folders import names, with_config
 from strata.data.batches import Rows
 from strata.data.task import read_examples
-from strata.data.tokens import TokenisedRows, write_tokens
+from strata.data.tokens import TokenisedRows, load_tokenizer, write_tokens
 from strata.evaluation.metrics import score
 from strata.modeling.inference import predict
-from strata.modeling.loading import load_model, load_tokenizer
+from strata.modeling.loading import load_model
 from strata.runtime.errors import StrataError
 from strata.sources.fetch_model import fetch_model
 from strata.sources.fetch_task import fetch_task
-from strata.sources.validate import check_enough, check_folder
+from strata.sources.prepare import check_enough
+from strata.sources.validate import check_folder
 from strata.study.config import check_config
 from strata.study.settings import ForwardSettings
 

@@ -9,8 +9,6 @@ import yaml
 
 from helpers.workflows import Workflow, copy_workflow
 
-pytestmark = pytest.mark.workflow
-
 DRAWING = {
     "plot_cka",
     "plot_truncation",
@@ -23,6 +21,10 @@ DRAWING = {
     "figure6",
     "figure7",
 }
+
+
+# What has every model's or task's results in it.
+JOINING = DRAWING | {"tabulate_summary", "tabulate_cka_models"}
 
 
 @pytest.fixture
@@ -94,8 +96,7 @@ def test_a_row_that_is_edited_reruns_its_jobs(edited):
     assert {"finetune", "dump_eval", "tune_heads"} <= rules(planned)
     assert not rules(planned) & {"fetch_model", "fetch_task", "tokenize_task"}
     for rule, output in planned:
-        others = DRAWING | {"tabulate_summary", "tabulate_cka_models", "compare_models"}
-        assert "electra" in output or rule in others, output
+        assert "electra" in output or rule in JOINING | {"compare_models"}, output
 
 
 def test_a_metrics_formula_scores_again_and_trains_nothing(edited):
@@ -137,7 +138,7 @@ def test_a_tasks_parameter_reruns_that_tasks_jobs_alone(study):
     assert {"finetune", "compare_models", "export_model"} <= rules(planned)
     assert "fetch_task" not in rules(planned)
     for rule, output in planned:
-        assert "entail" in output or rule in DRAWING | {"tabulate_summary"}, output
+        assert "entail" in output or rule in JOINING, output
 
 
 def test_head_settings_retrain_no_encoder(study):
@@ -152,7 +153,7 @@ def test_a_new_task_runs_only_its_own_jobs(study):
     planned = study.planned(tasks={"new": config["tasks"]["entail"]}, study={"tasks": everything})
     assert {"fetch_task", "finetune"} <= rules(planned)
     for rule, output in planned:
-        assert "new" in output or rule in DRAWING | {"tabulate_summary"}, output
+        assert "new" in output or rule in JOINING, output
 
 
 def test_a_third_seed_reruns_nothing_of_the_first_two(study):
@@ -203,7 +204,7 @@ def test_another_column_of_a_task_reruns_all_of_that_task_alone(study):
     planned = study.planned(tasks={"entail": {"texts": ["hypothesis", "premise"]}})
     assert {"fetch_task", "tokenize_task", "finetune"} <= rules(planned)
     for rule, output in planned:
-        assert "entail" in output or rule in DRAWING | {"tabulate_summary"}, output
+        assert "entail" in output or rule in JOINING, output
 
 
 def test_a_new_model_runs_only_its_own_jobs(study):
@@ -214,9 +215,7 @@ def test_a_new_model_runs_only_its_own_jobs(study):
     )
     assert {"fetch_model", "finetune", "compare_models"} <= rules(planned)
     for rule, output in planned:
-        assert "new" in output or rule in DRAWING | {"tabulate_summary", "tabulate_cka_models"}, (
-            output
-        )
+        assert "new" in output or rule in JOINING, output
 
 
 def test_another_confidence_scores_again_and_runs_no_model(study):
@@ -279,7 +278,7 @@ def test_an_edited_source_file_reruns_its_task_alone(own_study, restored):
     planned = own_study.planned()
     assert {"fetch_task", "tokenize_task", "finetune"} <= rules(planned)
     for rule, output in planned:
-        assert "entail" in output or rule in DRAWING | {"tabulate_summary"}, output
+        assert "entail" in output or rule in JOINING, output
 
 
 def test_an_edited_source_model_reruns_that_model(own_study, restored):

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import rankdata
+import pandas as pd
 
 from strata.study.settings import Sampling
 
@@ -60,6 +60,11 @@ def correlate(
     return Correlation(value, float(low), float(high))
 
 
+def mean_ranks(values: np.ndarray) -> np.ndarray:
+    """Ranks from 1; equal values share the mean of theirs. (scipy.stats takes 0.5 s to import.)"""
+    return pd.Series(values).rank().to_numpy()
+
+
 def _within(parts: list[tuple[np.ndarray, np.ndarray]], ranks: bool) -> float:
     sides = []
     for side in range(2):
@@ -72,5 +77,5 @@ def _within(parts: list[tuple[np.ndarray, np.ndarray]], ranks: bool) -> float:
 
 
 def _scaled(values: np.ndarray, ranks: bool) -> np.ndarray:
-    values = rankdata(values) if ranks else values
+    values = mean_ranks(values) if ranks else values
     return values - values.mean()

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy.stats import rankdata
 
+from strata.analysis.correlations import mean_ranks
 from strata.data.task import Task
 from strata.runtime.errors import StrataError
 from strata.runtime.progress import Progress
@@ -51,7 +51,7 @@ def classes(task: Task, labels: np.ndarray, bins: int) -> Classes:
         rows_of = {"wrong": np.flatnonzero(~gold), "right": np.flatnonzero(gold)}
     elif task.kind.continuous:
         # Equal values have one rank, the mean of theirs, and so one bin.
-        each = (bins * (rankdata(labels) - 0.5) / len(labels)).astype(int)
+        each = (bins * (mean_ranks(labels) - 0.5) / len(labels)).astype(int)
         rows_of = {f"bin {i + 1}": np.flatnonzero(each == i) for i in np.unique(each)}
     else:
         rows_of = {name: np.flatnonzero(labels == i) for i, name in enumerate(task.labels or ())}

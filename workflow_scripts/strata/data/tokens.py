@@ -10,13 +10,18 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-from transformers import PreTrainedTokenizerBase
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from strata.data.batches import Features, Rows
 from strata.runtime.files import written_whole
 from strata.runtime.progress import Progress
 
 SPECIAL = "special_tokens_mask"
+
+
+def load_tokenizer(folder: str | Path) -> PreTrainedTokenizerBase:
+    """A model folder's tokenizer. (Here, since tokenising imports nothing that models need.)"""
+    return AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
 
 
 def write_tokens(path: str | Path, rows: Rows) -> None:

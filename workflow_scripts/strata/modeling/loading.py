@@ -9,9 +9,7 @@ import torch
 from transformers import (
     AutoModelForMultipleChoice,
     AutoModelForSequenceClassification,
-    AutoTokenizer,
     PreTrainedModel,
-    PreTrainedTokenizerBase,
     logging,
     set_seed,
 )
@@ -56,11 +54,6 @@ def load_model(folder: str | Path, task: Task, seed: int | None = None) -> PreTr
             trust_remote_code=False,
             **settings,
         )
-
-
-def load_tokenizer(folder: str | Path) -> PreTrainedTokenizerBase:
-    """The tokenizer of a model folder."""
-    return AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
 
 
 @contextmanager

@@ -206,7 +206,7 @@ class Module:
         """The rows of a registry, by their keys."""
         value = getattr(self.definitions[table], "value", None)
         assert isinstance(value, ast.Dict), f"{self.name}.{table} is not a literal dict"
-        keys = [key.value for key in value.keys if isinstance(key, ast.Constant)]
+        keys = [str(key.value) for key in value.keys if isinstance(key, ast.Constant)]
         return dict(zip(keys, value.values, strict=True))
 
     def row(self, table: str, key: str) -> Iterator[Piece]:

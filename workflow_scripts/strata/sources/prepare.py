@@ -16,6 +16,8 @@ from strata.runtime.files import written_whole
 from strata.sources.rows import SourceRows
 from strata.study.task_types import TASK_TYPES
 
+MIN_EXAMPLES = {"train": 2, "eval": 4}  # examples: heads hold one out, debiased CKA needs four
+
 
 def prepare(
     name: str,
@@ -153,3 +155,23 @@ def _choice_count(name: str, frames: Mapping[str, pd.DataFrame]) -> int:
                 f"{row['label']} (counted from 0), but there are {counts[0]} choices."
             )
     return counts[0]
+
+
+def check_enough(name: str, labels: Mapping[str, pd.Series]) -> None:
+    """Refuse splits from which nothing can be learnt, or against which nothing can be scored.
+
+    Parameters
+    ----------
+    labels : split -> the labels of its examples.
+    """
+    for split, column in labels.items():
+        count = len(column)
+        if count < MIN_EXAMPLES[split]:
+            problem = f"has {count} {split} examples, and needs {MIN_EXAMPLES[split]} or more"
+        elif column.nunique() == 1:
+            problem = f"has {count} {split} examples, and all have the same label"
+        else:
+            continue
+        raise StrataError(
+            f"Task '{name}' {problem}: change its 'splits', 'label', 'cuts' or 'holdout'."
+        )

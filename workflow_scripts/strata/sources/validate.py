@@ -1,16 +1,15 @@
-"""What was fetched, checked before anything is trained on it."""
+"""A fetched model, checked before anything is trained on it."""
 
 import re
-from collections.abc import Mapping
 from pathlib import Path
 from typing import NoReturn
 
-import pandas as pd
 import torch
 from transformers import AutoModel, PreTrainedModel
 
+from strata.data.tokens import load_tokenizer
 from strata.modeling.encoder import architecture
-from strata.modeling.loading import load_tokenizer, quiet_loading
+from strata.modeling.loading import quiet_loading
 from strata.runtime.errors import StrataError, always_raises
 
 
@@ -96,26 +95,3 @@ def _brief(error: Exception) -> str:
     """An error of a library as part of a sentence."""
     first = next(filter(None, map(str.strip, str(error).splitlines())), "no more is said")
     return f"{type(error).__name__}: {first.rstrip('.')[:200]}"
-
-
-MIN_EXAMPLES = {"train": 2, "eval": 4}  # examples: heads hold one out, debiased CKA needs four
-
-
-def check_enough(name: str, labels: Mapping[str, pd.Series]) -> None:
-    """Refuse splits from which nothing can be learnt, or against which nothing can be scored.
-
-    Parameters
-    ----------
-    labels : split -> the labels of its examples.
-    """
-    for split, column in labels.items():
-        count = len(column)
-        if count < MIN_EXAMPLES[split]:
-            problem = f"has {count} {split} examples, and needs {MIN_EXAMPLES[split]} or more"
-        elif column.nunique() == 1:
-            problem = f"has {count} {split} examples, and all have the same label"
-        else:
-            continue
-        raise StrataError(
-            f"Task '{name}' {problem}: change its 'splits', 'label', 'cuts' or 'holdout'."
-        )
