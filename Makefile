@@ -14,7 +14,7 @@ BIN := .venv/bin
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 # How many tests run at a time; tests/conftest.py says in which order.
 WORKERS ?= 2
-TOGETHER := -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
+TOGETHER := -n $(WORKERS)
 
 .PHONY: demo demo-all check test test-all soak bench lint types install lock
 

@@ -1,34 +1,51 @@
-"""The order in which tests run, and which of them stay together where two run at a time."""
+"""Which tests are slow, in which order they run, and which stay together where several run."""
 
 from pathlib import Path
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
-# The longest first, of which none needs what another one makes; those that read a finished study
-# last, when it is there.
+MARKERS = {"workflow": "workflow", "slurm": "slurm", "soak": "nightly"}  # by folder
+# The longest first; those of a row need the same finished studies, which the first of them runs.
 FIRST = (
-    "test_soak",
-    "test_study",
-    "test_companions",
-    "test_refusals",
-    "test_slurm",
-    "test_kills",
-    "test_fetching",
+    ("test_soak",),
+    ("test_study", "test_companions", "test_recording", "test_refusals"),
+    ("test_slurm",),
+    ("test_kills",),
+    ("test_fetching",),
 )
+# Those that read a finished study, or share nothing, come last, wherever a process is free.
 LAST = ("test_commands", "test_reruns")
 
 
-def place(item: pytest.Item) -> int:
-    name = item.path.stem
-    if name in FIRST:
-        return FIRST.index(name)
-    return len(FIRST) + (1 + LAST.index(name) if name in LAST else 0)
+def place(module: str) -> int:
+    first = [name for together in FIRST for name in together]
+    if module in first:
+        return first.index(module)
+    return len(first) + (1 + LAST.index(module) if module in LAST else 0)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=place)
+    items.sort(key=lambda item: place(item.path.stem))
     for item in items:
-        # What a module's fixtures make is made once.
-        if item.path.is_relative_to(Path(__file__).parent / "unit"):
-            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+        if marker := MARKERS.get(item.path.parent.name):
+            item.add_marker(marker)
+
+
+class Scheduling(LoadScopeScheduling):
+    """In that order; a module's tests in one process, so that its fixtures are made once."""
+
+    def __init__(self, config, log):
+        config.option.loadscopereorder = False
+        super().__init__(config, log)
+
+    def _split_scope(self, nodeid: str) -> str:
+        module = Path(nodeid.split("::")[0]).stem
+        if module in LAST:
+            return nodeid
+        return next((together[0] for together in FIRST if module in together), module)
+
+
+def pytest_xdist_make_scheduler(config, log) -> Scheduling:
+    return Scheduling(config, log)

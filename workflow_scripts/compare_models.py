@@ -2,8 +2,8 @@
 
 from strata.analysis.activations import Activations
 from strata.analysis.cka_tables import cka_table
-from strata.analysis.tables import read_metrics
 from strata.runtime.job import job
+from strata.study.run_records import RunMetrics
 from strata.study.states import State
 
 inputs, params, wildcards = snakemake.input, snakemake.params, snakemake.wildcards
@@ -21,6 +21,6 @@ with (
         "x_state": wildcards.state,
     }
     table = cka_table(y, x, identity, params.memory_mb, params.choice)
-    runs = read_metrics([inputs.y_metrics, inputs.x_metrics], ["y", "x"])
-    table["failed"] = any(run["failed"] for run in runs.values())
+    metrics = [inputs.y_metrics, inputs.x_metrics]
+    table["failed"] = any(RunMetrics.read(path).failed for path in metrics)
     table.to_csv(snakemake.output.table, index=False)

@@ -13,6 +13,7 @@ import json
 import os
 import runpy
 import select
+import shutil
 import signal
 import socket
 import subprocess
@@ -95,8 +96,7 @@ class Forks:
     def close(self) -> None:
         self.process.stdin.close()
         self.process.wait()
-        self.path.unlink(missing_ok=True)
-        self.path.parent.rmdir()
+        shutil.rmtree(self.path.parent)
 
 
 def hand_over(path, arguments, streams, cwd, environment, signals=()) -> int:

@@ -25,8 +25,6 @@ GPU_SCRIPTS = ("dump_activations", "finetune", "score_untuned", "tune_fresh_head
 WITNESS = """
 import atexit, json, os, re, sys, uuid
 
-pytestmark = [pytest.mark.slurm, pytest.mark.xdist_group("slurm")]
-
 @atexit.register
 def tell():
     script = re.search(r"[.](\\w+)[.]py$", sys.argv[0] if hasattr(sys, "argv") else "")

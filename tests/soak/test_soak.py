@@ -20,8 +20,6 @@ import yaml
 from helpers import tiny
 from helpers.workflows import COSTLY, RECIPE, copy_workflow, merge, write_tasks
 
-pytestmark = pytest.mark.nightly
-
 KILLS = int(os.environ.get("STRATA_SOAK_KILLS", "50"))
 SEED = int(os.environ.get("STRATA_SOAK_SEED", "1"))
 TABLES = ("summary.csv", "cka/*.csv", "truncation/*.csv", "skipping/*.csv", "reinit/*/*.csv")

@@ -10,8 +10,6 @@ import pytest
 
 from helpers.workflows import REPOSITORY, copy_workflow
 
-pytestmark = pytest.mark.workflow
-
 README = (REPOSITORY / "README.md").read_text()
 COMMANDS = sorted(
     {

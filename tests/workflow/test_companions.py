@@ -10,8 +10,6 @@ from matplotlib import image
 from helpers.workflows import COMPANIONS
 from strata.study.variants import Variant
 
-pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("study")]
-
 PAIRS = [(model, task) for model in ("roberta", "albert") for task in ("entail", "endings")]
 
 

@@ -6,8 +6,6 @@ import yaml
 from helpers import hub, tiny
 from helpers.workflows import RECIPE, Workflow, copy_workflow, impatient
 
-pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("fetching")]
-
 WAIT = {"headers": {"Retry-After": "1"}}
 FIGURE = "results/net/cka/bert_entail.png"
 

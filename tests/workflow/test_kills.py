@@ -14,8 +14,6 @@ import yaml
 from helpers import tiny
 from helpers.workflows import RECIPE, Workflow, copy_workflow, merge, write_tasks
 
-pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("kills")]
-
 RUN = "runs/bert_entail/full/seed1"
 ROOM = 40_000  # bytes a file: enough for all there is but the optimiser's state
 

@@ -6,8 +6,6 @@ import yaml
 from helpers import tiny
 from helpers.workflows import RECIPE, Workflow, copy_workflow, impatient, write_tasks
 
-pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("study")]
-
 
 @pytest.fixture(scope="module")
 def workflow(tmp_path_factory, planner, jobs) -> Workflow:

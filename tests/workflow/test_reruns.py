@@ -9,8 +9,6 @@ import yaml
 
 from helpers.workflows import Workflow, copy_workflow
 
-pytestmark = pytest.mark.workflow
-
 DRAWING = {
     "plot_cka",
     "plot_truncation",

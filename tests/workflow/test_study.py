@@ -11,8 +11,6 @@ from transformers import AutoModelForMultipleChoice, AutoModelForSequenceClassif
 from strata.analysis.activations import Activations
 from strata.analysis.cka import cka
 
-pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("study")]
-
 MODELS, TASKS, SEEDS = ("roberta", "albert", "electra"), ("entail", "goodness", "endings"), (1, 2)
 LAYERS = {"roberta": 4, "albert": 5, "electra": 4}
 PAIRS = [(model, task) for model in MODELS for task in TASKS]
