@@ -133,7 +133,7 @@ def pairs(pattern, models=MODELS):
 
 def runs(pattern, seeds=SEEDS):
     """A file of every fully fine-tuned run of the study's pair in the wildcards."""
-    pattern = pattern.replace("{state}", RUN_STATE)
+    pattern = pattern.replace("{state}", State.FORM)
     return expand(pattern, variant="full", seed=seeds, allow_missing=True)
 
 

@@ -24,7 +24,6 @@ PREDICTIONS = f"{RUN}/predictions.parquet"
 HISTORY = f"{RUN}/history.csv"
 RECORD = f"{RUN}/run.json"
 METRICS = f"{RUN}/metrics.json"
-RUN_STATE = "{variant}-seed{seed}"  # how the files below name a run
 
 # Representations, and what is made of them.
 EVAL_ACTIVATIONS = "<results>/activations/{model}_{task}/eval/{state}.h5"

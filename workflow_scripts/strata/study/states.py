@@ -21,6 +21,8 @@ class State:
     variant: Variant | None = None
     seed: int | None = None
 
+    # How a run's state is written, and what paths have in its place.
+    FORM: ClassVar[str] = "{variant}-seed{seed}"
     PATTERN: ClassVar[str] = f"pretrained|{Variant.PATTERN}-seed[0-9]+"
     # Those whose checkpoints are kept, so that they can be looked at.
     KEPT: ClassVar[str] = f"pretrained|{Variant.KEPT}-seed[0-9]+"
@@ -39,7 +41,9 @@ class State:
         return cls(Variant(), seed)
 
     def __str__(self) -> str:
-        return f"{self.variant}-seed{self.seed}" if self.variant else "pretrained"
+        if self.variant is None:
+            return "pretrained"
+        return self.FORM.format(variant=self.variant, seed=self.seed)
 
 
 PRETRAINED = State()
