@@ -8,6 +8,10 @@ from helpers.recording import recorded
 from strata.runtime.code_hash import REGISTRIES, SCRIPTS, CodeTree
 
 
+# What runs for a line of progress alone.
+SAID = {("strata.modeling.head_tuning", "_mean_loss")}
+
+
 @pytest.fixture(scope="module")
 def entered(study, companions) -> dict[str, set[tuple[str, str]]]:
     """script -> (module, name) of the functions, or of their classes, that ran in it."""
@@ -34,6 +38,6 @@ def test_what_runs_in_a_script_is_in_its_hash(entered):
         for registry, key in rows:
             if registry in tree.registries(script):
                 covered |= tree.reached(script, **{registry: key})
-        missing[script] = ran - covered
+        missing[script] = ran - covered - SAID
     assert not {script: names for script, names in missing.items() if names}
     assert sum(map(len, entered.values())) > 300
