@@ -7,7 +7,6 @@ import pytest
 from helpers.recording import recorded
 from strata.runtime.code_hash import REGISTRIES, SCRIPTS, CodeTree
 
-
 # What runs for a line of progress alone.
 SAID = {("strata.modeling.head_tuning", "_mean_loss")}
 
