@@ -137,7 +137,7 @@ class _Pool:
 
 
 class _Centred:
-    """[depths, examples, features], read in blocks of examples and centred.
+    """[depths, examples, features], read some examples at a time and centred.
 
     Products of many examples are taken in float32 where the values are stored in it (or in less),
     which is twice as fast; whatever is summed over many products is summed in float64.
@@ -160,7 +160,7 @@ class _Centred:
 
     def _mean(self, depth: int) -> np.ndarray:
         total = np.zeros(self.features)
-        for rows in row_blocks(self.n, self.step):
+        for rows in row_slices(self.n, self.step):
             total += self.values[depth, rows].sum(0, dtype=np.float64)
         return (total / self.n).astype(self.dtype)
 
@@ -186,7 +186,7 @@ class _Centred:
         return self.totals <= (8 * np.finfo(self.values.dtype).eps) ** 2 * scale
 
 
-def row_blocks(n: int, size: int, begin: int = 0) -> Iterator[slice]:
+def row_slices(n: int, size: int, begin: int = 0) -> Iterator[slice]:
     for start in range(begin, n, size):
         yield slice(start, min(start + size, n))
 
@@ -227,7 +227,7 @@ def _in_gram_space(y: _Centred, x: _Centred, memory_mb: float) -> Products:
     if held_rows >= y.n:
         return _grams_of(y, x, y, x, slice(0, y.n), tile)
     parts = []
-    for rows in row_blocks(y.n, max(1, held_rows // tile) * tile):
+    for rows in row_slices(y.n, max(1, held_rows // tile) * tile):
         held_y = held_x = None  # freed before the next are read
         held_y = _Held(y, rows)
         held_x = held_y if y is x else _Held(x, rows)
@@ -272,8 +272,8 @@ def _grams_of(
     within = list(_triangle(held, tile))
     beyond = [
         (left, right)
-        for right in row_blocks(y.n, tile, held.stop)
-        for left in row_blocks(held.stop, tile, held.start)
+        for right in row_slices(y.n, tile, held.stop)
+        for left in row_slices(held.stop, tile, held.start)
     ]
     return _add(pool.map(products, within + beyond))
 
@@ -305,10 +305,10 @@ def _triangle(side: slice, size: int) -> Iterator[tuple[slice, slice]]:
 
     Along the diagonal they are smaller.
     """
-    for large in row_blocks(side.stop, size, side.start):
-        for left in row_blocks(large.start, size, side.start):
+    for large in row_slices(side.stop, size, side.start):
+        for left in row_slices(large.start, size, side.start):
             yield left, large
-        for right in row_blocks(large.stop, max(size // 2, 1), large.start):
+        for right in row_slices(large.stop, max(size // 2, 1), large.start):
             if right.start > large.start:
                 yield slice(large.start, right.start), right
             yield right, right
@@ -318,7 +318,7 @@ def _inner(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Inner products of every matrix of one stack with every one of another, [len, len]."""
     first, second = first.reshape(len(first), -1), second.reshape(len(second), -1)
     # In parts, so that no float32 sum is long.
-    parts = row_blocks(first.shape[1], CHUNK)
+    parts = row_slices(first.shape[1], CHUNK)
     return sum((first[:, part] @ second[:, part].T).astype(np.float64) for part in parts)
 
 
@@ -334,7 +334,7 @@ def _in_feature_space(y: _Centred, x: _Centred, memory_mb: float) -> Products:
     group = max(1, int(memory_mb * 2**20 / 2 / each))
     cross = np.zeros((y.depths, x.depths))
     self_y = np.zeros(y.depths)
-    for depths in row_blocks(y.depths, group):
+    for depths in row_slices(y.depths, group):
         # With y is x the products of later depths with earlier ones are there already.
         begin = depths.start if same else 0
         cross[depths, begin:], self_y[depths] = _feature_products(y, x, depths, begin)
@@ -355,7 +355,7 @@ def _feature_products(
     sums = np.zeros((count, x.depths - begin, y.features, x.features), y.dtype)
     selves = np.zeros((0 if same else count, y.features, y.features), y.dtype)
     pairs = [(i, j) for i in range(count) for j in range(i if same else 0, x.depths - begin)]
-    for rows in row_blocks(y.n, min(y.step, x.step)):
+    for rows in row_slices(y.n, min(y.step, x.step)):
         part_y = y.read(rows)
         part_x = part_y if same else x.read(rows)
 
@@ -380,9 +380,9 @@ def _feature_norms(x: _Centred, memory_mb: float) -> np.ndarray:
     """Squared norms of the products of features of each depth with themselves."""
     group = max(1, int(memory_mb * 2**20 / 4 / (x.features**2 * x.dtype.itemsize)))
     norms = np.zeros(x.depths)
-    for depths in row_blocks(x.depths, group):
+    for depths in row_slices(x.depths, group):
         selves = np.zeros((depths.stop - depths.start, x.features, x.features), x.dtype)
-        for rows in row_blocks(x.n, x.step):
+        for rows in row_slices(x.n, x.step):
             part = x.read(rows)
             if depths.start == 0:
                 x.norms[:, rows] = np.einsum("lnd,lnd->ln", part, part)

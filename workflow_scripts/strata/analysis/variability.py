@@ -20,12 +20,12 @@ from strata.runtime.errors import StrataError
 from strata.runtime.progress import Progress
 from strata.study.settings import Sampling
 
-BLOCK = 1024  # rows projected at a time
+ROWS_AT_ONCE = 1024  # rows that are projected together
 
 
 @dataclass(frozen=True)
 class Classes:
-    """The rows of each class, and what a reader should know of how they came about."""
+    """The rows of each class, and a note for readers on how they were made."""
 
     rows: dict[str, np.ndarray]  # name -> row numbers
     note: str = ""
@@ -170,11 +170,11 @@ def _values(
             (mean - centre) @ measure for mean, measure in zip(means[:, y], measures, strict=True)
         ]
         shift = np.concatenate(shifts)
-        for begin in range(0, len(part), BLOCK):
-            block = slice(begin, begin + BLOCK)
-            along = (part[block] @ directions - shift) ** 2
+        for begin in range(0, len(part), ROWS_AT_ONCE):
+            some = slice(begin, begin + ROWS_AT_ONCE)
+            along = (part[some] @ directions - shift) ** 2
             squares = np.add.reduceat(along, first, axis=1)
-            within[:, y] += np.einsum("rb,br->b", squares, drawn[:, block])
+            within[:, y] += np.einsum("rb,br->b", squares, drawn[:, some])
         within[:, y] /= len(numbers)
     undefined = [not measure.any() for measure in measures]
     # (1/|Y|) over the classes, times |Y| of the pseudo-inverse, over |Y|

@@ -62,7 +62,7 @@ class Rows:
     def batches(
         self, window: range, batch_size: int, device: Any
     ) -> Iterator[tuple[np.ndarray, dict[str, Tensor], Tensor]]:
-        """Batches of a window's rows, alike in length so that little is padding.
+        """Batches of a window's rows of similar length, so that little is padding.
 
         Yields
         ------
@@ -91,7 +91,7 @@ class Rows:
         Parameters
         ----------
         work : called with what `batches` yields; it may be called again with a part of the same
-            rows, so it sets results and adds up none.
+            rows, so it must set results, not add to them.
 
         Raises
         ------

@@ -25,7 +25,7 @@ def load_tokenizer(folder: str | Path) -> PreTrainedTokenizerBase:
 
 
 def write_tokens(path: str | Path, rows: Rows) -> None:
-    """Tokenise all rows, a window at a time."""
+    """Tokenise all rows, a window at a time, into a file that is written whole or not at all."""
     progress = Progress(len(rows), "rows tokenised")
     writer = None
     with written_whole(path) as partial, pa.OSFile(str(partial), "wb") as sink:

@@ -67,7 +67,7 @@ def model_pair_grid(cka_models: pd.DataFrame, style: MapStyle) -> ggplot:
     """Maps of CKA between two models fine-tuned on the same task (Figure 7).
 
     `cka_models`: task, y_model, x_model, y_state, x_state, y_depth, x_depth, pooling, estimator,
-    cka, failed, with one block of rows for each unordered pair of models. One panel for each task
+    cka, failed, each unordered pair of models once. One panel for each task
     and pair, of the first seed; the model that comes first in the style is on Y.
     """
     if len(style.models) < 2:

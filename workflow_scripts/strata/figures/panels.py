@@ -50,6 +50,7 @@ def panels_of(table: pd.DataFrame, style: FigureStyle) -> dict[str, pd.DataFrame
 
 
 def stack(panels: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """The rows of all panels, one below the other, with their `panel`."""
     rows = pd.concat([rows.assign(panel=panel) for panel, rows in panels.items()])
     return in_order(rows, panels)
 
@@ -61,6 +62,13 @@ def maps(
     titles: Mapping[str, str],
     note_at: tuple[float, float],
 ) -> ggplot:
+    """Square maps, a panel each, from rows with `x`, `y` and `fill` (0 to 1, NaN is grey).
+
+    Parameters
+    ----------
+    titles : of x, y and fill.
+    note_at : where in a panel "failed" or "no data" is written, see `annotations`.
+    """
     corners = corners_of({panel: (rows["x"], rows["y"]) for panel, rows in panels.items()})
     tiles = stack(panels)
     # Beyond the ends of the scale is not undefined: debiased CKA may be a little below 0.
@@ -87,6 +95,7 @@ def maps(
 
 
 def failed_rows(rows: pd.DataFrame) -> pd.Series:
+    """Whether each row is of a run that failed."""
     # Beside rows that belong to no run, `failed` may be empty.
     return rows["failed"].eq(True)
 

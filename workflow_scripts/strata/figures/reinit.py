@@ -53,7 +53,7 @@ LINES = {
     "kept-norms": ("Layer norms kept", "dashed"),
     "probed": ("Frozen, head trained", "dotted"),
 }
-BLOCKS = {
+POINTS = {
     "reinit": ("The block is new", BLUE),
     "keep": ("All but the block is new", ORANGE),
     "full": ("No layer is new", "black"),
@@ -101,7 +101,7 @@ def preserved_curves(tables: pd.DataFrame, style: FigureStyle) -> ggplot:
     )
 
 
-def block_scores(tables: pd.DataFrame, style: FigureStyle) -> ggplot:
+def localized_scores(tables: pd.DataFrame, style: FigureStyle) -> ggplot:
     """Score with each block of layers new, and with all but that block new.
 
     `tables`: model, task, series, position (the block's first layer), seed, metric, value,
@@ -111,23 +111,23 @@ def block_scores(tables: pd.DataFrame, style: FigureStyle) -> ggplot:
     placed = table[table["position"].notna()].copy()
     spans = [Variant.parse(variant).span for variant in placed["variant"]]
     names_in_order = [_span_name(span) for span in sorted(set(spans), key=lambda s: (s[0], s[-1]))]
-    placed["block"] = pd.Categorical([_span_name(span) for span in spans], names_in_order)
-    band = _band(placed, ["panel", "series", "block"])
+    placed["span"] = pd.Categorical([_span_name(span) for span in spans], names_in_order)
+    band = _band(placed, ["panel", "series", "span"])
     lines = _band(table[table["position"].isna()], ["panel", "series"])
-    names = [name for name in BLOCKS if (table["series"] == name).any()]
+    names = [name for name in POINTS if (table["series"] == name).any()]
     dodge = position_dodge(width=0.4)
     columns = side_by_side(table["model"].nunique(), table["task"].nunique())
     return (
-        ggplot(band, aes("block", "value", color="series"))
+        ggplot(band, aes("span", "value", color="series"))
         + _baseline(table)
         + geom_hline(lines, aes(yintercept="value", color="series"), size=0.5, show_legend=False)
         + geom_errorbar(aes(ymin="low", ymax="high"), width=0.2, size=0.4, position=dodge)
         + geom_point(size=1.2, position=dodge)
         + scale_color_manual(
-            {name: BLOCKS[name][1] for name in names},
+            {name: POINTS[name][1] for name in names},
             breaks=names,
             limits=names,
-            labels=[BLOCKS[name][0] for name in names],
+            labels=[POINTS[name][0] for name in names],
         )
         + labs(x="Block of layers", y=metric_title(table, style.titles))
         + layout(_count(table), columns, aspect=0.8)
@@ -222,6 +222,6 @@ def _size_name(size: str) -> str:
 FIGURES: dict[str, Callable[[pd.DataFrame, FigureStyle], ggplot]] = {
     "progressive": preserved_curves,
     "kept-norms": preserved_curves,
-    "localized": block_scores,
+    "localized": localized_scores,
     "permutation": permutation_violins,
 }

@@ -91,16 +91,17 @@ def layout(panels: int, columns: int, aspect: float) -> list:
     ]
 
 
-def side_by_side(blocks: int, tasks: int) -> int:
-    """Panels side by side: all `blocks` of a task, and several tasks where a page needs it."""
+def side_by_side(panels: int, tasks: int) -> int:
+    """Panels side by side: all `panels` of a task, and several tasks where a page needs it."""
     for width in (COLUMN_PANELS, TEXT_PANELS):
-        together = min(tasks, max(1, width // blocks))
+        together = min(tasks, max(1, width // panels))
         if -(-tasks // together) <= MAX_ROWS:
             break
-    return blocks * together
+    return panels * together
 
 
 def select(table: pd.DataFrame, **wanted: object) -> pd.DataFrame:
+    """The rows whose columns have these values."""
     keep = np.ones(len(table), dtype=bool)
     for column, value in wanted.items():
         keep &= (table[column] == value).to_numpy()
@@ -108,11 +109,13 @@ def select(table: pd.DataFrame, **wanted: object) -> pd.DataFrame:
 
 
 def shown_name(table: pd.DataFrame, column: str, labels: Labels) -> str:
+    """What a reader sees of the one value that a column has."""
     (name,) = table[column].unique()
     return labels.get(name, name)
 
 
 def panel_name(task: str, model: str, labels: Labels) -> str:
+    """The title of the panel of a task and model, two lines."""
     return f"{labels.get(task, task)}\n{labels.get(model, model)}"
 
 
@@ -135,10 +138,12 @@ def whole_breaks(limits: tuple[float, float]) -> list[int]:
 
 
 def extent(values: pd.Series) -> tuple[float, float]:
+    """The lowest and the highest value."""
     # Without values, a span between two whole numbers, which gets no ticks.
     return (values.min(), values.max()) if values.notna().any() else (0.4, 0.6)
 
 
-def metric_title(truncation: pd.DataFrame, labels: Labels) -> str:
-    metrics = truncation["metric"].unique()
+def metric_title(table: pd.DataFrame, labels: Labels) -> str:
+    """The title of an axis of scores: the metric's, where all rows have the same."""
+    metrics = table["metric"].unique()
     return labels.get(metrics[0], metrics[0]) if len(metrics) == 1 else "Task performance"

@@ -28,6 +28,7 @@ def adapt(model: PreTrainedModel, variant: Variant, settings: AblationSettings, 
     Raises
     ------
     StrataError : the variant names layers that the model does not have.
+    TypeError : the settings are not those of such a variant.
     """
     layers = len(encoder_layers(model))
     try:
@@ -95,6 +96,7 @@ def merge_adapters(model: nn.Module) -> None:
 
 
 def trainable_parameters(model: nn.Module) -> int:
+    """How many numbers are trained."""
     return sum(p.numel() for p in model.parameters() if p.requires_grad)
 
 

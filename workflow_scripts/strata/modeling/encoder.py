@@ -121,4 +121,5 @@ def truncate(model: PreTrainedModel, depth: int) -> PreTrainedModel:
 
 
 def num_parameters(model: nn.Module) -> int:
+    """How many numbers a model has; what layers share counts once."""
     return sum(p.numel() for p in model.parameters())

@@ -47,11 +47,11 @@ class Standardizer:
 
     @classmethod
     def of(cls, vectors: np.ndarray, rows: int = 4096) -> "Standardizer":
-        """Of [depths, rows, hidden], in two passes over blocks of rows."""
-        blocks = [slice(b, b + rows) for b in range(0, vectors.shape[1], rows)]
+        """Of [depths, rows, hidden], in two passes over so many rows at a time."""
+        parts = [slice(b, b + rows) for b in range(0, vectors.shape[1], rows)]
         count = vectors.shape[1]
-        mean = sum(vectors[:, b].sum(1, keepdims=True, dtype=np.float64) for b in blocks) / count
-        squares = sum(((vectors[:, b] - mean) ** 2).sum(1, keepdims=True) for b in blocks)
+        mean = sum(vectors[:, p].sum(1, keepdims=True, dtype=np.float64) for p in parts) / count
+        squares = sum(((vectors[:, p] - mean) ** 2).sum(1, keepdims=True) for p in parts)
         # A spread below one step of the stored type is rounding, not a feature.
         step = np.finfo(vectors.dtype).eps * np.abs(mean)
         deviation = np.maximum(np.sqrt(squares / count), step)

@@ -29,7 +29,7 @@ def auto_class(
 
 
 def load_model(folder: str | Path, task: Task, seed: int | None = None) -> PreTrainedModel:
-    """A task model in float32: a checkpoint of ours, or a pretrained encoder with a fresh head.
+    """A task model in float32: a run's checkpoint, or a pretrained encoder with a fresh head.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ def load_model(folder: str | Path, task: Task, seed: int | None = None) -> PreTr
 
 @contextmanager
 def quiet_loading() -> Iterator[None]:
-    """No report of missing weights, which would alarm: a fresh head is what we ask for."""
+    """No report of missing weights, which would alarm users: a fresh head is wanted."""
     level = logging.get_verbosity()
     logging.set_verbosity_error()
     logging.disable_progress_bar()
@@ -69,7 +69,16 @@ def quiet_loading() -> Iterator[None]:
 
 
 def check_length(model: PreTrainedModel, max_length: int) -> None:
-    """Refuse sequences longer than the model's positions, before the first forward."""
+    """Refuse sequences longer than the model's positions, before the first forward pass.
+
+    Parameters
+    ----------
+    max_length : tokens a row.
+
+    Raises
+    ------
+    StrataError : the model has fewer positions.
+    """
     config = model.config
     limit = getattr(config, "max_position_embeddings", None)
     if limit is None or (

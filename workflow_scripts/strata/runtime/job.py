@@ -22,9 +22,9 @@ from strata.runtime.errors import StrataError, lacks_room
 def job(snakemake: Any) -> Iterator[None]:
     """Run a script's body: output goes to its log, libraries use its threads, the hub is offline.
 
-    A StrataError ends the job with its sentence alone, a full disk with one, too; anything else
-    with its traceback. If the workflow that started the job is killed, the job ends as well: else
-    it would go on beside the next workflow's job of the same name.
+    A StrataError ends the job with its message alone, a full disk with one sentence; anything else
+    with its traceback. If the workflow that started the job is killed, the job ends as well:
+    otherwise it would go on beside the next workflow's job of the same name.
 
     Parameters
     ----------

@@ -9,7 +9,7 @@ from typing import IO
 
 
 def forget_dead_locks(is_dry_run: Callable[[], bool], state: str | Path = ".snakemake") -> IO[str]:
-    """Remove Snakemake's locks on the working folder if no Snakemake of ours is alive in it.
+    """Remove Snakemake's locks on the working folder if no run of Strata is alive in it.
 
     Snakemake's own locks are files, which a SIGKILL leaves behind: every later call would ask for
     ``--unlock``. A lock of the operating system ends with its process, so it tells who is alive.

