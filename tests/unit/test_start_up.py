@@ -1,0 +1,55 @@
+"""What jobs import before they work: half of a small job's time, and easily let in by one line."""
+
+import ast
+import subprocess
+import sys
+
+import pytest
+
+from strata.runtime.code_hash import SCRIPTS
+
+RUN_MODELS = {
+    "dump_activations",
+    "export_model",
+    "finetune",
+    "measure_variability",
+    "score_untuned",
+    "skip_spans",
+    "tune_fresh_heads",
+    "tune_heads",
+}
+LIGHT = {path.stem for path in SCRIPTS.glob("*.py")} - RUN_MODELS - {"tokenize_task"}
+
+
+def imported_by(*scripts: str) -> set[str]:
+    """Modules in a process that does these scripts' imports, wherever in them they stand."""
+    kinds = ast.Import | ast.ImportFrom
+    trees = [ast.parse((SCRIPTS / f"{name}.py").read_text()) for name in scripts]
+    lines = [ast.unparse(n) for tree in trees for n in ast.walk(tree) if isinstance(n, kinds)]
+    code = "\n".join([*lines, "import sys", "print(*sys.modules)"])
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=SCRIPTS, capture_output=True, text=True, check=True
+    )
+    return set(done.stdout.split())
+
+
+def test_tables_scores_figures_and_fetching_start_without_what_is_heavy():
+    assert len(LIGHT) > 20
+    heavy = {"torch", "transformers", "datasets", "sklearn", "scipy", "huggingface_hub"}
+    assert not imported_by(*LIGHT) & heavy
+
+
+def test_only_figures_import_what_draws():
+    tables = [name for name in LIGHT if not name.startswith("plot_")]
+    assert not imported_by(*tables) & {"matplotlib", "plotnine"}
+
+
+def test_tokenising_imports_no_models():
+    """The tokenizers' code imports torch; models' code is as much again."""
+    found = imported_by("tokenize_task")
+    assert "transformers" in found and "transformers.modeling_utils" not in found
+
+
+@pytest.mark.slow
+def test_what_runs_models_starts_without_what_only_some_metrics_use():
+    assert not imported_by("score_untuned", "skip_spans", "tune_heads") & {"sklearn", "scipy.stats"}
