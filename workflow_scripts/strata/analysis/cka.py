@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from queue import SimpleQueue
-from typing import Any, Self
+from typing import Self, TypeVar
 
 import numpy as np
 from threadpoolctl import threadpool_info, threadpool_limits
@@ -22,6 +22,8 @@ from threadpoolctl import threadpool_info, threadpool_limits
 TILE = 512  # examples along a side of a Gram tile: large enough for BLAS, small enough for caches
 CHUNK = 8192  # numbers of a float32 sum
 MIN_FLOAT32_EXAMPLES = 1000  # examples, from which on float32 products save time worth having
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -132,7 +134,7 @@ class _Pool:
         self._executor.shutdown(cancel_futures=True)
         self._limits.restore_original_limits()
 
-    def map(self, work: Callable[[Any], Any], items: Iterable[Any]) -> list[Any]:
+    def map(self, work: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
         return list(self._executor.map(work, items))
 
 

@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -60,7 +59,7 @@ class Rows:
             yield range(begin, min(begin + size, len(self)))
 
     def batches(
-        self, window: range, batch_size: int, device: Any
+        self, window: range, batch_size: int, device: torch.device | str
     ) -> Iterator[tuple[np.ndarray, dict[str, Tensor], Tensor]]:
         """Batches of a window's rows of similar length, so that little is padding.
 
@@ -83,7 +82,7 @@ class Rows:
         self,
         window: range,
         batch_size: int,
-        device: Any,
+        device: torch.device | str,
         work: Callable[[np.ndarray, dict[str, Tensor], Tensor], None],
     ) -> None:
         """Give each of a window's batches to `work`, in parts where the GPU's memory runs out.

@@ -94,7 +94,7 @@ def _made_by_amd(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
 
 
 @contextmanager
-def inference(precision: str = "float32") -> Iterator[Any]:
+def inference(precision: str = "float32") -> Iterator[None]:
     """No gradients, TF32 off; autocast to bfloat16 only where `precision` says so."""
     import torch
 

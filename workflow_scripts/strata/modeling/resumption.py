@@ -96,7 +96,7 @@ class CheckpointCallback(TrainerCallback):
         if self.signal is not None:
             raise SystemExit(128 + self.signal)
 
-    def _note(self, number: int, _: Any) -> None:
+    def _note(self, number: int, _: object) -> None:
         print(f"{signal.Signals(number).name}: saving a checkpoint, then ending", flush=True)
         self.signal = number
 

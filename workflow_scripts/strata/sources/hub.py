@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import ParamSpec, TypeVar
 
 from tenacity import (
     RetryCallState,
@@ -24,6 +24,8 @@ from strata.runtime.errors import NO_ROOM, StrataError
 
 RETRY_SECONDS = 90.0  # seconds after which a request that keeps failing is given up
 FIRST_PAUSE_SECONDS = 1.0  # seconds before the second try; doubled before each further one
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
 ELSEWHERE = "or download it elsewhere and give its folder as 'source: path:...'"
 
 
@@ -150,7 +152,9 @@ def _discard(cached: Path) -> None:
     cached.unlink(missing_ok=True)
 
 
-def retry_transient(call: Callable, *arguments: Any, **named: Any) -> Any:
+def retry_transient(
+    call: Callable[Arguments, Result], *arguments: Arguments.args, **named: Arguments.kwargs
+) -> Result:
     """`call`, repeated while its errors may pass, for at most RETRY_SECONDS."""
     retrying = Retrying(
         retry=retry_if_exception(_may_pass),

@@ -79,7 +79,7 @@ def _undecoded_line(file: Path, encoding: str) -> int:
     return data.count(b"\n") + 1  # cut off in the middle of its last character
 
 
-def _table(records: Any) -> pd.DataFrame:
+def _table(records: object) -> pd.DataFrame:
     if not isinstance(records, list):
         raise TypeError(f"it holds one {type(records).__name__}, not a list of rows")
     for row, record in enumerate(records, start=1):

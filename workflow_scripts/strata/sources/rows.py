@@ -105,7 +105,7 @@ class SourceRows:
             classes[row] = self._class(column, row, value, index)
         return classes
 
-    def _class(self, column: str, row: int, value: Any, index: dict[str, int]) -> int:
+    def _class(self, column: str, row: int, value: object, index: dict[str, int]) -> int:
         text = str(value).strip()
         if text in ("True", "False") and text not in index:
             text = text.lower()
@@ -134,7 +134,7 @@ class SourceRows:
             self._check_string(column, row, value)
         return values
 
-    def _check_string(self, column: str, row: int, value: Any) -> None:
+    def _check_string(self, column: str, row: int, value: object) -> None:
         if not isinstance(value, str):
             kind = type(value).__name__
             self._fail(column, row, f"the text is {_shown(value)} ({kind}), not a string")
@@ -147,7 +147,7 @@ class SourceRows:
             )
 
 
-def _shown(value: Any) -> str:
+def _shown(value: object) -> str:
     """A value in a message: as Python writes it, and not all of a long one."""
     text = repr(value)
     return text if len(text) <= 100 else f"{text[:80]}... ({len(text):,} characters)"
