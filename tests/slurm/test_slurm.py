@@ -135,7 +135,7 @@ def snakemake(folder: Path, study: Path, *options: str) -> list[str]:
     ]
 
 
-def until(holds, what: str, seconds: float = 120):
+def until(holds, what: str, seconds: float = 300):
     end = time.monotonic() + seconds
     while not (found := holds()):
         assert time.monotonic() < end, f"After {seconds:.0f} s it still is not so that {what}."
@@ -207,7 +207,7 @@ def run_study(folder: Path) -> Study:
         stopped, cancelled, step = disturb(folder / "slurm/results")
         local = snakemake(folder / "local", study, "--cores", "2")
         subprocess.run(local, check=True, capture_output=True, cwd=folder / "local")
-        assert process.wait(timeout=300) == 0, said.read_text()[-6000:]
+        assert process.wait(timeout=600) == 0, said.read_text()[-6000:]
     except BaseException:
         print(said.read_text()[-6000:])
         raise
