@@ -87,6 +87,10 @@ def study(tasks, models=("m",), **sections):
     }
 
 
+def test_a_part_that_is_null_has_no_runs():
+    assert planned_runs("kept-norms", SETTINGS, 4) == []
+
+
 def test_runs_that_parts_share_are_counted_once():
     # progressive 5 x 2 x 2; localized adds keep1-3, reinit1-3, keep4-4 (full, reinit1-4, reinit4-4
     # are there); permutation 2; probing 4
