@@ -44,7 +44,7 @@ def workflow(tmp_path, planner) -> Workflow:
             "skipping": [],
             "figure1": {"model": "bert", "task": "entail"},
         },
-        "models": {"bert": {"source": "hub:me/bert", "revision": "main"}},
+        "models": {"bert": {"source": "hub:me/bert", "revision": "main", "architecture": "bert"}},
         "tasks": {
             "entail": {
                 "source": "hub:me/entail",
@@ -70,7 +70,8 @@ FETCH = ("--until", "fetch_model", "fetch_task", "--cores", "2")
 def test_study_runs_without_the_hub_that_failed_while_it_was_fetched_from(
     served, workflow, monkeypatch
 ):
-    served.fail("/revision/main", "status", times=2, **WAIT)
+    for repository in ("models/me/bert", "datasets/me/entail"):
+        served.fail(f"{repository}/revision/main", "status", **WAIT)
     served.fail("/config.json", "status", status=429, **WAIT)
     served.fail("/model.safetensors", "cut")
     served.fail("/model.safetensors", "stall")
