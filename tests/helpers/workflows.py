@@ -98,8 +98,8 @@ class Workflow:
     def configured(self, *arguments: str, check: bool = True, **changes: dict):
         """Run with this folder's study, `changes` merged into it."""
         study = merge(yaml.safe_load((self.folder / "study.yaml").read_text()), changes)
-        # Others may plan in this folder at the same time.
-        with tempfile.NamedTemporaryFile("w", dir=self.folder, suffix=".yaml") as file:
+        # Not in the folder: others may plan there, or copy it, at the same time.
+        with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
             yaml.safe_dump(study, file)
             file.flush()
             return self.run(*arguments, "--configfile", file.name, check=check)

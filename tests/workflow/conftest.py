@@ -13,6 +13,8 @@ from helpers.recording import record
 from helpers.shared import once
 from helpers.workflows import COMPANIONS, COSTLY, Workflow, copy_workflow, write_study
 
+# What comes and goes in a folder where another process plans.
+PASSING = shutil.ignore_patterns("log", "locks", "scripts", "tmp*", "*.partial")
 SAID = "said.txt"  # what Snakemake wrote while it ran a study
 
 
@@ -60,7 +62,7 @@ def study(tmp_path_factory, planner, request) -> Workflow:
 def own_study(study, tmp_path_factory) -> Workflow:
     """A copy of the finished study for tests that touch, edit or move files of it."""
     folder = tmp_path_factory.mktemp("own") / "study"
-    shutil.copytree(study.folder, folder, symlinks=True)
+    shutil.copytree(study.folder, folder, symlinks=True, ignore=PASSING)
     return Workflow(folder / "workflow", folder, study.planner)
 
 
@@ -69,7 +71,7 @@ def companions(study, tmp_path_factory, planner, request) -> Workflow:
     """A finished study of the companion papers, on two of the encoders and tasks of `study`."""
 
     def make(folder: Path) -> None:
-        shutil.copytree(study.folder, folder, symlinks=True, dirs_exist_ok=True)
+        shutil.copytree(study.folder, folder, symlinks=True, ignore=PASSING, dirs_exist_ok=True)
         run_study(folder, request, **COMPANIONS)
 
     folder = once(tmp_path_factory, "companions", make)

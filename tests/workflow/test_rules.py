@@ -70,16 +70,16 @@ def test_params_are_plain(study, planner, tmp_path):
     }  # fmt: skip
 
 
-def test_nothing_is_deleted_by_a_dry_run(study, tmp_path):
+def test_nothing_is_deleted_by_a_dry_run(own_study):
     """Nor are the locks that a killed Snakemake left, which a run removes."""
-    locks = study.folder / ".snakemake" / "locks"
-    locks.mkdir(exist_ok=True)
+    locks = own_study.folder / ".snakemake" / "locks"
+    locks.mkdir(parents=True, exist_ok=True)
     left = locks / "0.output.lock"
     left.write_text("results/tiny/summary.csv\n")
     try:
-        done = study.configured("--dry-run")
+        done = own_study.configured("--dry-run")
         assert left.is_file() and "Removed the locks" not in done.stdout + done.stderr
-        done = study.configured("results/tiny/summary.csv", "--cores", "1")
+        done = own_study.configured("results/tiny/summary.csv", "--cores", "1")
         assert "Removed the locks of a Snakemake that was killed" in done.stdout + done.stderr
         assert not left.is_file()
     finally:

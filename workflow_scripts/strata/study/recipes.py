@@ -146,7 +146,9 @@ def sampling(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def titles(config: Mapping[str, Any]) -> dict[str, str]:
-    """Display names of models, tasks and metrics."""
+    """Display names of models, tasks and their metrics."""
     entries = {**config["models"], **config["tasks"]}
-    metrics = {name: metric.title for name, metric in METRICS.items()}
+    # Not of all metrics there are: another one would draw every figure again.
+    used = {task["metric"] for task in config["tasks"].values()}
+    metrics = {name: METRICS[name].title for name in sorted(used)}
     return metrics | {name: entry.get("title", name) for name, entry in entries.items()}
