@@ -1,6 +1,15 @@
-"""The runs that the companion studies ask for."""
+"""The runs and comparisons that a study asks for."""
 
-from strata.study.plans import PARTS, count_runs, layer_blocks, planned_runs, selection_variants
+from strata.study.plans import (
+    compared_states,
+    count_reinit_runs,
+    drawn_parts,
+    layer_blocks,
+    planned_runs,
+    reinit_pairs,
+    selection_runs,
+    selection_variants,
+)
 
 SETTINGS = {
     "progressive": {"sizes": [500, "all"], "seeds": [1, 2], "step": 1},
@@ -66,13 +75,64 @@ def test_permutations_and_probes():
     assert strings("probing", 5, **wide) == ["probe2_n500", "probe4_n500", "probe5_n500"]
 
 
-def test_a_part_that_is_null_has_no_runs_and_shared_runs_count_once():
+def study(tasks, models=("m",), **sections):
+    """A config of models with four layers of their own, and tasks of a thousand examples."""
+    own = {"source": "hub:a/b", "architecture": "bert", "layers": 4}
+    return {
+        "study": {"models": list(models), "tasks": list(tasks)},
+        "models": {name: own for name in models},
+        "tasks": {name: {"train_examples": 1000} for name in tasks},
+        "reinit": SETTINGS | {"models": None, "scheme": "paper"},
+        **sections,
+    }
+
+
+def test_a_part_that_is_null_has_no_runs():
     assert planned_runs("kept-norms", SETTINGS, 4) == []
-    plans = [("m", "t", planned_runs(part, SETTINGS, 4)) for part in PARTS]
+
+
+def test_runs_that_parts_share_are_counted_once():
     # progressive 5 x 2 x 2; localized adds keep1-3, reinit1-3, keep4-4 (full, reinit1-4, reinit4-4
     # are there); permutation 2; probing 4
-    assert count_runs(plans) == 20 + 3 + 2 + 4
-    assert count_runs([*plans, ("m", "u", plans[3][2])]) == 29 + 3
+    assert count_reinit_runs(study(["t"])) == 20 + 3 + 2 + 4
+    assert count_reinit_runs(study(["t", "u"])) == 2 * 29
+    assert count_reinit_runs(study(["t"], models=["m", "n"])) == 2 * 29
+
+
+def test_models_that_share_layers_have_no_part_and_parts_without_runs_no_figure():
+    shared = study(["t"], models=["m", "albert"])
+    shared["models"]["albert"] = shared["models"]["m"] | {"architecture": "albert"}
+    assert reinit_pairs(shared, "progressive") == [("m", "t")]
+    assert drawn_parts(shared) == ["progressive", "localized", "permutation"]
+    only = SETTINGS | {"models": None, "progressive": None, "localized": None, "permutation": None}
+    assert drawn_parts(study(["t"], reinit=only)) == ["progressive"]  # which shows probing
+
+
+def test_a_selected_depth_is_read_from_the_table(tmp_path):
+    table = tmp_path / "nu.csv"
+    table.write_text("depth,nu,selected\n1,0.5,False\n2,0.25,True\n3,0.3,False\n")
+    config = study(["t"], variability={"top": [1], "size": 500})
+    variants = [run["variant"] for run in selection_runs(config, "m", table)]
+    assert variants == [
+        "full_n500",
+        "lora_n500",
+        "head2top1_n500",
+        "head4top1_n500",
+        "lora2-2_n500",
+    ]
+
+
+def test_the_states_that_are_compared():
+    pairs = [(str(y), str(x)) for y, x in compared_states([1, 3])]
+    assert pairs == [
+        ("pretrained", "pretrained"),
+        ("full-seed1", "pretrained"),
+        ("full-seed1", "full-seed1"),
+        ("full-seed3", "pretrained"),
+        ("full-seed3", "full-seed3"),
+        ("full-seed1", "full-seed3"),
+    ]
+    assert len(compared_states([1])) == 3
 
 
 def test_layer_selection_against_what_else_one_might_train():

@@ -333,15 +333,15 @@ class Writer:
 
     def _name(self, node: ast.Name | ast.Attribute, texts: bool) -> Iterator[Piece]:
         parts = dotted(node)
-        found = self.module.resolve(parts, self.local) if parts else None
-        if found is None:
+        resolved = self.module.resolve(parts, self.local) if parts else None
+        if resolved is None:
             if isinstance(node, ast.Name):
                 yield f"{node.id};"
             else:
                 yield from self.node(node.value, texts)
                 yield f".{node.attr};"
             return
-        piece, used = found
+        piece, used = resolved
         yield piece
         yield "".join(f".{part}" for part in parts[used:]) + ";"
 
@@ -365,11 +365,10 @@ class Writer:
         parts = dotted(call.func)
         if not parts:
             return isinstance(call.func, ast.Attribute) and self._is_said_by(call.func.attr)
-        found = self.module.resolve(parts, self.local)
-        name = parts[0] if found is None else found[0]
-        if isinstance(name, Reference):
-            return name.name in self.module.tree.module(name.module).raising
-        name = ".".join([name, *parts[1 if found is None else found[1] :]])
+        leads_to, used = self.module.resolve(parts, self.local) or (parts[0], 1)
+        if isinstance(leads_to, Reference):
+            return leads_to.name in self.module.tree.module(leads_to.module).raising
+        name = ".".join([leads_to, *parts[used:]])
         if name == "print":
             streams = [k.value for k in call.keywords if k.arg == "file"]
             return all(".".join(dotted(stream)) in STANDARD_STREAMS for stream in streams)
@@ -435,22 +434,22 @@ def dotted(node: ast.AST) -> list[str]:
 
 
 def _imports(tree: CodeTree, top: ast.AST, within_functions: bool) -> Imports:
-    found: Imports = {}
+    places: Imports = {}
     waiting = list(ast.iter_child_nodes(top))
     while waiting:
         node = waiting.pop()
         if isinstance(node, ast.ImportFrom) and node.module and not node.level:
             for alias in node.names:
-                found[alias.asname or alias.name] = (node.module, alias.name)
+                places[alias.asname or alias.name] = (node.module, alias.name)
         elif isinstance(node, ast.Import):
             for alias in node.names:
                 name = alias.name if alias.asname else alias.name.partition(".")[0]
-                found[alias.asname or name] = (name, None)
+                places[alias.asname or name] = (name, None)
         if within_functions or not isinstance(
             node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
         ):
             waiting += ast.iter_child_nodes(node)
-    return {local: _as_module(tree, *place) for local, place in found.items()}
+    return {local: _as_module(tree, *place) for local, place in places.items()}
 
 
 def _as_module(tree: CodeTree, module: str, name: str | None) -> tuple[str, str | None]:

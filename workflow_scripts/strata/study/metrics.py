@@ -35,9 +35,8 @@ class Metric:
 
 def accuracy(labels: Array, predictions: Array) -> float:
     """Share of predictions that are right."""
-    from sklearn.metrics import accuracy_score
-
-    return float(accuracy_score(labels, predictions))
+    # scikit-learn's checks of its arguments would take fifty times as long, in every resample.
+    return float((labels == predictions).mean())
 
 
 def f1(labels: Array, predictions: Array) -> float:

@@ -37,15 +37,15 @@ def planned_runs(part: str, settings: Mapping[str, Any], layers: int) -> list[Pl
     ----------
     settings : the ``reinit`` section for this task; a part that is null there has no runs.
     """
-    own = settings[part.replace("-", "_")]
-    if own is None:
+    asked = settings[part.replace("-", "_")]
+    if asked is None:
         return []
-    sizes = own["sizes"] if "sizes" in own else [own["size"]]
+    sizes = asked["sizes"] if "sizes" in asked else [asked["size"]]
     return [
         Planned(series, position, Variant(**kind, size=None if size == "all" else size), seed)
-        for series, position, kind in _PARTS[part](own, layers)
+        for series, position, kind in _PARTS[part](asked, layers)
         for size in sizes
-        for seed in own["seeds"]
+        for seed in asked["seeds"]
     ]
 
 
@@ -56,12 +56,12 @@ def layer_blocks(layers: int, length: int, stride: int) -> list[tuple[int, int]]
     -------
     (first, last) of each, from 1.
     """
-    found = []
+    spans = []
     for first in range(1, layers + 1, stride):
-        found.append((first, min(first + length - 1, layers)))
-        if found[-1][1] == layers:
+        spans.append((first, min(first + length - 1, layers)))
+        if spans[-1][1] == layers:
             break
-    return found
+    return spans
 
 
 def selection_variants(
@@ -81,20 +81,20 @@ def selection_variants(
     dicts of comparison, top (None where it is all layers), variant (None where there is none) and
     reason (why there is none).
     """
-    found = [_choice("whole", None, Variant()), _choice("lora", None, Variant("lora"))]
+    choices = [_choice("whole", None, Variant()), _choice("lora", None, Variant("lora"))]
     for top in tops:
         for comparison, depth in (("selected", selected), ("last", layers)):
             reason = f"depth {depth} has fewer than {top} layers" if top > depth else ""
             if shares_layers and top < depth:
                 reason = "layers share their weights: none can be trained alone"
             variant = None if reason else Variant("head", depth=depth, top=top)
-            found.append(_choice(comparison, top, variant, reason))
+            choices.append(_choice(comparison, top, variant, reason))
         reason = f"depth {selected} has fewer than {top} layers" if top > selected else ""
         if shares_layers:
             reason = "layers share their weights: none can be trained alone"
         variant = None if reason else Variant("lora", selected - top + 1, selected)
-        found.append(_choice("lora-selected", top, variant, reason))
-    return found
+        choices.append(_choice("lora-selected", top, variant, reason))
+    return choices
 
 
 def _choice(
