@@ -22,6 +22,7 @@ from strata.study.config import SCHEMA, check_config
 from strata.study.metrics import METRICS, metrics_for
 from strata.study.recipes import (
     ablation_settings,
+    architecture_of,
     encoder_facts,
     head_settings,
     reinit_models,
@@ -434,6 +435,20 @@ def test_unknown_layers_are_asked_for(tmp_path, monkeypatch):
     config = check_config(without(PAPER, "models.roberta.layers"))
     with pytest.raises(StrataError, match="models.roberta has no 'layers': give the number"):
         encoder_facts(config, "roberta")
+
+
+def test_an_unknown_architecture_is_asked_for_and_read_where_the_model_is_there(
+    tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    config = check_config(without(PAPER, "models.roberta.architecture"))
+    with pytest.raises(StrataError, match="models.roberta has no 'architecture': give the model_t"):
+        architecture_of(config, "roberta")
+    folder = tmp_path / "data/models/roberta"
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text('{"model_type": "xlm-roberta", "num_hidden_layers": 3}')
+    assert architecture_of(config, "roberta") == "xlm-roberta"
+    assert architecture_of(check_config(PAPER), "roberta") == "roberta"  # as declared
 
 
 def test_shared_layers_are_left_out_of_reinitialisation_or_refused(tmp_path, monkeypatch):
