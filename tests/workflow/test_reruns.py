@@ -100,9 +100,8 @@ def test_a_row_that_is_edited_reruns_its_jobs(edited):
 
 
 def test_a_metrics_formula_scores_again_and_trains_nothing(edited):
-    edit(
-        edited, "workflow_scripts/strata/study/metrics.py", "accuracy_score(", "1 * accuracy_score("
-    )
+    metrics = "workflow_scripts/strata/study/metrics.py"
+    edit(edited, metrics, "labels == predictions)", "predictions == labels)")
     planned = edited.planned()
     assert {"score_run", "score_untuned", "skip_spans", "summarise"} <= rules(planned)
     assert not rules(planned) & {"finetune", "dump_eval", "compare_states"}
