@@ -161,10 +161,10 @@ def test_locks_are_forgotten_only_where_no_workflow_is_alive(tmp_path, capsys):
                  stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)  # fmt: skip
     assert holder.stdout.readline() == "held\n" and not lock.exists()
     lock.write_text("results/summary.csv\n")  # its own, as Snakemake writes after planning
-    with forget_dead_locks(tmp_path):
+    with forget_dead_locks(lambda: False, tmp_path):
         assert lock.exists()
     holder.send_signal(signal.SIGKILL)
     holder.wait()
-    with forget_dead_locks(tmp_path):
+    with forget_dead_locks(lambda: False, tmp_path):
         assert not lock.exists()
     assert "Removed the locks of a Snakemake that was killed" in capsys.readouterr().err
