@@ -24,18 +24,18 @@ demo: install
 demo-all: install
 	$(BIN)/snakemake all reinit variability agreement --workflow-profile profiles/demo
 
-check: lint types
+check: lint
 	$(PYTEST) $(TOGETHER) -m "not slow" tests/unit
 
 ifdef T
 test: install
 	$(PYTEST) $(T)
 else
-test: lint types
+test: lint
 	$(PYTEST) $(TOGETHER) -m "not nightly"
 endif
 
-test-all: lint types
+test-all: lint
 	$(PYTEST) $(TOGETHER)
 
 soak: install
@@ -44,7 +44,7 @@ soak: install
 bench: install
 	$(BIN)/python benchmarks/run.py
 
-lint: install
+lint: types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/snakefmt --check Snakefile rules
