@@ -6,6 +6,8 @@ import pytest
 from xdist.scheduler import LoadScopeScheduling
 
 MARKERS = {"workflow": "workflow", "slurm": "slurm", "soak": "nightly"}  # by folder
+# Those that mostly wait, and those that try hundreds of inputs: by module.
+SLOW = ("test_networks", "test_fuzz")
 # The longest first; those of a row need the same finished studies, which the first of them runs.
 FIRST = (
     ("test_soak",),
@@ -31,6 +33,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if marker := MARKERS.get(item.path.parent.name):
             item.add_marker(marker)
+        if item.path.stem in SLOW:
+            item.add_marker("slow")
 
 
 class Scheduling(LoadScopeScheduling):
