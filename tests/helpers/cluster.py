@@ -66,7 +66,7 @@ def cluster(folder: Path) -> Iterator[None]:
 
     Raises
     ------
-    NoCluster : where it is not asked for, may not be installed or is there already.
+    NoCluster : where it may not be installed or is there already.
     """
     _check()
     _install()
@@ -102,8 +102,6 @@ def _end_what_is_left() -> None:
 
 
 def _check() -> None:
-    if os.environ.get(ASKED) != "1":
-        raise NoCluster(f"SLURM is installed and started only where {ASKED}=1 asks for it.")
     if os.geteuid() != 0:
         raise NoCluster("SLURM cannot be installed or started here: that takes root.")
     if shutil.which("apt-get") is None:
@@ -123,7 +121,11 @@ def _install() -> None:
     environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
     for command in (("update",), ("install", "-y", "--no-install-recommends", *PACKAGES)):
         done = subprocess.run(
-            ["apt-get", *command], env=environment, capture_output=True, text=True, check=False
+            ["apt-get", "-o", "Acquire::Retries=3", *command],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
         )
     if done.returncode:
         said = (done.stderr.strip() or done.stdout.strip()).splitlines()[-1:]
