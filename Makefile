@@ -4,6 +4,7 @@
 # make test-all: those that take long, too.
 # make soak: a small study, killed 50 times at random moments, alone.
 # make lock: the pins of envs/requirements.txt anew, from pyproject.toml's dependencies.
+# make errors: how often conclusions are wrong, simulated at length; writes docs/errors.md's tables.
 # make bench: Strata's speed beside its peers'; results in benchmarks/.
 # All need Python 3.11 or later and nothing else; what they use is installed into .venv once, and
 # again when envs/requirements.txt changes.
@@ -16,7 +17,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 WORKERS ?= 2
 TOGETHER := -n $(WORKERS)
 
-.PHONY: demo demo-all check test test-all soak bench lint types install lock
+.PHONY: demo demo-all check test test-all soak errors bench lint types install lock
 
 demo: install
 	$(BIN)/snakemake --workflow-profile profiles/demo
@@ -40,6 +41,9 @@ test-all: lint
 
 soak: install
 	$(PYTEST) -s tests/soak
+
+errors: install
+	STRATA_ERRORS=1 $(PYTEST) $(TOGETHER) tests/errors
 
 bench: install
 	$(BIN)/python benchmarks/run.py
