@@ -7,7 +7,9 @@ import pytest
 from scipy import stats
 from sklearn import metrics as sklearn
 
-from strata.evaluation.metrics import Score, baseline_prediction, bootstrap, score
+from strata.evaluation.metrics import Score, baseline_prediction, score
+from strata.evaluation.resampling import interval as percentiles
+from strata.evaluation.resampling import resampled_scores, sample_counts
 from strata.study.metrics import METRICS
 from strata.study.settings import Sampling
 
@@ -105,11 +107,43 @@ def test_every_metric_of_the_config_is_there_and_takes_lists(metric):
 # ---------------------------------------------------------------- intervals
 
 
+def labels_of(metric: str, rng: np.random.Generator, n: int) -> np.ndarray:
+    if "regression" in METRICS[metric].task_types:
+        return rng.normal(size=n).round(1)
+    return rng.integers(0, 3 if metric in ("accuracy", "mcc") else 2, n)
+
+
+@pytest.mark.parametrize("metric", sorted(METRICS))
+def test_scores_of_samples_are_those_of_their_rows_written_out(metric):
+    """Ties, samples without a class, and a constant included."""
+    rng = np.random.default_rng(3)
+    for n in (5, 40, 301):
+        labels = labels_of(metric, rng, n)
+        noisy = np.where(rng.random(n) < 0.3, labels_of(metric, rng, n), labels)
+        sets = np.stack([labels, noisy, np.full(n, labels[0])])
+        drawn = resampled_scores(metric, labels, sets, Sampling(20, 0.9), seed=n)
+        counts = np.concatenate(list(sample_counts(n, 20, seed=n))).astype(int)
+        assert (counts.sum(1) == n).all()
+        for b, times in enumerate(counts):
+            rows = np.repeat(np.arange(n), times)
+            expected = [score(metric, labels[rows], each[rows]).value for each in sets]
+            assert drawn[:, b] == pytest.approx(expected, abs=1e-9)
+
+
+def test_samples_do_not_depend_on_how_many_are_held_together(monkeypatch):
+    whole = np.concatenate(list(sample_counts(50, 30)))
+    monkeypatch.setattr("strata.evaluation.resampling.AT_ONCE", 50 * 7)
+    parts = list(sample_counts(50, 30))
+    assert [len(part) for part in parts] == [7, 7, 7, 7, 2]
+    assert (np.concatenate(parts) == whole).all()
+
+
 def interval(predictions, statistic=lambda s: s["a"], metric="accuracy", **changes):
     seed = changes.pop("seed", 0)
     sampling = replace(Sampling(300, 0.95), **changes)
     labels = np.tile(LABELS, 25) if metric == "accuracy" else TARGETS
-    return bootstrap(metric, labels, predictions, statistic, sampling, seed)
+    drawn = resampled_scores(metric, labels, np.stack(list(predictions.values())), sampling, seed)
+    return percentiles(statistic(dict(zip(predictions, drawn, strict=True))), sampling.confidence)
 
 
 def test_interval_of_an_accuracy_is_the_binomials():
@@ -126,9 +160,8 @@ def test_interval_covers_as_often_as_it_says():
     held = 0
     for seed in range(150):
         right = (rng.random(60) < 0.7).astype(int)
-        low, high = bootstrap(
-            "accuracy", np.ones(60, int), {"a": right}, lambda s: s["a"], Sampling(60, 0.95), seed
-        )
+        drawn = resampled_scores("accuracy", np.ones(60, int), right[None], Sampling(60, 0), seed)
+        low, high = percentiles(drawn, 0.95)
         held += low <= 0.7 <= high
     assert 0.86 <= held / 150 <= 0.99
 

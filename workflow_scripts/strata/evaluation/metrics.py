@@ -1,12 +1,12 @@
-"""Scores of predictions, their bootstrap intervals, and the baseline's."""
+"""Scores of predictions with their intervals, and the baseline's."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from strata.data.task import Task
-from strata.study.metrics import METRICS
+from strata.evaluation.resampling import interval, resampled_scores
+from strata.study.metrics import METRICS, constant
 from strata.study.run_records import RunMetrics
 from strata.study.settings import Sampling
 from strata.study.task_types import TASK_TYPES
@@ -27,46 +27,9 @@ def score(metric: str, labels: np.ndarray, predictions: np.ndarray) -> Score:
     """
     labels, predictions = np.asarray(labels), np.asarray(predictions)
     row = METRICS[metric]
-    if row.correlates and (_constant(predictions, labels) or _constant(labels, labels)):
+    if row.correlates and (constant(predictions, labels) or constant(labels, labels)):
         return Score(0.0, degenerate=True)
     return Score(row.function(labels, predictions))
-
-
-def bootstrap(
-    metric: str,
-    labels: np.ndarray,
-    predictions: dict[str, np.ndarray],
-    statistic: Callable[[dict[str, float]], float],
-    sampling: Sampling,
-    seed: int = 0,
-) -> tuple[float, float]:
-    """Percentile interval, over examples, of a statistic of several predictions' scores.
-
-    The same examples are drawn for every prediction, so that differences are paired.
-
-    Parameters
-    ----------
-    labels : [examples]
-    predictions : name -> [examples]
-    statistic : from {name: score} to one number, for instance a difference.
-    sampling : of the examples, and the interval's confidence.
-    seed : draws the samples.
-
-    Returns
-    -------
-    (low, high)
-    """
-    rng = np.random.default_rng(seed)
-    labels = np.asarray(labels)
-    values = np.empty(sampling.resamples)
-    for b in range(sampling.resamples):
-        rows = rng.integers(len(labels), size=len(labels))
-        values[b] = statistic(
-            {name: score(metric, labels[rows], p[rows]).value for name, p in predictions.items()}
-        )
-    tail = (1 - sampling.confidence) / 2
-    low, high = np.quantile(values, [tail, 1 - tail])
-    return float(low), float(high)
 
 
 def run_metrics(
@@ -83,11 +46,10 @@ def run_metrics(
     """
     scored = score(task.metric, labels, predictions)
     constant = np.full(len(labels), baseline_prediction(task.type, labels))
-    predicted = {"run": predictions, "baseline": constant}
-    low, high = bootstrap(task.metric, labels, predicted, lambda s: s["run"], sampling)
-    above, _ = bootstrap(
-        task.metric, labels, predicted, lambda s: s["run"] - s["baseline"], sampling
-    )
+    predicted = np.stack([predictions, constant])
+    drawn, drawn_baseline = resampled_scores(task.metric, labels, predicted, sampling)
+    low, high = interval(drawn, sampling.confidence)
+    above, _ = interval(drawn - drawn_baseline, sampling.confidence)
     return RunMetrics(
         metric=task.metric,
         score=scored.value,
@@ -117,9 +79,3 @@ def baseline_prediction(kind: str, labels: np.ndarray) -> float:
         return float(labels.mean())
     values, counts = np.unique(labels, return_counts=True)
     return int(values[counts.argmax()])
-
-
-def _constant(values: np.ndarray, labels: np.ndarray) -> bool:
-    # A head gives equal inputs values that differ in their last bits where batches differ in size.
-    rounding = 1e-5 * max(np.abs(values).max(), labels.std())
-    return bool(values.max() - values.min() <= rounding)
