@@ -40,6 +40,7 @@ SKIPPING = "<results>/skipping/{model}_{task}"
 SKIPPING_OF_STATE = f"{SKIPPING}/{{state}}.csv"
 SUMMARY = "<results>/summary"
 SUMMARY_OF_PAIR = f"{SUMMARY}/{{model}}_{{task}}.csv"
+VERDICTS = f"{SUMMARY}/{{model}}_{{task}}.verdicts.csv"
 EXPORT = "<results>/export/{model}_{task}/depth{depth}"
 
 # The companion studies.
@@ -67,4 +68,4 @@ wildcard_constraints:
     y_state=State.KEPT,
     x_state=State.KEPT,
     part="|".join(PARTS),
-    depth="[0-9]+|-auto",
+    depth="[0-9]+|-auto|-within",

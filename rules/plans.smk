@@ -89,7 +89,11 @@ def skipping_targets():
 
 
 def export_targets():
-    return pairs(EXPORT.format(model="{model}", task="{task}", depth="-auto"))
+    return pairs(
+        EXPORT.format(
+            model="{model}", task="{task}", depth=f"-{config['study']['export']}"
+        )
+    )
 
 
 @functools.cache

@@ -47,10 +47,11 @@ rule agreement:
 
 
 onsuccess:
-    from strata.analysis.summary import (
+    from strata.analysis.summary_words import (
         final_words,
     )  # and pandas, which planning does without
 
     asked = {*config["study"]["analyses"], *workflow.dag_settings.targets}
-    for words in final_words(config["outdir"], asked):
+    tolerance = config["summary"]["tolerance"]
+    for words in final_words(config["outdir"], asked, tolerance):
         print(f"\n{words}")

@@ -21,14 +21,22 @@ def resampled_scores(
     predictions : [sets, examples]
     seed : draws the samples: of as many examples the same for the same seed.
     """
+    samples = sample_counts(len(labels), sampling.resamples, seed)
+    return np.concatenate([scores_in(metric, labels, predictions, c) for c in samples], axis=1)
+
+
+def scores_in(
+    metric: str, labels: np.ndarray, predictions: np.ndarray, counts: np.ndarray
+) -> np.ndarray:
+    """Scores of several predictions in samples of the examples, [sets, samples].
+
+    Parameters
+    ----------
+    counts : [samples, examples], how often each example is in each sample.
+    """
     row = METRICS[metric]
     labels, predictions = np.asarray(labels), np.asarray(predictions)
-    scores = np.empty((len(predictions), sampling.resamples))
-    begin = 0
-    for counts in sample_counts(len(labels), sampling.resamples, seed):
-        for each, values in zip(predictions, scores, strict=True):
-            values[begin : begin + len(counts)] = row.counted(labels, each, counts)
-        begin += len(counts)
+    scores = np.stack([row.counted(labels, each, counts) for each in predictions])
     if row.correlates:
         scores[[constant(each, labels) for each in predictions]] = 0.0
     return scores

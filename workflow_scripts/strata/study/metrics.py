@@ -185,10 +185,18 @@ METRICS = {
     "f1": Metric(CLASSES, f1, counted_f1, title="F1"),
     "accuracy-f1": Metric(CLASSES, accuracy_f1, counted_accuracy_f1, title="(Accuracy + F1) / 2"),
     "mcc": Metric(CLASSES, mcc, counted_mcc, correlates=True, title="Matthews correlation"),
-    "pearson": Metric(NUMBERS, pearson, counted_pearson, correlates=True, title="Pearson correlation"),
-    "spearman": Metric(NUMBERS, spearman, counted_spearman, correlates=True, title="Spearman correlation"),
+    "pearson": Metric(
+        NUMBERS, pearson, counted_pearson, correlates=True, title="Pearson correlation"
+    ),
+    "spearman": Metric(
+        NUMBERS, spearman, counted_spearman, correlates=True, title="Spearman correlation"
+    ),
     "pearson-spearman": Metric(
-        NUMBERS, pearson_spearman, counted_pearson_spearman, correlates=True, title="(Pearson + Spearman) / 2"
+        NUMBERS,
+        pearson_spearman,
+        counted_pearson_spearman,
+        correlates=True,
+        title="(Pearson + Spearman) / 2",
     ),
 }
 
