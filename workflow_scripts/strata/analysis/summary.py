@@ -4,11 +4,13 @@ import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from safetensors import safe_open
 
+from strata.analysis.failed_runs import truncation_of_all_runs
 from strata.evaluation.metrics import bootstrap
 from strata.study.architectures import ARCHITECTURES, layer_count, read_config
 from strata.study.run_records import RunMetrics
@@ -17,7 +19,8 @@ from strata.study.settings import SummarySettings
 COLUMNS = [
     "model", "task", "configuration", "metric", "n_examples", "seeds", "failed_seeds",
     "baseline", "full", "full_low", "full_high", "layers", "depth", "value", "difference",
-    "difference_low", "difference_high", "layers_saved", "parameters", "parameters_saved", "note",
+    "difference_low", "difference_high", "layers_saved", "parameters", "parameters_saved",
+    "full_all_runs", "value_all_runs", "difference_all_runs", "note",
 ]  # fmt: skip
 
 
@@ -79,11 +82,13 @@ def summarise(model: str, task: str, evidence: Evidence, settings: SummarySettin
     }
     rows = []
     for configuration in ("untuned", "tuned"):
-        row = {**common, "configuration": configuration, "note": ""}
+        row: dict[str, Any] = {**common, "configuration": configuration, "note": ""}
         if good:
             row |= _answer(configuration, evidence, settings)
         else:
             row["note"] = "every run failed: no score beats the baseline"
+        depth = row.get("depth")
+        row |= truncation_of_all_runs(evidence.truncation, configuration, depth, metrics)
         rows.append(row)
     return pd.DataFrame(rows).reindex(columns=COLUMNS)
 
