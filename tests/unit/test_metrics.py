@@ -7,7 +7,14 @@ import pytest
 from scipy import stats
 from sklearn import metrics as sklearn
 
-from strata.evaluation.metrics import Score, baseline_prediction, score
+from helpers import tiny
+from strata.evaluation.metrics import (
+    Score,
+    baseline_prediction,
+    baseline_score,
+    run_metrics,
+    score,
+)
 from strata.evaluation.resampling import interval as percentiles
 from strata.evaluation.resampling import resampled_scores, sample_counts
 from strata.study.metrics import METRICS
@@ -16,6 +23,7 @@ from strata.study.settings import Sampling
 LABELS = np.array([1, 1, 1, 0, 0, 0, 0, 1])
 PREDICTIONS = np.array([1, 1, 0, 0, 0, 1, 0, 1])  # 3 true, 1 false positive; 3 true, 1 false neg.
 RNG = np.random.default_rng(0)
+SAMPLING = Sampling(200, 0.95)
 TARGETS = RNG.normal(size=50)
 GUESSES = TARGETS + RNG.normal(size=50)
 
@@ -191,14 +199,66 @@ def test_differences_are_paired():
 
 
 @pytest.mark.parametrize(
-    ("kind", "labels", "prediction"),
+    ("metric", "kind", "labels", "prediction"),
     [
-        ("classification", [2, 2, 0, 1], 2),
-        ("classification", [1, 0, 1, 0], 0),
-        ("multiple-choice", [3, 1, 1, 3, 0], 1),
-        ("regression", [1.0, 2.0, 4.5], 2.5),
+        ("accuracy", "classification", [2, 2, 0, 1], 2),
+        ("accuracy", "classification", [1, 0, 1, 0], 0),
+        ("accuracy", "multiple-choice", [3, 1, 1, 3, 0], 1),
+        ("f1", "classification", [0, 0, 0, 1], 1),
+        ("f1", "classification", [2, 2, 0, 0, 0], 0),
+        ("accuracy-f1", "classification", [0, 0, 1], 1),
+        ("accuracy-f1", "classification", [0, 0, 0, 0, 0, 0, 0, 1], 0),
+        ("mcc", "classification", [1, 1, 0], 1),
+        ("pearson", "regression", [1.0, 2.0, 4.5], 2.5),
     ],
 )
-def test_baseline_prediction(kind, labels, prediction):
-    """The most frequent label, among equals the smallest; the mean."""
-    assert baseline_prediction(kind, np.array(labels)) == prediction
+def test_baseline_prediction(metric, kind, labels, prediction):
+    """The best constant by the metric, of equals the most frequent, then the smallest; the mean."""
+    assert baseline_prediction(metric, kind, np.array(labels)) == prediction
+
+
+def duplicates(count=400):
+    """Labels like QQP's: 37 % are duplicates, label 1."""
+    return (np.arange(count) % 100 < 37).astype(int)
+
+
+def test_a_run_that_calls_every_pair_a_duplicate_has_failed():
+    """By (accuracy + F1) / 2 it beats the most frequent label: 0.455 against 0.315."""
+    labels, task = duplicates(), replace(tiny.task(), metric="accuracy-f1")
+    found = run_metrics(task, labels, np.ones_like(labels), SAMPLING)
+    assert found.score == pytest.approx((0.37 + 2 * 0.37 / 1.37) / 2)
+    assert found.baseline == found.score and found.failed
+    answers = np.where(np.random.default_rng(0).random(len(labels)) < 0.2, 1 - labels, labels)
+    assert not run_metrics(task, labels, answers, SAMPLING).failed
+
+
+def random_labels(metric, rng):
+    if "regression" in METRICS[metric].task_types:
+        return "regression", rng.normal(size=40)
+    classes = rng.integers(2, 5)
+    kind = rng.choice(METRICS[metric].task_types)
+    return kind, rng.choice(classes, size=40, p=rng.dirichlet(np.full(classes, 0.7)))
+
+
+@pytest.mark.parametrize("metric", sorted(METRICS))
+def test_no_constant_beats_the_baseline_and_every_constant_fails(metric):
+    """Whatever the labels; also a label that no example has."""
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        kind, labels = random_labels(metric, rng)
+        task = replace(tiny.task(str(kind)), metric=metric)
+        values = rng.normal(size=4) if kind == "regression" else np.arange(5)
+        baseline = baseline_score(metric, kind, labels)
+        for value in values:
+            constant = np.full(len(labels), value)
+            assert score(metric, labels, constant).value <= baseline
+            assert run_metrics(task, labels, constant, Sampling(5, 0.95)).failed
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "f1", "accuracy-f1"])
+def test_a_constant_fails_though_its_score_is_above_the_baselines(metric, monkeypatch):
+    """Should a metric ever have a better constant than those that are tried."""
+    monkeypatch.setattr("strata.evaluation.metrics.baseline_prediction", lambda *_: 2)
+    labels = duplicates()
+    task = replace(tiny.task(), metric=metric)
+    assert run_metrics(task, labels, np.ones_like(labels), SAMPLING).failed

@@ -14,6 +14,7 @@ from helpers import tiny
 from strata.analysis.activations import SCHEMA_VERSION, Activations
 from strata.analysis.cka import cka
 from strata.analysis.cka_tables import cka_table, gold_rows
+from strata.analysis.failed_runs import beside_all_runs, with_every_run
 from strata.analysis.summary import (
     COLUMNS,
     Evidence,
@@ -170,7 +171,7 @@ def test_difference_is_paired_and_nothing_where_nothing_is_cut(checkpoints):
 
 
 def test_failed_seed_is_left_out_and_named(checkpoints):
-    """Seed 2 counts for nothing: seed 1 alone gives full 1.0, UNTUNED to depth 3."""
+    """Seed 2 counts for nothing in the answer: seed 1 alone gives full 1.0, UNTUNED to depth 3."""
     runs = {1: run(1.0), 2: run(0.6, failed=True)}
     table = study(CURVES, runs, checkpoints["bert"])
     assert table["full"].tolist() == [1.0, 1.0] and table["depth"].tolist() == [3, 2]
@@ -179,8 +180,22 @@ def test_failed_seed_is_left_out_and_named(checkpoints):
     alone = study(
         {k: c for k, c in CURVES.items() if k[1] == 1}, {1: run(1.0)}, checkpoints["bert"]
     )
-    same = [column for column in COLUMNS if column != "failed_seeds"]
+    beside = ["full_all_runs", "value_all_runs", "difference_all_runs"]
+    same = [column for column in COLUMNS if column not in {"failed_seeds", *beside}]
     pd.testing.assert_frame_equal(table[same], alone[same])
+    # With both seeds: full (1.0 + 0.6) / 2; UNTUNED at 3 (0.9 + 0.7) / 2, TUNED at 2 0.85.
+    np.testing.assert_allclose(table[beside], [[0.8, 0.8, 0], [0.8, 0.85, 0.05]], atol=1e-12)
+    assert alone["full_all_runs"].equals(alone["full"])
+
+
+def test_means_with_failed_runs_stand_beside_those_without():
+    without = pd.DataFrame({"depth": [1, 2], "model": "bert", "tuned": [0.1, np.nan]})
+    every = pd.DataFrame({"depth": [2, 1], "tuned": [0.4, 0.3]})
+    table = beside_all_runs(without, every, "depth")
+    assert table.columns.tolist() == ["depth", "model", "tuned", "tuned_all_runs"]
+    assert table["tuned_all_runs"].tolist() == [0.3, 0.4]
+    flagged = without.assign(failed=[True, False])
+    assert not with_every_run(flagged)["failed"].any() and flagged["failed"].any()
 
 
 def test_every_run_failed(checkpoints):
@@ -190,6 +205,7 @@ def test_every_run_failed(checkpoints):
     assert (table["note"] == "every run failed: no score beats the baseline").all()
     assert (table["failed_seeds"] == "1 2").all() and (table["seeds"] == "").all()
     assert table[["full", "depth", "value", "difference", "layers_saved"]].isna().all(axis=None)
+    assert (table["full_all_runs"] == 0.55).all() and table["value_all_runs"].isna().all()
 
 
 def test_albert_saves_layers_and_says_why_no_parameters(checkpoints):

@@ -64,7 +64,7 @@ class Answers:
     ) -> Self:
         """Of predictions, [seeds, depths, examples]."""
         shape, flat = predictions.shape[:2], predictions.reshape(-1, len(labels))
-        scores = scores_in(metric, labels, flat, np.ones((1, len(labels)))).reshape(shape)
+        scores = full_scores(metric, labels, predictions)
         plain = resampled_scores(metric, labels, flat, sampling).reshape(*shape, -1)
         if "regression" in METRICS[metric].task_types:
             # No two answers are alike, so the bootstrap has seen what there is to see.
@@ -87,6 +87,13 @@ class Answers:
         drawn = (self.drawn - reference.drawn).mean(0)
         guarded = (self.wrong - reference.right).mean(0)
         return bounds(self.scores - reference.scores, drawn, guarded, confidence)
+
+
+def full_scores(metric: str, labels: np.ndarray, predictions: np.ndarray) -> np.ndarray:
+    """Scores on all examples of predictions [seeds, depths, examples], [seeds, depths]."""
+    flat = predictions.reshape(-1, len(labels))
+    scores = scores_in(metric, labels, flat, np.ones((1, len(labels))))
+    return scores.reshape(predictions.shape[:2])
 
 
 def bounds(

@@ -28,6 +28,7 @@ from strata.analysis.depth_bounds import (
     Bounds,
     cross_fitted,
     fixed_sequence,
+    full_scores,
     mean_bounds,
     smallest_within,
 )
@@ -38,7 +39,7 @@ from strata.study.settings import Sampling, SummarySettings
 
 COLUMNS = [
     "model", "task", "configuration", "metric", "n_examples", "seeds", "failed_seeds",
-    "baseline", "full", "full_low", "full_high", "layers", "parameters",
+    "baseline", "full", "full_low", "full_high", "full_all_runs", "layers", "parameters",
     "within_depth", "within_value", "within_difference", "within_low", "within_high",
     "within_parameters_saved", "crossfit_difference", "crossfit_low", "crossfit_high",
     "certified_depth", "certified_value", "certified_difference", "certified_bound",
@@ -46,9 +47,10 @@ COLUMNS = [
     "next_high", "next_examples", "top_difference", "top_low", "top_high", "undertrained", "note",
 ]  # fmt: skip
 VERDICT_COLUMNS = [
-    "model", "task", "configuration", "depth", "metric", "value", "difference", "difference_low",
-    "difference_high", "lower_bound", "upper_bound", "difference_from_top", "lower_bound_from_top",
-    "upper_bound_from_top", "verdict", "changed", "examples_needed", "claim", "n_examples", "seeds",
+    "model", "task", "configuration", "depth", "metric", "value", "value_all_runs", "difference",
+    "difference_low", "difference_high", "lower_bound", "upper_bound", "difference_from_top",
+    "lower_bound_from_top", "upper_bound_from_top", "verdict", "changed", "examples_needed",
+    "claim", "n_examples", "seeds",
 ]  # fmt: skip
 CONFIGURATIONS = ("untuned", "tuned")
 CERTIFIED, LOSES_MORE, CANNOT_BE_TOLD = "certified", "loses more", "cannot be told"
@@ -121,9 +123,10 @@ class Evidence:
         table = next(iter(self.predictions.values()))
         return table.loc[table["depth"] == table["depth"].max(), "label"].to_numpy()
 
-    def answers(self, configuration: str) -> np.ndarray:
-        """Predictions of the good seeds, [seeds, depths 1..L, examples]."""
-        tables = [self.predictions[configuration, seed] for seed in self.good]
+    def answers(self, configuration: str, seeds: Sequence[int] | None = None) -> np.ndarray:
+        """Predictions, by default of the good seeds, [seeds, depths 1..L, examples]."""
+        seeds = self.good if seeds is None else seeds
+        tables = [self.predictions[configuration, seed] for seed in seeds]
         return np.stack(
             [
                 np.stack([each["prediction"] for _, each in table.groupby("depth")])
@@ -138,7 +141,7 @@ class Comparison:
 
     Attributes
     ----------
-    values : mean scores over seeds, [depths].
+    values, values_all_runs : mean scores, [depths]; the latter with runs that failed.
     full, top : bounds of (cut - full model), and of (cut - this configuration at depth L).
     changed : share of answers that differ from the full model's, [depths].
     undertrained : the tuned head at depth L beats the full model, beyond its interval.
@@ -147,6 +150,7 @@ class Comparison:
     """
 
     values: np.ndarray
+    values_all_runs: np.ndarray
     full: Bounds
     top: Bounds
     changed: np.ndarray
@@ -189,6 +193,7 @@ def compare(configuration: str, evidence: Evidence, settings: SummarySettings) -
     """How UNTUNED or TUNED at every depth compares with the full model, over the good seeds."""
     metric, labels = evidence.metric, evidence.labels
     whole = evidence.answers("untuned")[:, -1:]
+    every = evidence.answers(configuration, list(evidence.metrics))
     predictions = evidence.answers(configuration)
     cut, full = (Answers.of(metric, labels, p, settings) for p in (predictions, whole))
     last = cut.at(slice(-1, None))
@@ -200,6 +205,7 @@ def compare(configuration: str, evidence: Evidence, settings: SummarySettings) -
     low, high = interval(drawn - drawn.mean() + value, settings.confidence)
     return Comparison(
         values=cut.scores.mean(0),
+        values_all_runs=full_scores(metric, labels, every).mean(0),
         full=against_full,
         top=cut.less(last, settings.confidence),
         changed=(predictions != whole).mean((0, 2)),
@@ -231,6 +237,7 @@ def summarise(
         "seeds": _listed(good),
         "failed_seeds": _listed([seed for seed in metrics if seed not in good]),
         "baseline": any_run.baseline,
+        "full_all_runs": float(np.mean([run.score for run in metrics.values()])),
         "layers": layer_count(read_config(evidence.checkpoint)),
         "parameters": parameter_count(evidence.checkpoint),
         "claim": "the recipe" if len(good) >= RECIPE_SEEDS else "these runs",
@@ -259,6 +266,7 @@ def _verdicts(found: Comparison, confidence: float) -> pd.DataFrame:
         {
             "depth": np.arange(1, len(found.values) + 1),
             "value": found.values,
+            "value_all_runs": found.values_all_runs,
             "difference": found.full.difference,
             "difference_low": low,
             "difference_high": high,

@@ -38,18 +38,21 @@ def run_metrics(
     """A run's score, its bootstrap interval, and whether the run failed.
 
     A run has failed where its score does not beat the baseline, interval considered: the lower
-    bound of the paired bootstrap interval of (score - baseline) is not above 0.
+    bound of the paired bootstrap interval of (score - baseline) is not above 0. A run that predicts
+    the same for every example has failed by any metric, whatever it scores.
 
     Parameters
     ----------
     labels, predictions : [examples]
     """
     scored = score(task.metric, labels, predictions)
-    constant = np.full(len(labels), baseline_prediction(task.type, labels))
-    predicted = np.stack([predictions, constant])
-    drawn, drawn_baseline = resampled_scores(task.metric, labels, predicted, sampling)
+    baseline = np.full(len(labels), baseline_prediction(task.metric, task.type, labels))
+    drawn, drawn_baseline = resampled_scores(
+        task.metric, labels, np.stack([predictions, baseline]), sampling
+    )
     low, high = interval(drawn, sampling.confidence)
     above, _ = interval(drawn - drawn_baseline, sampling.confidence)
+    says_nothing = scored.degenerate or constant(np.asarray(predictions), np.asarray(labels))
     return RunMetrics(
         metric=task.metric,
         score=scored.value,
@@ -58,24 +61,30 @@ def run_metrics(
         baseline=baseline_score(task.metric, task.type, labels),
         n_examples=len(labels),
         degenerate=scored.degenerate,
-        failed=bool(scored.degenerate or above <= 0),
+        failed=bool(says_nothing or above <= 0),
         confidence=sampling.confidence,
         resamples=sampling.resamples,
     )
 
 
 def baseline_score(metric: str, kind: str, labels: np.ndarray) -> float:
-    """The score of the baseline's prediction, which goes through the same metric."""
-    return score(metric, labels, np.full(len(labels), baseline_prediction(kind, labels))).value
+    """The score of the best constant prediction under the metric."""
+    constant = baseline_prediction(metric, kind, labels)
+    return score(metric, labels, np.full(len(labels), constant)).value
 
 
-def baseline_prediction(kind: str, labels: np.ndarray) -> float:
-    """What the baseline predicts for every example: the mean, or the most frequent label.
+def baseline_prediction(metric: str, kind: str, labels: np.ndarray) -> float:
+    """What the baseline predicts for every example: the constant that scores best on `labels`.
 
-    Among equally frequent labels the smallest.
+    Of labels that are classes or choices, each is tried; of those that score alike, the most
+    frequent is taken, then the smallest. By accuracy that is the most frequent label; by F1 of
+    label 1, alone or averaged with accuracy, it is 1 even where 1 is the rarer one. For numbers it
+    is their mean: every metric of theirs is a correlation, which is 0 for any constant.
     """
     labels = np.asarray(labels)
     if TASK_TYPES[kind].continuous:
         return float(labels.mean())
     values, counts = np.unique(labels, return_counts=True)
-    return int(values[counts.argmax()])
+    scores = [score(metric, labels, np.full(len(labels), value)).value for value in values]
+    # The first of equals, in NumPy's order: by score, then by count, both from the highest.
+    return int(values[np.lexsort((values, -counts, -np.array(scores)))[0]])
