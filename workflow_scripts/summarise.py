@@ -10,7 +10,9 @@ from strata.study.settings import SummarySettings
 inputs, params, wildcards = snakemake.input, snakemake.params, snakemake.wildcards
 with job(snakemake):
     predictions = {
-        (configuration, seed): pd.read_parquet(path)
+        (configuration, seed): pd.read_parquet(
+            path, filters=[("configuration", "==", configuration)]
+        )
         for configuration in ("untuned", "tuned")
         for seed, path in zip(params.seeds, inputs[configuration], strict=True)
     }
