@@ -121,11 +121,6 @@ def heads_of(wildcards):
     return head_settings(config, wildcards.task)
 
 
-def heads_without_converged(wildcards):
-    settings = heads_of(wildcards)
-    return {key: settings[key] for key in settings if key != "converged"}
-
-
 def pairs(pattern, models=MODELS):
     """A file of every model and task of the study."""
     return expand(pattern, model=models, task=TASKS)

@@ -8,7 +8,7 @@ from strata.runtime.job import job
 from strata.study.settings import SummarySettings
 
 # Under which name each answer's predictions stand in their file.
-CONFIGURATIONS = {"untuned": "untuned", "tuned": "tuned"}
+CONFIGURATIONS = {"untuned": "untuned", "tuned": "tuned-best"}
 inputs, params, wildcards = snakemake.input, snakemake.params, snakemake.wildcards
 with job(snakemake):
     predictions = {

@@ -17,6 +17,7 @@ from strata.analysis import truncation
 from strata.analysis.activations import Activations
 from strata.analysis.dump import Source, dump
 from strata.evaluation.predictions import decode, score_table
+from strata.modeling import converged
 from strata.modeling import head_tuning as heads
 from strata.modeling.encoder import Encoder
 from strata.modeling.head import Head, head_names
@@ -205,10 +206,12 @@ def test_the_rate_that_does_best_on_held_out_examples_is_taken(rates):
     inputs, head = only(learnable(), depths=slice(1, None)), head_of()
     settings = replace(SETTINGS, steps=80, max_grad_norm=1.0)
     settings = replace(settings, converged=ConvergedSettings(rates, 0.25))
-    stack, chosen, standard = heads.tune_converged(head, inputs, settings, seed=0)
-    assert chosen == [1e-2]
+    found = converged.tune_converged(head, inputs, settings, seed=0)
+    assert found.rates == [1e-2] and found.grid_ends == ["highest"]
     settings = replace(settings, learning_rate=1e-2)
-    same(stack, heads.tune_heads(head, replace(inputs, standard=standard), settings, 0))
+    standard = heads.Standardizer.of(inputs.vectors)
+    expected = heads.tune_heads(head, replace(inputs, standard=standard), settings, 0)
+    same(found.stack, converged.fold(expected, "model.bert.pooler.dense", standard))
 
 
 def test_converged_heads_read_a_tiny_spread_on_a_large_mean():
@@ -220,9 +223,8 @@ def test_converged_heads_read_a_tiny_spread_on_a_large_mean():
     head = head_of()
     plain = heads.tune_heads(head, inputs, settings, 0)
     assert (heads.apply_heads(head, plain, inputs) == labels).mean() < 0.75
-    stack, _, standard = heads.tune_converged(head, inputs, settings, 0)
-    inputs = replace(inputs, standard=standard)
-    assert (heads.apply_heads(head, stack, inputs) == labels).mean() > 0.9
+    found = converged.tune_converged(head, inputs, settings, 0)
+    assert (heads.apply_heads(head, found.stack, inputs) == labels).mean() > 0.9
 
 
 @pytest.mark.parametrize("rows", (4096, 7))
@@ -257,14 +259,15 @@ def test_some_examples_are_held_out_and_some_are_not(share):
     settings = replace(SETTINGS, steps=3)
     settings = replace(settings, converged=ConvergedSettings([1e-3, 1e-2], share))
     few = only(learnable(), rows=slice(4))
-    _, chosen, _ = heads.tune_converged(head_of(), few, settings, seed=0)
-    assert len(chosen) == 2
+    found = converged.tune_both(head_of(), few, settings, seed=0)
+    assert len(found.converged.rates) == 2 and len(found.takes_converged) == 2
+    assert found.converged.n_withheld == (2 if share < 0.5 else 3)
 
 
 def test_of_equal_rates_the_smallest_is_taken():
     settings = replace(SETTINGS, converged=ConvergedSettings([1e-8, 1e-9], 0.25))
-    _, chosen, _ = heads.tune_converged(head_of(), learnable(), settings, seed=0)
-    assert chosen == [1e-9, 1e-9]
+    found = converged.tune_converged(head_of(), learnable(), settings, seed=0)
+    assert found.rates == [1e-9, 1e-9] and found.grid_ends == ["lowest", "lowest"]
 
 
 @every_architecture
@@ -333,6 +336,16 @@ def test_tuned_heads_are_tuned_on_one_file_and_score_another(kind, tmp_path):
         Activations.open(dumped(tmp_path / "eval.h5", model, kind, 8, seed=2)) as evaluated,
     ):
         arguments = (truncation.Splits(trained, evaluated, task), Head(model), settings, 1)
+        made = truncation.tuned(*arguments)
+        fresh = truncation.tuned_orig(*arguments)
+        alone = truncation.tuned(*arguments[:2], replace(settings, converged=None), 1)
+        both = converged.tune_both(Head(model), inputs_of(trained, task), settings, 1)
+        rows = inputs_of(evaluated, task)
+        plain, best = (
+            heads.apply_heads(Head(model), stack, rows) for stack in (both.plain, both.best)
+        )
+    same(made.heads, both.best)
+    same(alone.heads, heads.tune_heads(Head(model), both_inputs, settings, 1))
         table, stack = truncation.tuned(*arguments, "tuned")
         labels = tiny.examples(kind, 24, seed=1)["label"].to_numpy()
         inputs = heads.HeadInputs(trained.vectors(), labels, task)

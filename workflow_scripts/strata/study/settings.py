@@ -77,8 +77,8 @@ class HeadSettings:
 
     @classmethod
     def of(cls, section: Mapping[str, Any]) -> Self:
-        """From the section of a config, with or without its part ``converged``."""
-        if "converged" not in section:
+        """From the section of a config; its part ``converged`` may be null or missing."""
+        if section.get("converged") is None:
             return cls(**section)
         return cls(**{**section, "converged": ConvergedSettings(**section["converged"])})
 
