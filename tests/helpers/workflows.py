@@ -198,6 +198,7 @@ def write_study(folder: Path) -> dict:
             "seeds": [1, 2],
             "analyses": ["cka", "truncation", "skipping", "export"],
             "skipping": ["roberta", "albert"],
+            "export": "within",
             "figure1": {"model": "albert", "task": "entail"},
         },
         "models": models,

@@ -184,7 +184,10 @@ class Comparison:
         In four of five studies: (1.64 + 0.84)^2 variances of an example's difference over the
         tolerance squared, which for one run and accuracy is 6 times the share of changed answers
         over it; and what one example more makes of the bound, at least 3 over the tolerance.
+        Infinite with a tolerance of 0: what loses nothing cannot be told from what loses little.
         """
+        if self.tolerance == 0:
+            return np.full(len(self.values), np.inf)
         variance = self.n_examples * self.full.error**2
         return np.ceil(np.maximum(6 * variance / self.tolerance, 3) / self.tolerance)
 
@@ -277,7 +280,7 @@ def _verdicts(found: Comparison, confidence: float) -> pd.DataFrame:
             "upper_bound_from_top": found.top.high,
             "verdict": found.verdicts,
             "changed": found.changed,
-            "examples_needed": found.examples_needed.astype(int),
+            "examples_needed": found.examples_needed,
         }
     )
 

@@ -74,6 +74,8 @@ def _certified(row: pd.Series, points: str) -> str:
     depth = f"depth {row['certified_depth'] - 1:.0f}"
     if row["next_verdict"] == LOSES_MORE:
         return f"{words}; {depth} loses more ({_difference(row, 'next')})"
+    if row["next_examples"] == float("inf"):
+        return f"{words}; with a tolerance of 0, no number of examples certifies a depth"
     return (
         f"{words}; {depth} cannot be told ({_difference(row, 'next')}): were nothing lost there, "
         f"about {_rounded(row['next_examples']):,} examples would show it, and there are "
