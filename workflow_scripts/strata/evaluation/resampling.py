@@ -7,7 +7,7 @@ import numpy as np
 from strata.study.metrics import METRICS, constant
 from strata.study.settings import Sampling
 
-AT_ONCE = 2**22  # counts of examples that are held together: 32 MB
+AT_ONCE = 2**18  # counts of examples that are held together: what a core caches
 
 
 def resampled_scores(
