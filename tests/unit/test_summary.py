@@ -4,6 +4,7 @@ import io
 import json
 from dataclasses import asdict, replace
 
+import numpy as np
 import pandas as pd
 import pytest
 from transformers import AutoModel
