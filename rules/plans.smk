@@ -79,6 +79,10 @@ def cka_targets():
     return pairs(f"{CKA}.png") + figures(*numbers)
 
 
+def controls_targets():
+    return pairs(f"{CONTROLS}.png")
+
+
 def truncation_targets():
     return [*pairs(f"{TRUNCATION}.png"), f"{SUMMARY}.csv", *figures(3)]
 
@@ -126,6 +130,7 @@ def agreement_targets():
 # Of each of `study.analyses`; the rules below are called like them.
 TARGETS = {
     "cka": cka_targets,
+    "controls": controls_targets,
     "truncation": truncation_targets,
     "skipping": skipping_targets,
     "export": export_targets,

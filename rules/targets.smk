@@ -3,6 +3,7 @@
 
 localrules:
     cka,
+    controls,
     truncation,
     skipping,
     export,
@@ -14,6 +15,11 @@ localrules:
 rule cka:
     input:
         cka_targets(),
+
+
+rule controls:
+    input:
+        controls_targets(),
 
 
 rule truncation:
