@@ -158,7 +158,9 @@ def train_disk_mb(wildcards, input):
 
 
 def means_disk_mb(wildcards, input):
-    limit = config["variability"]["max_examples"]
+    asked = config["variability"]
+    limits = (asked["kept_examples"], asked["max_examples"])  # more are not stored
+    limit = min(limit for limit in limits if limit is not None)
     return disk.mean_activations_mb(input.model, input.task, limit)
 
 

@@ -119,7 +119,8 @@ def reinit_targets(wildcards=None):
 
 
 def variability_targets():
-    return pairs(f"{VARIABILITY}.csv") + pairs(f"{VARIABILITY}.png")
+    files = (f"{VARIABILITY}.csv", f"{VARIABILITY}.png", f"{ROBUSTNESS}.png")
+    return [path for pattern in files for path in pairs(pattern)]
 
 
 def agreement_targets():
