@@ -12,6 +12,7 @@ with (
 ):
     from strata.analysis.truncation import Splits, tuned, tuned_orig_converged
     from strata.data.task import Task
+    from strata.evaluation.prediction_files import write_predictions
     from strata.evaluation.predictions import score_table
     from strata.modeling.head import load_head
     from strata.study.settings import HeadSettings
@@ -24,5 +25,5 @@ with (
     predictions = pd.concat([plain, converged], ignore_index=True)
     table = score_table(predictions, task)
     table.insert(0, "seed", seed)
-    predictions.to_parquet(snakemake.output.predictions, index=False)
+    write_predictions(predictions, snakemake.output.predictions)
     table.to_csv(snakemake.output.table, index=False)

@@ -10,6 +10,7 @@ with (
 ):
     from strata.analysis.truncation import Splits, tuned
     from strata.data.task import Task
+    from strata.evaluation.prediction_files import write_predictions
     from strata.evaluation.predictions import score_table
     from strata.modeling.head import load_head
     from strata.modeling.head_tuning import save_stack
@@ -23,5 +24,5 @@ with (
     table = score_table(predictions, task)
     table.insert(0, "seed", seed)
     save_stack(heads, evaluated.depths(), snakemake.output.heads)
-    predictions.to_parquet(snakemake.output.predictions, index=False)
+    write_predictions(predictions, snakemake.output.predictions)
     table.to_csv(snakemake.output.table, index=False)

@@ -16,7 +16,7 @@ from strata.modeling.head_tuning import (
     HeadInputs,
     Stack,
     Standardizer,
-    apply_heads,
+    head_logits,
     repeat_head,
     tune_converged,
     tune_heads,
@@ -81,5 +81,6 @@ def _predictions(
     configuration: str,
     standard: Standardizer | None = None,
 ) -> pd.DataFrame:
-    predictions = apply_heads(head, stack, _inputs(evaluated, task, standard))
-    return prediction_table(evaluated.examples(), predictions, evaluated.depths(), configuration)
+    logits = head_logits(head, stack, _inputs(evaluated, task, standard))
+    examples, depths = evaluated.examples(), evaluated.depths()
+    return prediction_table(examples, logits, depths, configuration, task)
