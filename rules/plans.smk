@@ -84,7 +84,8 @@ def controls_targets():
 
 
 def truncation_targets():
-    return [*pairs(f"{TRUNCATION}.png"), f"{SUMMARY}.csv", *figures(3)]
+    curves = pairs(f"{TRUNCATION}.png") + pairs(f"{CALIBRATION}.png")
+    return [*curves, f"{SUMMARY}.csv", *figures(3)]
 
 
 def skipping_targets():

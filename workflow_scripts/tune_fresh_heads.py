@@ -10,6 +10,7 @@ with (
 ):
     from strata.analysis.truncation import Splits, tuned_orig
     from strata.data.task import Task
+    from strata.evaluation.prediction_files import write_predictions
     from strata.modeling.head import load_head
     from strata.study.settings import HeadSettings
 
@@ -17,5 +18,5 @@ with (
     head = load_head(snakemake.input.model, task, seed)
     settings = HeadSettings.of(snakemake.params.heads)
     made = tuned_orig(Splits(trained, evaluated, task), head, settings, seed)
-    made.predictions.to_parquet(snakemake.output.predictions, index=False)
+    write_predictions(made.predictions, snakemake.output.predictions)
     made.scores(task, seed).to_csv(snakemake.output.table, index=False)

@@ -10,6 +10,7 @@ with (
 ):
     from strata.analysis.truncation import Splits, tuned
     from strata.data.task import Task
+    from strata.evaluation.prediction_files import write_predictions
     from strata.modeling.head import load_head
     from strata.modeling.head_tuning import save_stack
     from strata.study.settings import HeadSettings
@@ -20,5 +21,5 @@ with (
     settings = HeadSettings.of(snakemake.params.heads)
     made = tuned(Splits(trained, evaluated, task), head, settings, seed)
     save_stack(made.heads, evaluated.depths(), snakemake.output.heads)
-    made.predictions.to_parquet(snakemake.output.predictions, index=False)
+    write_predictions(made.predictions, snakemake.output.predictions)
     made.scores(task, seed).to_csv(snakemake.output.table, index=False)

@@ -17,7 +17,7 @@ from strata.data.task import Task
 from strata.evaluation.predictions import prediction_table, score_table
 from strata.modeling.converged import Converged, tune_both, tune_converged
 from strata.modeling.head import Head
-from strata.modeling.head_tuning import HeadInputs, Stack, apply_heads, repeat_head, tune_heads
+from strata.modeling.head_tuning import HeadInputs, Stack, head_logits, repeat_head, tune_heads
 from strata.study.settings import HeadSettings
 
 
@@ -165,5 +165,6 @@ def _inputs(activations: Activations, task: Task) -> HeadInputs:
 def _predictions(
     evaluated: Activations, task: Task, head: Head, stack: Stack, configuration: str
 ) -> pd.DataFrame:
-    predictions = apply_heads(head, stack, _inputs(evaluated, task))
-    return prediction_table(evaluated.examples(), predictions, evaluated.depths(), configuration)
+    logits = head_logits(head, stack, _inputs(evaluated, task))
+    examples, depths = evaluated.examples(), evaluated.depths()
+    return prediction_table(examples, logits, depths, configuration, task)

@@ -186,7 +186,18 @@ def apply_heads(
     slots: Sequence[int] | None = None,
     at_once: int = 4096,
 ) -> np.ndarray:
-    """Predictions of stacked heads, [heads, examples].
+    """Predictions of stacked heads, [heads, examples]; parameters as of ``head_logits``."""
+    return decode(head_logits(head, stack, inputs, slots, at_once), inputs.task)
+
+
+def head_logits(
+    head: Head,
+    stack: Stack,
+    inputs: HeadInputs,
+    slots: Sequence[int] | None = None,
+    at_once: int = 4096,
+) -> Tensor:
+    """Logits of stacked heads, [heads, rows, outputs], in float32 on the CPU.
 
     Parameters
     ----------
@@ -203,7 +214,7 @@ def apply_heads(
         for begin in range(0, len(examples), step):
             vectors = inputs.load(examples[begin : begin + step])
             logits.append(forward(stack, vectors[slots]).cpu())
-    return decode(torch.cat(logits, dim=1), inputs.task)
+    return torch.cat(logits, dim=1)
 
 
 def save_stack(stack: Stack, depths: Sequence[int], path: str | Path) -> None:
