@@ -19,10 +19,17 @@ from strata.export.card import model_card
 from strata.export.cut import choose, choose_seed, cut_model, write_model
 from strata.export.measure import Measured, measure
 from strata.modeling import head_tuning as heads
+from strata.modeling.converged import tune_converged
 from strata.modeling.encoder import Encoder, num_parameters
 from strata.modeling.head import Head
 from strata.runtime.errors import StrataError
-from strata.study.settings import ForwardSettings, HeadSettings, Sampling, StorageSettings
+from strata.study.settings import (
+    ConvergedSettings,
+    ForwardSettings,
+    HeadSettings,
+    Sampling,
+    StorageSettings,
+)
 
 DEPTH = 2
 SETTINGS = HeadSettings(
@@ -33,6 +40,7 @@ SETTINGS = HeadSettings(
     weight_decay=0.01,
     adam_epsilon=1e-8,
     max_grad_norm=1.0,
+    converged=ConvergedSettings([3e-3, 3e-2], 0.2),
 )
 MEASURED = Measured(
     score=0.9,
@@ -50,7 +58,7 @@ MEASURED = Measured(
 )
 
 
-def tuned_run(folder, architecture, kind):
+def tuned_run(folder, architecture, kind, recipe="tuned"):
     """A run's checkpoint and the heads tuned at every depth; and these heads' predictions."""
     model, task = tiny.task_model(architecture, kind), tiny.task(kind)
     model.save_pretrained(folder / "checkpoint")
@@ -61,6 +69,8 @@ def tuned_run(folder, architecture, kind):
         labels = tiny.examples(kind)["label"].to_numpy()
         head, inputs = Head(model), heads.HeadInputs(file.vectors(), labels, task)
         stack = heads.tune_heads(head, inputs, SETTINGS, seed=1)
+        if recipe == "tuned-converged":
+            stack = tune_converged(head, inputs, SETTINGS, seed=1, continued=True).stack
         heads.save_stack(stack, file.depths(), folder / "heads.safetensors")
         predictions = heads.apply_heads(head, stack, inputs)[DEPTH - 1]
     return model, predictions
@@ -68,10 +78,14 @@ def tuned_run(folder, architecture, kind):
 
 @pytest.mark.parametrize("architecture", tiny.ARCHITECTURES)
 @pytest.mark.parametrize("kind", ("classification", "regression", "multiple-choice"))
+@pytest.mark.parametrize("recipe", ("tuned", "tuned-converged"))
 @torch.no_grad()
-def test_a_stranger_loads_the_folder_and_gets_the_tuned_predictions(architecture, kind, tmp_path):
+def test_a_stranger_loads_the_folder_and_gets_the_tuned_predictions(
+    architecture, kind, recipe, tmp_path
+):
+    """Where heads were tuned on standardised vectors, too: the checkpoint is a plain one."""
     with torch.enable_grad():
-        model, expected = tuned_run(tmp_path, architecture, kind)
+        model, expected = tuned_run(tmp_path, architecture, kind, recipe)
     arguments = (tmp_path / "checkpoint", tmp_path / "heads.safetensors", tiny.task(kind), DEPTH)
     write_model(cut_model(*arguments), tiny.tokenizer(), tmp_path / "small")
 

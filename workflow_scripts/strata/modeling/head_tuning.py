@@ -6,7 +6,7 @@ is being chosen, every rate). Clipping and weight decay are per head: the result
 tuning the heads one by one.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -157,26 +157,28 @@ def tune_heads(
     copies = copies or Copies.by_depth(inputs, settings.learning_rate)
     set_seed(seed)
     head = head.to(device()).train()
-    stacks, order = _groups(copies.begin(head), copies.rates)
-    optimizer = _optimizer(stacks, settings)
+    # AdamW has one rate a parameter group, so heads of one rate stand side by side.
+    order = np.argsort(copies.rates, kind="stable")
+    stack = {name: t[order].requires_grad_(True) for name, t in copies.begin(head).items()}
+    optimizer = _optimizer(stack, [copies.rates[i] for i in order], settings)
     schedule = get_linear_schedule_with_warmup(optimizer, settings.warmup_steps, settings.steps)
     forward = _vectorised(head, randomness="same")
     read = torch.tensor([copies.slots[i] for i in order], device=device())
     progress = Progress(settings.steps, f"steps of {len(order)} heads")
     for batch, vectors in _stream(inputs, settings, seed):
-        logits = forward(_join(stacks), vectors[read])
+        logits = forward(stack, vectors[read])
         labels = torch.from_numpy(inputs.labels[batch]).to(device())
         losses = _losses(logits, labels, inputs.task)
-        optimizer.zero_grad(set_to_none=True)
+        for tensor in stack.values():
+            tensor.grad.zero_()
         losses.sum().backward()
-        for stack in stacks.values():
-            _clip(stack, settings.max_grad_norm)
+        _clip(stack, settings.max_grad_norm)
         optimizer.step()
         schedule.step()
         progress.advance(note=partial(_mean_loss, losses))
     head.eval()
     back = torch.from_numpy(np.argsort(order)).to(device())
-    return {name: tensor.detach()[back] for name, tensor in _join(stacks).items()}
+    return {name: tensor.detach()[back] for name, tensor in stack.items()}
 
 
 def apply_heads(
@@ -234,30 +236,25 @@ def _vectorised(head: Head, randomness: str) -> Callable[[Stack, Tensor], Tensor
     return vmap(lambda p, x: functional_call(head, p, (x,)), randomness=randomness)
 
 
-def _groups(start: Stack, rates: Sequence[float]) -> tuple[dict[float, Stack], list[int]]:
-    """A stack for each rate (AdamW has one a parameter group), and the heads in their order."""
-    stacks: dict[float, Stack] = {}
-    order: list[int] = []
-    for rate in dict.fromkeys(rates):
-        members = [index for index, other in enumerate(rates) if other == rate]
-        stacks[rate] = {k: v[members].requires_grad_(True) for k, v in start.items()}
-        order += members
-    return stacks, order
+def _optimizer(stack: Stack, rates: Sequence[float], settings: HeadSettings) -> torch.optim.AdamW:
+    """For a stack whose heads stand in the order of their rates; it also gets its gradients.
 
-
-def _join(stacks: Mapping[float, Stack]) -> Stack:
-    names = next(iter(stacks.values()))
-    return {name: torch.cat([stack[name] for stack in stacks.values()]) for name in names}
-
-
-def _optimizer(stacks: Mapping[float, Stack], settings: HeadSettings) -> torch.optim.AdamW:
+    The parameters are views of each rate's heads, and their gradients views of the stack's.
+    """
+    for tensor in stack.values():
+        tensor.grad = torch.zeros_like(tensor)
     groups = []
-    for rate, stack in stacks.items():
+    for rate in dict.fromkeys(rates):
+        begin = rates.index(rate)
+        heads = slice(begin, begin + rates.count(rate))
         # A bias has one axis beside the heads'; biases (and norms) are not decayed.
         for decayed in (True, False):
             tensors = [tensor for tensor in stack.values() if (tensor.ndim > 2) == decayed]
+            views = [tensor.detach()[heads] for tensor in tensors]
+            for tensor, view in zip(tensors, views, strict=True):
+                view.grad = tensor.grad[heads]
             decay = settings.weight_decay if decayed else 0.0
-            groups.append({"params": tensors, "lr": rate, "weight_decay": decay})
+            groups.append({"params": views, "lr": rate, "weight_decay": decay})
     return torch.optim.AdamW(groups, eps=settings.adam_epsilon, fused=True)
 
 
@@ -278,8 +275,10 @@ def _mean_loss(losses: Tensor) -> str:
 
 def _clip(stack: Stack, limit: float) -> None:
     """Clip the gradient norm of each head by itself, as clip_grad_norm_ does for one."""
-    squares = sum(t.grad.flatten(1).pow(2).sum(1) for t in stack.values())
-    scale = (limit / (squares.sqrt() + 1e-6)).clamp(max=1.0)
+    norms = torch.stack(
+        [torch.linalg.vector_norm(t.grad.flatten(1), dim=1) for t in stack.values()]
+    )
+    scale = (limit / (torch.linalg.vector_norm(norms, dim=0) + 1e-6)).clamp(max=1.0)
     for tensor in stack.values():
         tensor.grad.mul_(scale.view(-1, *[1] * (tensor.ndim - 1)))
 
