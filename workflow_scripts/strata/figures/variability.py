@@ -156,7 +156,7 @@ def _selections(row: pd.Series) -> str:
     )
 
 
-def _depth(value: object) -> str:
+def _depth(value: float) -> str:
     return "nowhere" if pd.isna(value) else str(int(value))
 
 
@@ -293,7 +293,9 @@ def robustness(table: pd.DataFrame, labels: Labels) -> ggplot:
     )
     possible["panel"] = pd.Categorical(possible["measure"].map(TITLES), list(TITLES.values()))
     depths = sorted(possible["depth"].astype(int).unique())
-    possible["depth"] = pd.Categorical(possible["depth"].astype(int).astype(str), map(str, depths))
+    possible["depth"] = pd.Categorical(
+        possible["depth"].astype(int).astype(str), [str(depth) for depth in depths]
+    )
     skipped = [f"1:{row.level}" for row in table[table["measure"].isna()].itertuples()]
     note = f" (not possible: {', '.join(skipped)})" if skipped else ""
     shown = set(map(str, whole_breaks((depths[0], depths[-1]))))
