@@ -16,7 +16,7 @@ from strata.analysis.half_samples import half_samples, standard_error
 
 CKA = (0.9, 0.5, 0.1, 0.0)
 DRAWS = repeats(120, 400)
-WITH_ERROR = repeats(6, 40)  # of these draws the standard error is computed, too
+WITH_ERROR = repeats(12, 40)  # of these draws the standard error is computed, too
 LOW, HIGH = 0.8, 2.1
 
 
