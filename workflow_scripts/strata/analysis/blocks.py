@@ -1,7 +1,7 @@
 """Whether the depths of an encoder fall into blocks, and whether fine-tuning made them.
 
 Phang et al. (2021) speak of high similarity within clusters of layers and low similarity between
-them, and that is the rule here: every pair of depths in a block is more alike, by debiased CKA, than
+them. That is the rule here: every pair of depths in a block is more alike, by debiased CKA, than
 any pair across. Two kinds are looked for.
 
 - A **late block**, depths k..L: its separation is the smallest CKA of two of its depths less the
