@@ -10,6 +10,7 @@ import pytest
 from threadpoolctl import threadpool_limits
 
 from strata.analysis import cka as similarity
+from strata.analysis.centred import MIN_FLOAT32_EXAMPLES
 from strata.analysis.cka import alignment, cka, cka_matrix
 
 ESTIMATORS = pytest.mark.parametrize("debiased", (False, True))
@@ -140,7 +141,7 @@ def test_memory_changes_nothing(space):
 )
 def test_memory_maps_of_lesser_precision(dtype, shift, tmp_path, space):
     """Products are in float32, sums in float64: of what the file holds, 1e-6 is lost at most."""
-    y, x = related(n=similarity.MIN_FLOAT32_EXAMPLES + 100, features=48)
+    y, x = related(n=MIN_FLOAT32_EXAMPLES + 100, features=48)
     mapped = []
     for name, values in (("y", y), ("x", x)):
         (values + shift).astype(dtype).tofile(tmp_path / name)

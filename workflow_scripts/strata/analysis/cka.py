@@ -10,20 +10,18 @@ needs, beyond that one number, only the row norms of the centred features, so bo
 from the same products.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from queue import SimpleQueue
-from typing import Self, TypeVar
+from typing import NamedTuple
 
 import numpy as np
-from threadpoolctl import threadpool_info, threadpool_limits
+
+from strata.analysis.centred import Centred, Held, Pool, TileMemory, row_slices, triangle
 
 TILE = 512  # examples along a side of a Gram tile: large enough for BLAS, small enough for caches
 CHUNK = 8192  # numbers of a float32 sum
-MIN_FLOAT32_EXAMPLES = 1000  # examples, from which on float32 products save time worth having
-Item = TypeVar("Item")
-Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -62,7 +60,7 @@ def cka_matrix(
     return both.debiased if debiased else both.biased
 
 
-def alignment(y: np.ndarray, x: np.ndarray, memory_mb: float = 2048) -> Alignment:
+def alignment(y: np.ndarray, x: np.ndarray, memory_mb: float = 2048, choices: int = 1) -> Alignment:
     """CKA of every depth of `y` with every depth of `x`.
 
     From 1,000 examples on, values stored in float32 or float16 are multiplied in float32 and summed
@@ -73,10 +71,35 @@ def alignment(y: np.ndarray, x: np.ndarray, memory_mb: float = 2048) -> Alignmen
     y, x : [depths, examples, features], arrays or memory maps, of any float type; `y is x` is
         recognised and halves the work.
     memory_mb : bound on the working memory; more means fewer passes over the data.
+    choices : rows of an example of multiple choice, which follow each other. They share a prompt,
+        so they are no independent rows. HSIC is taken at each position of choice, over rows of
+        different examples, and averaged over positions, HSIC of a depth with itself likewise.
 
     Raises
     ------
     ValueError : other shapes; different numbers of examples; fewer than 4 examples.
+    """
+    n = examples_of(y, x, choices)
+    if n < 4:
+        raise ValueError(f"{n} examples are too few: debiased CKA needs at least 4.")
+    with Pool() as pool:
+        positions = []
+        for choice in range(choices):
+            ys = Centred(y[:, choice::choices], memory_mb, pool)
+            xs = ys if y is x else Centred(x[:, choice::choices], memory_mb, pool)
+            positions.append(_position(ys, xs, memory_mb))
+    biased, debiased, varies_y, varies_x = zip(*positions, strict=True)
+    varying = np.any(varies_y, axis=0)[:, None] & np.any(varies_x, axis=0)[None, :]
+    both = (ratio(add_products(parts)) for parts in (biased, debiased))
+    return Alignment(*(np.where(varying, matrix, np.nan) for matrix in both))
+
+
+def examples_of(y: np.ndarray, x: np.ndarray, choices: int) -> int:
+    """How many examples two stacks of representations have, checked.
+
+    Raises
+    ------
+    ValueError : other shapes; different numbers of rows, or such as leave part of an example.
     """
     for name, values in (("y", y), ("x", x)):
         if values.ndim != 3:
@@ -85,24 +108,9 @@ def alignment(y: np.ndarray, x: np.ndarray, memory_mb: float = 2048) -> Alignmen
             )
     if y.shape[1] != x.shape[1]:
         raise ValueError(f"y has {y.shape[1]} examples, x has {x.shape[1]}: they must be the same.")
-    n = y.shape[1]
-    if n < 4:
-        raise ValueError(f"{n} examples are too few: debiased CKA needs at least 4.")
-    with _Pool() as pool:
-        ys = _Centred(y, memory_mb, pool)
-        xs = ys if y is x else _Centred(x, memory_mb, pool)
-        products = _in_gram_space if gram_is_cheaper(y.shape, x.shape) else _in_feature_space
-        cross, self_y, self_x = products(ys, xs, memory_mb)
-    biased = _ratio(cross, self_y, self_x)
-    debiased = _ratio(
-        cross - _bias(ys.norms @ xs.norms.T, np.outer(ys.totals, xs.totals), n),
-        self_y - _bias((ys.norms**2).sum(1), ys.totals**2, n),
-        self_x - _bias((xs.norms**2).sum(1), xs.totals**2, n),
-    )
-    for both in (biased, debiased):
-        both[ys.constant, :] = np.nan
-        both[:, xs.constant] = np.nan
-    return Alignment(biased, debiased)
+    if y.shape[1] % choices:
+        raise ValueError(f"{y.shape[1]} rows are no whole examples of {choices} choices.")
+    return y.shape[1] // choices
 
 
 def gram_is_cheaper(y_shape: tuple[int, ...], x_shape: tuple[int, ...]) -> bool:
@@ -116,103 +124,51 @@ def gram_is_cheaper(y_shape: tuple[int, ...], x_shape: tuple[int, ...]) -> bool:
     return gram < feature
 
 
-class _Pool:
-    """As many threads as BLAS would use, each of which calls a BLAS of one thread.
-
-    So reading, centring and summing run side by side, too, and no number depends on how many
-    threads there are (but where memory is so short that more threads have smaller tiles).
-    """
-
-    def __enter__(self) -> Self:
-        pools = [pool for pool in threadpool_info() if pool["user_api"] == "blas"]
-        self.threads = max((pool["num_threads"] for pool in pools), default=1)
-        self._limits = threadpool_limits(1, "blas")
-        self._executor = ThreadPoolExecutor(self.threads)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._executor.shutdown(cancel_futures=True)
-        self._limits.restore_original_limits()
-
-    def map(self, work: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
-        return list(self._executor.map(work, items))
-
-
-class _Centred:
-    """[depths, examples, features], read some examples at a time and centred.
-
-    Products of many examples are taken in float32 where the values are stored in it (or in less),
-    which is twice as fast; whatever is summed over many products is summed in float64.
+class Products(NamedTuple):
+    """HSIC, or what it is made of, up to a factor.
 
     Attributes
     ----------
-    norms : [depths, examples], squared lengths of the centred rows; filled while products are made.
+    cross : [..., depths of y, depths of x].
+    self_y, self_x : of each depth with itself, [..., depths].
     """
 
-    def __init__(self, values: np.ndarray, memory_mb: float, pool: _Pool):
-        self.values, self.pool = values, pool
-        self.depths, self.n, self.features = values.shape
-        single = values.dtype.itemsize <= 4 and self.n >= MIN_FLOAT32_EXAMPLES
-        self.dtype = np.dtype(np.float32 if single else np.float64)
-        # Small enough that reading never rivals the products' own memory.
-        each = self.depths * self.features * self.dtype.itemsize
-        self.step = max(1, int(memory_mb * 2**20 / 16 / each))
-        self.means = np.stack(pool.map(self._mean, range(self.depths)))
-        self.norms = np.empty((self.depths, self.n))
-
-    def _mean(self, depth: int) -> np.ndarray:
-        total = np.zeros(self.features)
-        for rows in row_slices(self.n, self.step):
-            total += self.values[depth, rows].sum(0, dtype=np.float64)
-        return (total / self.n).astype(self.dtype)
-
-    def part(self, depth: int, rows: slice, memory: np.ndarray) -> np.ndarray:
-        """[rows, features] of one depth, in `memory`."""
-        centred = memory[: rows.stop - rows.start]
-        return np.subtract(self.values[depth, rows], self.means[depth], centred)
-
-    def read(self, rows: slice) -> np.ndarray:
-        """[depths, rows, features], a depth a thread; not to be called by one of them."""
-        centred = np.empty((self.depths, rows.stop - rows.start, self.features), self.dtype)
-        self.pool.map(lambda depth: self.part(depth, rows, centred[depth]), range(self.depths))
-        return centred
-
-    @property
-    def totals(self) -> np.ndarray:
-        return self.norms.sum(axis=1)
-
-    @property
-    def constant(self) -> np.ndarray:
-        """Depths where what differs between rows is rounding in the stored type."""
-        scale = self.n * (self.means.astype(np.float64) ** 2).sum(axis=1)
-        return self.totals <= (8 * np.finfo(self.values.dtype).eps) ** 2 * scale
+    cross: np.ndarray
+    self_y: np.ndarray
+    self_x: np.ndarray
 
 
-def row_slices(n: int, size: int, begin: int = 0) -> Iterator[slice]:
-    for start in range(begin, n, size):
-        yield slice(start, min(start + size, n))
+def add_products(parts: Iterable[Products]) -> Products:
+    """Their sum; no more than two of them are held at a time."""
+    return reduce(lambda one, other: Products(*map(np.add, one, other)), parts)
 
 
-# cross [depths of y, depths of x], and of each with itself [depths of y], [depths of x]
-Products = tuple[np.ndarray, np.ndarray, np.ndarray]
+def ratio(products: Products) -> np.ndarray:
+    """CKA, [..., depths of y, depths of x]."""
+    self_y, self_x = products.self_y[..., :, None], products.self_x[..., None, :]
+    # A debiased self-product at or below 0 leaves nothing to divide by.
+    defined = (self_y > 0) & (self_x > 0)
+    return np.where(
+        defined, products.cross / np.sqrt(np.where(defined, self_y * self_x, 1)), np.nan
+    )
 
 
-def _add(parts: Iterable[Products]) -> Products:
-    cross, self_y, self_x = (sum(column) for column in zip(*parts, strict=True))
-    return cross, self_y, self_x
+def _position(
+    y: Centred, x: Centred, memory_mb: float
+) -> tuple[Products, Products, np.ndarray, np.ndarray]:
+    """Of independent rows: HSIC by both estimators, and which depths vary (of y, of x)."""
+    in_gram_space = gram_is_cheaper(y.shape, x.shape)
+    products = _in_gram_space if in_gram_space else _in_feature_space
+    biased = products(y, x, memory_mb)
+    debiased = Products(
+        biased.cross - _bias(y.norms @ x.norms.T, np.outer(y.totals, x.totals), y.n),
+        biased.self_y - _bias((y.norms**2).sum(1), y.totals**2, y.n),
+        biased.self_x - _bias((x.norms**2).sum(1), x.totals**2, x.n),
+    )
+    return biased, debiased, ~y.constant, ~x.constant
 
 
-class _Held:
-    """Some rows of all depths, centred and kept in memory; their `part` is `_Centred`'s."""
-
-    def __init__(self, centred: _Centred, rows: slice):
-        self.begin, self.values = rows.start, centred.read(rows)
-
-    def part(self, depth: int, rows: slice, memory: np.ndarray) -> np.ndarray:
-        return self.values[depth, rows.start - self.begin : rows.stop - self.begin]
-
-
-def _in_gram_space(y: _Centred, x: _Centred, memory_mb: float) -> Products:
+def _in_gram_space(y: Centred, x: Centred, memory_mb: float) -> Products:
     """Tiles of all Grams at once; the pairs of depths are then one product of flattened tiles.
 
     What half the memory holds is centred tile by tile, in file or memory: a copy would cost more
@@ -231,26 +187,26 @@ def _in_gram_space(y: _Centred, x: _Centred, memory_mb: float) -> Products:
     parts = []
     for rows in row_slices(y.n, max(1, held_rows // tile) * tile):
         held_y = held_x = None  # freed before the next are read
-        held_y = _Held(y, rows)
-        held_x = held_y if y is x else _Held(x, rows)
+        held_y = Held(y, rows)
+        held_x = held_y if y is x else Held(x, rows)
         parts.append(_grams_of(y, x, held_y, held_x, rows, tile))
-    return _add(parts)
+    return add_products(parts)
 
 
 def _grams_of(
-    y: _Centred,
-    x: _Centred,
-    left_y: _Centred | _Held,
-    left_x: _Centred | _Held,
+    y: Centred,
+    x: Centred,
+    left_y: Centred | Held,
+    left_x: Centred | Held,
     held: slice,
     tile: int,
 ) -> Products:
     """The products of some rows, given by `left_y` and `left_x`, with themselves and all later."""
     same, pool = y is x, y.pool
     # Memory for tiles, used again: fresh pages would cost as much as the sums do.
-    spare: SimpleQueue[list[_TileMemory]] = SimpleQueue()
+    spare: SimpleQueue[list[TileMemory]] = SimpleQueue()
     for _ in range(pool.threads):
-        spare.put([_TileMemory(side, tile) for side in ((y,) if same else (y, x))])
+        spare.put([TileMemory(side, tile) for side in ((y,) if same else (y, x))])
 
     def products(place: tuple[slice, slice]) -> Products:
         left, right = place
@@ -269,51 +225,15 @@ def _grams_of(
         # Grams are symmetric: tiles beside the diagonal count twice.
         weight = 1 if left == right else 2
         self_y, self_x = (weight * each.diagonal() for each in selves)
-        return weight * cross, self_y, self_x
+        return Products(weight * cross, self_y, self_x)
 
-    within = list(_triangle(held, tile))
+    within = list(triangle(held, tile))
     beyond = [
         (left, right)
         for right in row_slices(y.n, tile, held.stop)
         for left in row_slices(held.stop, tile, held.start)
     ]
-    return _add(pool.map(products, within + beyond))
-
-
-class _TileMemory:
-    """What one thread needs for a tile of the Grams of all depths."""
-
-    def __init__(self, centred: _Centred, tile: int):
-        self.depths = centred.depths
-        self.grams = np.empty(centred.depths * tile * tile, centred.dtype)
-        self.sides = np.empty((2, tile, centred.features), centred.dtype)
-
-    def gram(
-        self, left_of: _Centred | _Held, right_of: _Centred | _Held, left: slice, right: slice
-    ) -> np.ndarray:
-        """[depths, rows, columns], until the next is asked for."""
-        rows, columns = left.stop - left.start, right.stop - right.start
-        grams = self.grams[: self.depths * rows * columns].reshape(self.depths, rows, columns)
-        for depth in range(self.depths):
-            first = left_of.part(depth, left, self.sides[0])
-            # The same array twice: BLAS then does half of the work.
-            second = first if left == right else right_of.part(depth, right, self.sides[1])
-            np.matmul(first, second.T, grams[depth])
-        return grams
-
-
-def _triangle(side: slice, size: int) -> Iterator[tuple[slice, slice]]:
-    """Tiles that cover a square's diagonal and what is above it, and little below: (rows, columns).
-
-    Along the diagonal they are smaller.
-    """
-    for large in row_slices(side.stop, size, side.start):
-        for left in row_slices(large.start, size, side.start):
-            yield left, large
-        for right in row_slices(large.stop, max(size // 2, 1), large.start):
-            if right.start > large.start:
-                yield slice(large.start, right.start), right
-            yield right, right
+    return add_products(pool.map(products, within + beyond))
 
 
 def _inner(first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -329,7 +249,7 @@ def _squares(stack: np.ndarray) -> np.ndarray:
     return np.einsum("...ij,...ij->...i", stack, stack).sum(-1, dtype=np.float64)
 
 
-def _in_feature_space(y: _Centred, x: _Centred, memory_mb: float) -> Products:
+def _in_feature_space(y: Centred, x: Centred, memory_mb: float) -> Products:
     """Cross products of features, for as many depths of y a pass as half the memory holds."""
     same = y is x
     each = y.features * (x.depths * x.features + y.features) * y.dtype.itemsize
@@ -342,12 +262,12 @@ def _in_feature_space(y: _Centred, x: _Centred, memory_mb: float) -> Products:
         cross[depths, begin:], self_y[depths] = _feature_products(y, x, depths, begin)
     if same:
         cross = np.triu(cross) + np.triu(cross, 1).T
-        return cross, cross.diagonal(), cross.diagonal()
-    return cross, self_y, _feature_norms(x, memory_mb)
+        return Products(cross, cross.diagonal(), cross.diagonal())
+    return Products(cross, self_y, _feature_norms(x, memory_mb))
 
 
 def _feature_products(
-    y: _Centred, x: _Centred, depths: slice, begin: int
+    y: Centred, x: Centred, depths: slice, begin: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Squared norms of the cross products of some depths of y with x's from `begin` and themselves.
 
@@ -378,7 +298,7 @@ def _feature_products(
     return cross, np.zeros(count) if same else _squares(selves)
 
 
-def _feature_norms(x: _Centred, memory_mb: float) -> np.ndarray:
+def _feature_norms(x: Centred, memory_mb: float) -> np.ndarray:
     """Squared norms of the products of features of each depth with themselves."""
     group = max(1, int(memory_mb * 2**20 / 4 / (x.features**2 * x.dtype.itemsize)))
     norms = np.zeros(x.depths)
@@ -396,10 +316,3 @@ def _feature_norms(x: _Centred, memory_mb: float) -> np.ndarray:
 def _bias(row_products: np.ndarray, total_products: np.ndarray, n: int) -> np.ndarray:
     """What the debiased estimator takes off: from row norms and their totals."""
     return n / (n - 2) * row_products - total_products / ((n - 1) * (n - 2))
-
-
-def _ratio(cross: np.ndarray, self_y: np.ndarray, self_x: np.ndarray) -> np.ndarray:
-    norm = np.outer(self_y, self_x)
-    # A debiased self-product at or below 0 leaves nothing to divide by.
-    defined = (self_y[:, None] > 0) & (self_x[None, :] > 0)
-    return np.where(defined, cross / np.sqrt(np.where(defined, norm, 1.0)), np.nan)

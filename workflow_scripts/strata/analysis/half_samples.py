@@ -1,15 +1,58 @@
-"""CKA of halves of the examples (placeholder until the branch `similarity` is merged)."""
+"""CKA of half-samples of the examples, whose spread is the standard error of CKA.
+
+A half-sample is m // 2 of m examples, drawn without replacement. The variance of an average over
+it, given the m, is that of an average over all m (the factor 1/h - 1/m is 1/m at h = m/2), and so
+it is, to first order, of a ratio of U-statistics such as CKA (Politis and Romano 1994 on
+subsampling). A bootstrap would draw examples twice, whose duplicates are alike in any
+representation and raise debiased CKA.
+
+With w the 0/1 weights of a half-sample of h examples, K and L Gram matrices, and K', L' those
+without their diagonals, HSIC of its examples needs nothing but sums over all of them:
+
+    biased:    w'(K∘L)w - 2/h sum_i w_i (Kw)_i (Lw)_i + (w'Kw)(w'Lw) / h^2
+    debiased:  the same sums of K' and L', with 2/(h-2) and 1/((h-1)(h-2)) (Song et al. 2012)
+
+so all half-samples of all pairs of depths come from one pass over tiles of the Gram matrices:
+(K∘L)W with W the weights of all half-samples, and KW = X(X'W), which needs no Gram matrix.
+"""
 
 from dataclasses import dataclass
+from queue import SimpleQueue
 
 import numpy as np
+
+from strata.analysis.centred import Centred, Pool, TileMemory, row_slices, triangle
+from strata.analysis.cka import Products, add_products, examples_of, ratio
+
+MOST = 4000  # examples that half-samples are taken of: their cost grows with the square
+FEWEST = 8  # examples, half of which is what debiased CKA needs
+ROWS = 512  # of a product with all half-samples
+TILE = 256  # examples along a side of a tile: products of all pairs of depths stay in caches
 
 
 @dataclass(frozen=True)
 class HalfSamples:
+    """CKA of every half-sample.
+
+    Attributes
+    ----------
+    biased, debiased : [resamples, depths of y, depths of x]; NaN where a half-sample leaves it
+        undefined.
+    scale : the spread over half-samples times this is the standard error at the full number of
+        examples: 1, or sqrt(m / n) where half-samples are of m of n examples.
+    """
+
     biased: np.ndarray
     debiased: np.ndarray
     scale: float
+
+
+def standard_error(values: np.ndarray, scale: float) -> np.ndarray:
+    """Of anything that is computed from half-samples, [resamples, ...]: their spread.
+
+    NaN where a half-sample leaves it undefined.
+    """
+    return scale * values.std(axis=0, ddof=1)
 
 
 def half_samples(
@@ -20,45 +63,204 @@ def half_samples(
     memory_mb: float = 2048,
     choices: int = 1,
 ) -> HalfSamples:
-    n = y.shape[1]
+    """CKA of every depth of `y` with every depth of `x`, in every half-sample of the examples.
+
+    Which examples a half-sample has depends on their number, `resamples` and `seed` alone, so the
+    half-samples of different states are the same ones, and what is computed from two of them is
+    paired. Of more than 4,000 examples, half-samples are of a fixed 4,000.
+
+    Parameters
+    ----------
+    y, x, memory_mb, choices : as for `cka.alignment`; rows of an example stay together.
+
+    Raises
+    ------
+    ValueError : other shapes; different numbers of examples; fewer than 8 examples; fewer than 2
+        half-samples.
+    """
+    n = examples_of(y, x, choices)
+    if n < FEWEST:
+        raise ValueError(f"{n} examples are too few: half-samples need at least {FEWEST}.")
+    if resamples < 2:
+        raise ValueError(f"{resamples} half-samples have no spread: at least 2 are needed.")
+    picked, weights = draw_halves(n, resamples, seed)
+    with Pool() as pool:
+        positions = []
+        for choice in range(choices):
+            ys = Centred(y[:, choice::choices], memory_mb, pool, picked)
+            xs = ys if y is x else Centred(x[:, choice::choices], memory_mb, pool, picked)
+            positions.append(_position(ys, xs, weights.astype(ys.dtype), memory_mb))
+    biased, debiased, varies_y, varies_x = zip(*positions, strict=True)
+    varying = np.any(varies_y, axis=0)[:, None] & np.any(varies_x, axis=0)[None, :]
+    values = [np.where(varying, ratio(add_products(each)), np.nan) for each in (biased, debiased)]
+    return HalfSamples(*values, scale=1.0 if picked is None else (MOST / n) ** 0.5)
+
+
+def draw_halves(n: int, resamples: int, seed: int) -> tuple[np.ndarray | None, np.ndarray]:
+    """Which examples each half-sample has.
+
+    Returns
+    -------
+    numbers of the m examples that half-samples are of (None: all), and 0/1 weights [m, resamples].
+    """
     rng = np.random.default_rng(seed)
-    m = n // 2
-    weights = np.zeros((n, resamples), np.float32)
-    for r in range(resamples):
-        weights[rng.permutation(n)[:m], r] = 1
-    ky, kx = _grams(y), None
-    kx = ky if y is x else _grams(x)
-    hy, hx = [k @ weights * weights for k in ky], [k @ weights * weights for k in kx]
-    hsic = np.empty((len(ky), len(kx), resamples))
-
-    def one(a, b, ra, rb):
-        first = np.einsum("nr,nr->r", (a * b) @ weights, weights)
-        rows = np.einsum("nr,nr->r", ra, rb)
-        totals = ra.sum(0, dtype=float) * rb.sum(0, dtype=float)
-        return first + totals / ((m - 1) * (m - 2)) - 2 / (m - 2) * rows
-
-    for i in range(len(ky)):
-        for j in range(len(kx)):
-            if y is x and j < i:
-                hsic[i, j] = hsic[j, i]
-            else:
-                hsic[i, j] = one(ky[i], kx[j], hy[i], hx[j])
-    if y is x:
-        sy = sx = np.array([hsic[i, i] for i in range(len(ky))])
-    else:
-        sy = np.array([one(a, a, r, r) for a, r in zip(ky, hy)])
-        sx = np.array([one(a, a, r, r) for a, r in zip(kx, hx)])
-    with np.errstate(invalid="ignore", divide="ignore"):
-        values = hsic / np.sqrt(sy[:, None] * sx[None])
-    values = np.moveaxis(values, 2, 0)
-    return HalfSamples(values, values, 1.0)
+    picked = np.sort(rng.choice(n, MOST, replace=False)) if n > MOST else None
+    m = min(n, MOST)
+    weights = np.zeros((m, resamples), np.int8)
+    for half in range(resamples):
+        weights[rng.choice(m, m // 2, replace=False), half] = 1
+    return picked, weights
 
 
-def _grams(values: np.ndarray) -> list[np.ndarray]:
-    grams = []
-    for each in values:
-        centred = np.asarray(each, np.float32) - each.mean(0, dtype=np.float64).astype(np.float32)
-        gram = centred @ centred.T
-        np.fill_diagonal(gram, 0)
-        grams.append(gram)
-    return grams
+def _position(
+    y: Centred, x: Centred, weights: np.ndarray, memory_mb: float
+) -> tuple[Products, Products, np.ndarray, np.ndarray]:
+    """Of independent rows: HSIC of every half-sample by both estimators, and which depths vary."""
+    h = y.n // 2
+    linear = _linear_sums(y, x, weights, memory_mb)
+    squares = _tile_sums(y, x, weights, memory_mb)
+    biased, debiased = [], []
+    for square, diagonal, rows, totals, totals_off, rows_off in zip(squares, *linear, strict=True):
+        biased.append(square + diagonal - 2 / h * rows + totals / h**2)
+        debiased.append(square - 2 / (h - 2) * rows_off + totals_off / ((h - 1) * (h - 2)))
+    return Products(*biased), Products(*debiased), ~y.constant, ~x.constant
+
+
+def _linear_sums(
+    y: Centred, x: Centred, weights: np.ndarray, memory_mb: float
+) -> tuple[Products, ...]:
+    """Sums that need no Gram matrix, and `norms` of both, which are filled in.
+
+    Returns
+    -------
+    with w a half-sample, k the diagonal of K, K' = K less it: sum w_i k_i l_i,
+    sum w_i (Kw)_i (Lw)_i, (w'Kw)(w'Lw), (w'K'w)(w'L'w), sum w_i (K'w)_i (L'w)_i;
+    [resamples, ...] each.
+    """
+    sides = (y,) if y is x else (y, x)
+    projected = [_projected(side, weights) for side in sides]
+    numbers = sum(s.depths * (s.features + 12 * weights.shape[1]) for s in sides)
+    step = max(1, int(memory_mb * 2**20 / 4 / numbers / y.dtype.itemsize))
+    sums: list[Products] = []
+    for rows in row_slices(y.n, step):
+        of = [_weighted(*each, rows, weights[rows]) for each in zip(sides, projected, strict=True)]
+        parts = [_crossed(*pair) for pair in zip(of[0], of[-1], strict=True)]
+        sums = [add_products(pair) for pair in zip(sums, parts, strict=True)] if sums else parts
+    diagonal, linear, off = sums
+    totals = [(own.astype(np.float64) ** 2).sum(1).T for own in projected]
+    traces = [weights.T @ side.norms.T for side in sides]
+    totals_off = [total - trace for total, trace in zip(totals, traces, strict=True)]
+    squared = (_crossed(own[0][..., None], own[-1][..., None]) for own in (totals, totals_off))
+    return (diagonal, linear, *squared, off)
+
+
+def _projected(side: Centred, weights: np.ndarray) -> np.ndarray:
+    """X'W of every depth, [depths, features, resamples]; fills in `side.norms`."""
+
+    def of_depth(depth: int) -> np.ndarray:
+        total = np.zeros((side.features, weights.shape[1]))
+        for rows in row_slices(side.n, ROWS):
+            part = side.part(depth, rows, np.empty((ROWS, side.features), side.dtype))
+            side.norms[depth, rows] = np.einsum("nd,nd->n", part, part)
+            total += part.T @ weights[rows]
+        return total.astype(side.dtype)
+
+    return np.stack(side.pool.map(of_depth, range(side.depths)))
+
+
+def _weighted(
+    side: Centred, projected: np.ndarray, rows: slice, weights: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """w∘k, w∘Kw and w∘K'w at some rows, [resamples, depths, rows] each."""
+    count = rows.stop - rows.start
+    memory = np.empty((side.depths, count, side.features), side.dtype)
+
+    def of_depth(depth: int) -> np.ndarray:
+        return side.part(depth, rows, memory[depth]) @ projected[depth]
+
+    linear = np.stack(side.pool.map(of_depth, range(side.depths)))
+    linear = np.ascontiguousarray(linear.transpose(2, 0, 1), np.float64)
+    chosen = weights.T[:, None, :].astype(np.float64)
+    diagonal = chosen * side.norms[:, rows]
+    linear *= chosen
+    return diagonal, linear, linear - diagonal
+
+
+def _crossed(y: np.ndarray, x: np.ndarray) -> Products:
+    """Inner products over rows of every depth with every other, of [resamples, depths, rows]."""
+    return Products(y @ x.swapaxes(1, 2), (y**2).sum(-1), (x**2).sum(-1))
+
+
+def _tile_sums(y: Centred, x: Centred, weights: np.ndarray, memory_mb: float) -> Products:
+    """w'(K'∘L')w of every pair of depths and half-sample w, tile by tile of the Gram matrices."""
+    same, pool, resamples = y is x, y.pool, weights.shape[1]
+    tile = _tile(y, x, resamples, memory_mb)
+    spare: SimpleQueue[_Memory] = SimpleQueue()
+    for _ in range(pool.threads):
+        spare.put(_Memory(y, x, tile, resamples))
+
+    def of_tile(place: tuple[slice, slice]) -> Products:
+        memory = spare.get()
+        sums = memory.sums(*place, weights)
+        spare.put(memory)
+        return sums
+
+    total = add_products(pool.each(of_tile, triangle(slice(0, y.n), tile)))
+    cross, self_y, self_x = (np.moveaxis(values, -1, 0) for values in total)
+    if same:
+        cross = np.triu(cross) + np.triu(cross, 1).swapaxes(1, 2)
+        self_y = self_x = np.diagonal(cross, axis1=1, axis2=2)
+    return Products(cross, self_y, self_x)
+
+
+def _tile(y: Centred, x: Centred, resamples: int, memory_mb: float) -> int:
+    """Side of a tile, so that half of the memory holds what all threads need for one."""
+    numbers = memory_mb * 2**20 / y.dtype.itemsize / 2 / y.pool.threads
+    deepest = max(y.depths, x.depths)
+    square = y.depths + x.depths + deepest
+    linear = 2 * (y.features + x.features) + 2 * deepest * resamples
+    return max(16, int(min(TILE, (numbers / 2 / square) ** 0.5, numbers / 2 / linear)))
+
+
+class _Memory:
+    """What one thread needs for a tile of the Gram matrices of all depths."""
+
+    def __init__(self, y: Centred, x: Centred, tile: int, resamples: int):
+        self.y, self.x, self.same = y, x, y is x
+        self.grams_y = TileMemory(y, tile)
+        self.grams_x = self.grams_y if self.same else TileMemory(x, tile)
+        self.resamples = resamples
+        self.stack = np.empty(max(y.depths, x.depths) * tile * tile, y.dtype)
+
+    def sums(self, left: slice, right: slice, weights: np.ndarray) -> Products:
+        """What a tile adds, the resamples last; only the upper triangle if y is x."""
+        gram_y = gram_x = self._off_diagonal(self.grams_y, self.y, left, right)
+        if not self.same:
+            gram_x = self._off_diagonal(self.grams_x, self.x, left, right)
+        sides = weights[left], weights[right]
+        cross = np.zeros((len(gram_y), len(gram_x), self.resamples))
+        for i, own in enumerate(gram_y):
+            begin = i if self.same else 0
+            cross[i, begin:] = self._weighted(own, gram_x[begin:], *sides)
+        grams = () if self.same else (gram_y, gram_x)
+        selves = [self._weighted(gram, gram, *sides) for gram in grams] or [np.zeros((1, 1))] * 2
+        # Gram matrices are symmetric: tiles beside the diagonal count twice.
+        factor = 1 if left == right else 2
+        return Products(factor * cross, factor * selves[0], factor * selves[1])
+
+    def _off_diagonal(
+        self, memory: TileMemory, side: Centred, left: slice, right: slice
+    ) -> np.ndarray:
+        grams = memory.gram(side, side, left, right)
+        if left == right:
+            np.einsum("lii->li", grams)[:] = 0
+        return grams
+
+    def _weighted(
+        self, first: np.ndarray, second: np.ndarray, left: np.ndarray, right: np.ndarray
+    ) -> np.ndarray:
+        """u'(A∘B)v of every matrix of `second`, u and v columns of `left` and `right`."""
+        stack = self.stack[: second.size].reshape(second.shape)
+        np.multiply(first, second, stack)
+        columns = (stack.reshape(-1, second.shape[2]) @ right).reshape(len(second), *left.shape)
+        return np.einsum("krb,rb->kb", columns, left).astype(np.float64)
