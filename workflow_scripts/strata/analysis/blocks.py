@@ -23,7 +23,7 @@ from typing import Literal
 import numpy as np
 
 from strata.analysis.cka import alignment
-from strata.analysis.half_samples import half_samples
+from strata.analysis.half_samples import FEWEST, half_samples, standard_error
 
 Kind = Literal["late", "two"]
 KINDS: tuple[Kind, ...] = ("late", "two")
@@ -126,11 +126,12 @@ def block_finding(
 
     Raises
     ------
-    ValueError : other shapes, or different numbers of depths.
+    ValueError : other shapes; different numbers of depths or rows; fewer than 4 examples.
     """
-    if len(finetuned) != len(pretrained):
+    if finetuned.shape[:2] != pretrained.shape[:2]:
         raise ValueError(
-            f"the fine-tuned encoder has {len(finetuned)} depths, the pretrained {len(pretrained)}."
+            f"the fine-tuned encoder has (depths, rows) {finetuned.shape[:2]}, the pretrained "
+            f"{pretrained.shape[:2]}: they must be the same."
         )
     after, before = (
         state_maps(vectors, resamples, seed, memory_mb, choices)
@@ -142,10 +143,15 @@ def block_finding(
 def state_maps(
     vectors: np.ndarray, resamples: int, seed: int, memory_mb: float = 2048, choices: int = 1
 ) -> StateMaps:
-    """The maps in which blocks of a state are looked for; parameters as for ``block_finding``."""
-    whole = alignment(vectors, vectors, memory_mb)
+    """The maps in which blocks of a state are looked for; parameters as for ``block_finding``.
+
+    Too few examples for half-samples leave its halves undefined, and so no block is found.
+    """
+    whole = alignment(vectors, vectors, memory_mb, choices).debiased
+    if vectors.shape[1] // choices < FEWEST:
+        return StateMaps(whole, np.full((resamples, *whole.shape), np.nan), 1.0)
     halves = half_samples(vectors, vectors, resamples, seed, memory_mb, choices)
-    return StateMaps(whole.debiased, halves.debiased, halves.scale)
+    return StateMaps(whole, halves.debiased, halves.scale)
 
 
 def compared(finetuned: StateMaps, pretrained: StateMaps) -> BlockFinding:
@@ -266,7 +272,7 @@ def _bound(value: float, halves: np.ndarray, scale: float) -> tuple[float, float
 
     NaN where a half-sample leaves the value undefined: then there is little to bound it by.
     """
-    se = float(halves.std(ddof=1)) * scale
+    se = float(standard_error(halves, scale))
     return se, value - ONE_SIDED_95 * se
 
 
