@@ -2,6 +2,8 @@
 
 import itertools
 
+CKA_SETTINGS = {key: config["cka"][key] for key in ("choice", "resamples", "memory_mb")}
+
 
 rule compare_states:
     input:
@@ -19,8 +21,7 @@ rule compare_states:
     resources:
         mem_mb=cka_memory_mb,
     params:
-        memory_mb=config["cka"]["memory_mb"],
-        choice=config["cka"]["choice"],
+        settings=CKA_SETTINGS,
         code=code_of("compare_states"),
     message:
         "CKA: {wildcards.model} on {wildcards.task}, {wildcards.y_state} with {wildcards.x_state}"
@@ -117,8 +118,7 @@ rule compare_models:
     resources:
         mem_mb=cka_memory_mb,
     params:
-        memory_mb=config["cka"]["memory_mb"],
-        choice=config["cka"]["choice"],
+        settings=CKA_SETTINGS,
         code=code_of("compare_models"),
     message:
         "CKA: {wildcards.y_model} with {wildcards.x_model} on {wildcards.task}, {wildcards.state}"

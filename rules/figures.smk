@@ -11,6 +11,7 @@ CKA_STYLE = dict(
     titles=TITLES,
     estimator=config["cka"]["estimator"],
     pooling=config["cka"]["pooling"],
+    shown=config["cka"]["seeds"],
 )
 
 

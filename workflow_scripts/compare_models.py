@@ -4,6 +4,7 @@ from strata.analysis.activations import Activations
 from strata.analysis.cka_tables import cka_table
 from strata.runtime.job import job
 from strata.study.run_records import RunMetrics
+from strata.study.settings import CkaSettings
 from strata.study.states import State
 
 inputs, params, wildcards = snakemake.input, snakemake.params, snakemake.wildcards
@@ -20,7 +21,7 @@ with (
         "y_state": wildcards.state,
         "x_state": wildcards.state,
     }
-    table = cka_table(y, x, identity, params.memory_mb, params.choice)
+    table = cka_table(y, x, identity, CkaSettings(**params.settings))
     metrics = [inputs.y_metrics, inputs.x_metrics]
     table["failed"] = any(RunMetrics.read(path).failed for path in metrics)
     table.to_csv(snakemake.output.table, index=False)

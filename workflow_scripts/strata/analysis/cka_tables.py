@@ -1,6 +1,6 @@
 """Two activation files compared, depth by depth, as a table."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -8,11 +8,15 @@ import pandas as pd
 
 from strata.analysis.activations import Activations
 from strata.analysis.cka import alignment
+from strata.analysis.half_samples import FEWEST, half_samples, standard_error
 from strata.runtime.errors import StrataError
+from strata.study.settings import CkaSettings
+
+FEW = 50  # examples, below which debiased CKA is too rough to read
 
 
 def cka_table(
-    y: Activations, x: Activations, identity: Mapping[str, Any], memory_mb: float, choice: str
+    y: Activations, x: Activations, identity: Mapping[str, Any], settings: CkaSettings
 ) -> pd.DataFrame:
     """CKA of all depths of two open activation files, both estimators, every pooling of both.
 
@@ -20,7 +24,12 @@ def cka_table(
     ----------
     y, x : of the same examples.
     identity : columns that say which comparison this is.
-    choice : "all" rows of multiple-choice examples, or the "gold" choice's.
+
+    Returns
+    -------
+    those columns, y_depth, x_depth, pooling, estimator, n (rows compared), n_examples, cka, se
+    (its standard error, examples being a sample: the spread of half-samples; NaN where they are
+    too few or leave CKA undefined), note (what a reader must know, or nothing).
 
     Raises
     ------
@@ -31,33 +40,61 @@ def cka_table(
         raise StrataError(
             f"{y.path} and {x.path} hold different examples; delete both and run again."
         )
-    rows = gold_rows(examples["label"], y.choices) if choice == "gold" else slice(None)
+    if len(examples) < 4:
+        raise StrataError(
+            f"CKA needs at least 4 representations, {y.path} has {len(examples)} examples."
+        )
+    gold = settings.choice == "gold" and y.choices > 1
+    rows = gold_rows(examples["label"], y.choices) if gold else slice(None)
+    choices = 1 if gold else y.choices
+    notes = list(_notes(len(examples), gold))
+    for note in notes:
+        print(f"Warning: {note}.", flush=True)
+    identity = {**identity, "n": len(examples) * choices, "n_examples": len(examples)}
     parts = []
     for pooling in (p for p in y.poolings if p in x.poolings):
         vectors_y = y.vectors(pooling)[:, rows]
         vectors_x = vectors_y if x.path == y.path else x.vectors(pooling)[:, rows]
-        if vectors_y.shape[1] < 4:
-            raise StrataError(
-                f"CKA needs at least 4 representations, {y.path} has {vectors_y.shape[1]}."
+        depths = y.depths(pooling), x.depths(pooling)
+        for estimator, values in _both_estimators(vectors_y, vectors_x, choices, settings):
+            part = pd.DataFrame({name: _long(matrix) for name, matrix in values.items()})
+            part["y_depth"], part["x_depth"] = (
+                _long(own) for own in np.meshgrid(*depths, indexing="ij")
             )
-        both = alignment(vectors_y, vectors_x, memory_mb)
-        for estimator in ("biased", "debiased"):
-            matrix = pd.DataFrame(
-                getattr(both, estimator), index=y.depths(pooling), columns=x.depths(pooling)
-            )
-            wide = matrix.rename_axis("y_depth").reset_index()
-            long = wide.melt("y_depth", None, "x_depth", "cka")
-            parts.append(
-                long.assign(
-                    **identity,
-                    pooling=pooling,
-                    estimator=estimator,
-                    n=vectors_y.shape[1],
-                    n_examples=len(examples),
-                )
-            )
-    columns = [*identity, "y_depth", "x_depth", "pooling", "estimator", "n", "n_examples", "cka"]
-    return pd.concat(parts, ignore_index=True)[columns]
+            parts.append(part.assign(**identity, pooling=pooling, estimator=estimator))
+    columns = ["y_depth", "x_depth", "pooling", "estimator", "n", "n_examples", "cka", "se"]
+    table = pd.concat(parts, ignore_index=True)
+    table["note"] = "; ".join(notes)
+    return table[[*(name for name in identity if name not in columns), *columns, "note"]]
+
+
+def _notes(examples: int, gold: bool) -> Iterator[str]:
+    if examples < FEW:
+        yield f"fewer than {FEW} examples, CKA and its error are rough"
+    if gold:
+        yield "gold choices alone, what tells right from wrong choices is left out"
+
+
+def _both_estimators(
+    y: np.ndarray, x: np.ndarray, choices: int, settings: CkaSettings
+) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
+    """Name of an estimator, and CKA and its standard error by it, [depths of y, depths of x]."""
+    both = alignment(y, x, settings.memory_mb, choices)
+    enough = y.shape[1] // choices >= FEWEST
+    halves = (
+        half_samples(y, x, settings.resamples, 0, settings.memory_mb, choices) if enough else None
+    )
+    for estimator in ("biased", "debiased"):
+        cka = getattr(both, estimator)
+        se = np.full_like(cka, np.nan)
+        if halves is not None:
+            se = standard_error(getattr(halves, estimator), halves.scale)
+        yield estimator, {"cka": cka, "se": se}
+
+
+def _long(matrix: np.ndarray) -> np.ndarray:
+    """Column by column: all depths of y with x's first, then with its second."""
+    return matrix.T.ravel()
 
 
 def gold_rows(labels: pd.Series, choices: int) -> np.ndarray:

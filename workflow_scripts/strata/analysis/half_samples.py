@@ -92,8 +92,10 @@ def half_samples(
             positions.append(_position(ys, xs, weights.astype(ys.dtype), memory_mb))
     biased, debiased, varies_y, varies_x = zip(*positions, strict=True)
     varying = np.any(varies_y, axis=0)[:, None] & np.any(varies_x, axis=0)[None, :]
-    values = [np.where(varying, ratio(add_products(each)), np.nan) for each in (biased, debiased)]
-    return HalfSamples(*values, scale=1.0 if picked is None else (MOST / n) ** 0.5)
+    first, second = (
+        np.where(varying, ratio(add_products(each)), np.nan) for each in (biased, debiased)
+    )
+    return HalfSamples(first, second, 1.0 if picked is None else (MOST / n) ** 0.5)
 
 
 def draw_halves(n: int, resamples: int, seed: int) -> tuple[np.ndarray | None, np.ndarray]:

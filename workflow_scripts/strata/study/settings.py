@@ -139,6 +139,23 @@ class StorageSettings:
 
 
 @dataclass(frozen=True)
+class CkaSettings:
+    """How representations are compared.
+
+    Attributes
+    ----------
+    choice : of multiple-choice examples, "positions" compares the rows at each position of choice
+        and averages their HSICs, "gold" takes the right choice's row alone.
+    resamples : half-samples that the standard error comes from.
+    memory_mb : bound on the working memory.
+    """
+
+    choice: Literal["positions", "gold"]
+    resamples: int
+    memory_mb: float
+
+
+@dataclass(frozen=True)
 class Sampling:
     """How intervals are made: the number of bootstrap samples, and the confidence (0.95)."""
 
@@ -185,7 +202,14 @@ class FigureStyle:
 
 @dataclass(frozen=True)
 class MapStyle(FigureStyle):
-    """A figure of CKA maps: which estimator ("biased" or "debiased") and which pooling."""
+    """A figure of CKA maps.
+
+    Attributes
+    ----------
+    estimator : "biased" or "debiased".
+    shown : the "first" seed, or the "mean" over the seeds that did not fail.
+    """
 
     estimator: str
     pooling: str
+    shown: Literal["first", "mean"]
