@@ -69,9 +69,7 @@ rule find_blocks:
     resources:
         mem_mb=cka_memory_mb,
     params:
-        resamples=config["cka"]["resamples"],
-        memory_mb=config["cka"]["memory_mb"],
-        choice=config["cka"]["choice"],
+        settings=CKA_SETTINGS,
         code=code_of("find_blocks"),
     message:
         "Blocks: {wildcards.model} on {wildcards.task}, {wildcards.state}"

@@ -1,14 +1,16 @@
-"""The blocks of a run's depths and of the pretrained encoder's, and whether fine-tuning made them."""
+"""The blocks of a run's depths, the pretrained encoder's, and whether fine-tuning made them."""
 
 from strata.analysis.activations import Activations
 from strata.analysis.block_tables import state_blocks
 from strata.runtime.job import job
+from strata.study.settings import CkaSettings
 
-inputs, params = snakemake.input, snakemake.params
+inputs = snakemake.input
 with (
     job(snakemake),
     Activations.open(inputs.finetuned) as finetuned,
     Activations.open(inputs.pretrained) as pretrained,
 ):
-    table = state_blocks(finetuned, pretrained, params.resamples, params.memory_mb, params.choice)
+    settings = CkaSettings(**snakemake.params.settings)
+    table = state_blocks(finetuned, pretrained, settings)
     table.to_csv(snakemake.output.table, index=False)

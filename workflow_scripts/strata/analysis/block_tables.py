@@ -2,32 +2,41 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
+from itertools import product
 
+import numpy as np
 import pandas as pd
 
 from strata.analysis.activations import Activations
-from strata.analysis.blocks import KINDS, BlockFinding, compared, own_blocks, state_maps
+from strata.analysis.blocks import (
+    KINDS,
+    BlockFinding,
+    StateMaps,
+    compared,
+    own_blocks,
+    state_maps,
+)
 from strata.analysis.cka_tables import gold_rows
 from strata.runtime.errors import StrataError
 from strata.study.run_records import RunMetrics
+from strata.study.settings import CkaSettings
 from strata.study.states import PRETRAINED, State
 
 DEPTHS = ("early_begin", "early_end", "late_begin")
 
 
 def state_blocks(
-    finetuned: Activations,
-    pretrained: Activations,
-    resamples: int,
-    memory_mb: float,
-    choice: str,
+    finetuned: Activations, pretrained: Activations, settings: CkaSettings
 ) -> pd.DataFrame:
-    """Blocks of a fine-tuned and of the pretrained encoder: a row a state, kind and pooling.
+    """Blocks of a fine-tuned and of the pretrained encoder: a row a state, pooling and kind.
 
     Parameters
     ----------
     finetuned, pretrained : of the same examples.
-    choice : "all" rows of multiple-choice examples (position by position), or the "gold" choice's.
+
+    Returns
+    -------
+    state, pooling, kind, what ``blocks.Block`` holds, layers, n (rows compared), n_examples.
 
     Raises
     ------
@@ -39,37 +48,39 @@ def state_blocks(
             f"{finetuned.path} and {pretrained.path} hold different examples; delete both and run "
             "again."
         )
-    gold = choice == "gold" and finetuned.choices > 1
+    gold = settings.choice == "gold" and finetuned.choices > 1
     rows = gold_rows(examples["label"], finetuned.choices) if gold else slice(None)
     choices = 1 if gold else finetuned.choices
     parts = []
     for pooling in (p for p in finetuned.poolings if p in pretrained.poolings):
         after, before = (
-            # Depth 0 is no layer's.
-            state_maps(
-                file.vectors(pooling)[file.depths(pooling).index(1) :, rows],
-                resamples,
-                0,
-                memory_mb,
-                choices,
-            )
-            for file in (finetuned, pretrained)
+            _maps(file, pooling, rows, choices, settings) for file in (finetuned, pretrained)
         )
         found = {
             str(finetuned.attributes["state"]): compared(after, before),
             str(PRETRAINED): own_blocks(before),
         }
-        counts = {"n": len(examples) * choices, "n_examples": len(examples)}
-        counts["layers"] = len(before.value)
-        parts += [
-            _rows(state, each).assign(pooling=pooling, **counts) for state, each in found.items()
-        ]
-    return pd.concat(parts, ignore_index=True)
+        for state, blocks in found.items():
+            parts.append(_rows(state, pooling, blocks).assign(layers=len(before.value)))
+    counts = {"n": len(examples) * choices, "n_examples": len(examples)}
+    return pd.concat(parts, ignore_index=True).assign(**counts)
 
 
-def _rows(state: str, found: BlockFinding) -> pd.DataFrame:
-    rows = [{"state": state, "kind": kind, **asdict(getattr(found, kind))} for kind in KINDS]
-    return pd.DataFrame(rows)
+def _maps(
+    file: Activations,
+    pooling: str,
+    rows: slice | np.ndarray,
+    choices: int,
+    settings: CkaSettings,
+) -> StateMaps:
+    first = file.depths(pooling).index(1)  # depth 0 is no layer's
+    vectors = file.vectors(pooling)[first:, rows]
+    return state_maps(vectors, settings.resamples, 0, settings.memory_mb, choices)
+
+
+def _rows(state: str, pooling: str, found: BlockFinding) -> pd.DataFrame:
+    names = {"state": state, "pooling": pooling}
+    return pd.DataFrame([{**names, "kind": kind, **asdict(getattr(found, kind))} for kind in KINDS])
 
 
 def blocks_table(
@@ -89,29 +100,34 @@ def blocks_table(
     such runs with the same j, k), made_in_every_run (fine-tuning made it).
     """
     table = pd.concat(tables, ignore_index=True)
-    table = table.drop_duplicates(["state", "kind", "pooling"], ignore_index=True)
+    table = table.drop_duplicates(["state", "pooling", "kind"], ignore_index=True)
     seeds = [State.parse(state).seed for state in table["state"]]
     table = table.assign(
         model=model,
         task=task,
         seed=pd.array(seeds, "Int64"),
         failed=[seed is not None and runs[seed].failed for seed in seeds],
-        seeds_agree_early_end=float("nan"),
-        seeds_agree_late_begin=float("nan"),
+        seeds_agree_early_end=np.nan,
+        seeds_agree_late_begin=np.nan,
         made_in_every_run=False,
     )
     table[list(DEPTHS)] = table[list(DEPTHS)].astype("Int64")
-    kept = table[table["seed"].notna() & ~table["failed"]]
-    for _, same in kept.groupby(["kind", "pooling"]):
-        table.loc[same.index, "made_in_every_run"] = bool(same["made"].all())
+    for kind, pooling in product(KINDS, table["pooling"].unique()):
+        kept = _runs(table, kind, pooling)
+        table.loc[kept.index, "made_in_every_run"] = _made(kept)
         for depth in ("early_end", "late_begin"):
-            others = max(len(same) - 1, 1)
-            alike = [int((same[depth] == own).sum()) - 1 for own in same[depth]]
-            if len(same) > 1 and same[depth].notna().all():
-                table.loc[same.index, f"seeds_agree_{depth}"] = [a / others for a in alike]
-    first = ["model", "task", "seed", "state", "kind", "pooling"]
+            table.loc[kept.index, f"seeds_agree_{depth}"] = _agreement(kept[depth])
+    first = ["model", "task", "seed", "state", "pooling", "kind"]
     last = ["layers", "n", "n_examples", "failed"]
     return table[[*first, *table.columns.drop([*first, *last]), *last]]
+
+
+def _agreement(depths: pd.Series) -> list[float]:
+    """For each run's depth: the share of the other runs that have the same; NaN without others."""
+    others = len(depths) - 1
+    if not others or depths.isna().any():
+        return [np.nan] * len(depths)
+    return [(int((depths == own).sum()) - 1) / others for own in depths]
 
 
 @dataclass(frozen=True)
@@ -156,46 +172,49 @@ def _made(runs: pd.DataFrame) -> bool:
 def block_words(table: pd.DataFrame, pooling: str = "cls") -> str:
     """What was found of blocks in a pair's ``blocks_table``, in words, and nothing more.
 
-    In brackets are the separations, a seed each, and their one-sided 95 % lower bounds over examples.
+    In brackets are the separations, a seed each; of blocks that were found, with their one-sided
+    95 % lower bounds over examples.
     """
-    late = _runs(table, "late", pooling)
-    if late.empty:
+    runs = [_runs(table, kind, pooling) for kind in KINDS]
+    if runs[0].empty:
         return "every run failed, so there is nothing to say of blocks"
-    if late["separation"].isna().all():
-        return "CKA is undefined, or there are too few layers for blocks"
+    if pd.concat(runs)["separation_low"].isna().all():
+        return "blocks cannot be told: too few layers or examples, or CKA is undefined"
     kinds = [_kind_words(table, kind, pooling) for kind in KINDS]
-    seeds = f"{len(late)} seed{'s' if len(late) > 1 else ''}"
-    return f"{'; '.join(kinds)} ({seeds}, {int(late['n_examples'].iloc[0])} examples)"
+    seeds = f"{len(runs[0])} seed{'s' if len(runs[0]) > 1 else ''}"
+    return f"{'; '.join(kinds)} ({seeds}, {int(runs[0]['n_examples'].iloc[0])} examples)"
 
 
 def _kind_words(table: pd.DataFrame, kind: str, pooling: str) -> str:
-    name = {"late": "late block", "two": "two blocks"}[kind]
-    runs = _runs(table, kind, pooling)
+    name, runs = {"late": "late block", "two": "two blocks"}[kind], _runs(table, kind, pooling)
+    one = "a " * (kind == "late") + name
+    if runs["separation"].isna().all():
+        return f"whether there is {one} cannot be told"
     found = runs[runs["found"].astype(bool)]
     if found.empty:
-        return f"no {name} found ({_separations(runs)})"
-    words = f"{'a ' * (kind == 'late')}{name}, {_places(found, kind)} ({_separations(found)})"
+        return f"no {name} found (separation {_numbers(runs['separation'])})"
+    plural = "s" * (len(found) > 1)
+    words = (
+        f"{one}, {_places(found, kind)} (separation {_numbers(found['separation'])}, lower "
+        f"bound{plural} {_numbers(found['separation_low'])})"
+    )
     if _made(runs):
         return f"fine-tuning made {words}"
     if len(found) < len(runs):
         return f"in {len(found)} of {len(runs)} runs {words}"
     original = table[table["seed"].isna() & (table["kind"] == kind) & (table["pooling"] == pooling)]
     had = original["found"].astype(bool).any()
-    return f"{words}, {'which the pretrained encoder has, too' if had else 'not shown to be new'}"
+    return f"{words}, {'as in the pretrained encoder' if had else 'not shown to be new'}"
 
 
 def _places(runs: pd.DataFrame, kind: str) -> str:
     places = []
     for i, j, k, layers in runs[[*DEPTHS, "layers"]].itertuples(index=False):
-        place = f"{i}-{j} and {k}-{layers}" if kind == "two" else f"{k}-{layers}"
-        if place not in places:
-            places.append(place)
-    return f"depths {' or '.join(places)}" + ", by seed" * (len(places) > 1)
+        two = f"{i:g}-{j:g} and " if kind == "two" else ""
+        places.append(f"{two}{k:g}-{layers}")
+    different = list(dict.fromkeys(places))
+    return f"depths {' or '.join(different)}" + ", by seed" * (len(different) > 1)
 
 
-def _separations(runs: pd.DataFrame) -> str:
-    values, bounds = (
-        " and ".join(f"{number:.2f}" for number in runs[column])
-        for column in ("separation", "separation_low")
-    )
-    return f"separation {values}, lower bound {bounds}"
+def _numbers(values: pd.Series) -> str:
+    return " and ".join(f"{value:.2f}" for value in values.dropna())
