@@ -52,6 +52,7 @@ VARIABILITY = "<results>/variability/{model}_{task}"
 NU = f"{VARIABILITY}/nu.csv"
 AGREEMENT = "<results>/agreement"
 AGREEMENT_OF_PAIR = f"{AGREEMENT}/{{model}}_{{task}}"
+MOVEMENT = f"{AGREEMENT_OF_PAIR}/movement.csv"
 FINDING = f"{AGREEMENT_OF_PAIR}/finding.csv"
 METHOD_CORRELATIONS = f"{AGREEMENT}/correlations"
 

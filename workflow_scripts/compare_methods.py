@@ -16,6 +16,7 @@ with job(snakemake):
         pd.read_csv(inputs.skipping),
         layer_costs(pd.read_csv(inputs.reinit[0])) if inputs.reinit else None,
         pd.read_csv(inputs.nu),
+        pd.read_csv(inputs.movement),
     )
     table.insert(0, "model", wildcards.model)
     table.insert(1, "task", wildcards.task)

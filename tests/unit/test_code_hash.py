@@ -283,8 +283,8 @@ def test_a_version_is_the_same_elsewhere(folder, tmp_path):
 NAMES = sorted(path.stem for path in SCRIPTS.glob("*.py"))
 DRAWS_MAPS = {"plot_cka", "plot_map_grid", "plot_model_pairs"}
 READS_ACTIVATIONS = {
-    "compare_models", "compare_states", "dump_activations", "measure_variability",
-    "score_untuned", "tune_fresh_heads", "tune_heads",
+    "compare_models", "compare_states", "dump_activations", "measure_movement",
+    "measure_variability", "score_untuned", "tune_fresh_heads", "tune_heads",
 }  # fmt: skip
 
 
@@ -342,11 +342,11 @@ EDITS = {
     ),
     "the maps' colours": ("strata/figures/cka.py", '"viridis"', '"magma"', DRAWS_MAPS),
     "a sentence of the findings": (
-        "strata/analysis/agreement.py", "it needs ", "it wants ", {"compare_methods"}
+        "strata/analysis/agreement.py", " of the full score", " of all layers", {"compare_methods"}
     ),
     "the model card": ("strata/export/card.py", "fewer parameters", "less", {"export_model"}),
     "the activations' layout": (
-        "strata/analysis/activations.py", "SCHEMA_VERSION = 1", "SCHEMA_VERSION = 2",
+        "strata/analysis/activations.py", "SCHEMA_VERSION = 2", "SCHEMA_VERSION = 3",
         READS_ACTIVATIONS,
     ),
     "what runs around the work": (
