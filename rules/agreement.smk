@@ -25,6 +25,7 @@ rule measure_movement:
 rule compare_methods:
     input:
         cka=f"{CKA}.csv",
+        blocks=BLOCKS,
         truncation=f"{TRUNCATION}.csv",
         skipping=f"{SKIPPING}.csv",
         reinit=localized_table,

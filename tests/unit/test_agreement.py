@@ -14,7 +14,7 @@ from strata.analysis.agreement import (
     suggested_depths,
     with_blocks,
 )
-from strata.analysis.blocks import Boundary
+from strata.analysis.block_tables import MadeBlocks
 from strata.analysis.reinit import layer_costs, permutation_correlations
 from strata.study.settings import Sampling, SummarySettings
 
@@ -41,6 +41,23 @@ def cka(end=4, failed=()):
                 )
     columns = ["y_state", "x_state", "y_depth", "x_depth", "pooling", "estimator", "cka", "failed"]
     return pd.DataFrame(rows, columns=columns)
+
+
+def blocks(made=True, begin=(5, 5), failed=()):
+    """Late blocks from `begin` of each seed on, and no two blocks."""
+    rows = [(1, begin[0], 0.7), (2, begin[1], 0.6), (None, 5, -0.1)]
+    late = pd.DataFrame(rows, columns=["seed", "late_begin", "separation"])
+    late = late.assign(kind="late", early_end=late["late_begin"] - 1, found=late["separation"] > 0)
+    two = late.assign(kind="two", separation=-0.2, found=False, early_begin=1)
+    both = pd.concat([late, two], ignore_index=True)
+    return both.assign(
+        pooling="cls",
+        separation_low=both["separation"] - 0.1,
+        made=both["found"] & made,
+        failed=both["seed"].isin(failed),
+        layers=LAYERS,
+        n_examples=40,
+    )
 
 
 def truncation(failed=()):
@@ -143,43 +160,45 @@ def test_a_plain_run_that_failed_tells_no_costs():
 
 
 def test_depths_are_early_or_late_where_there_are_blocks():
-    row = pair_finding("m", "t", table(), cka(), SETTINGS)
-    assert with_blocks(table(), row)["block"].tolist() == ["early"] * 4 + ["late"] * 2
-    assert with_blocks(table(), row | {"blocks": False})["block"].tolist() == [""] * 6
+    late = with_blocks(table(), MadeBlocks(late_begin=5))["block"]
+    assert late.tolist() == [""] * 4 + ["late"] * 2
+    two = with_blocks(table(), MadeBlocks(early_begin=1, early_end=3, two_late_begin=4))["block"]
+    assert two.tolist() == ["early"] * 3 + ["late"] * 3
+    assert with_blocks(table(), MadeBlocks())["block"].tolist() == [""] * 6
 
 
 def test_a_method_that_never_costs_says_so():
     free = skipping().assign(value=0.9)
-    row = pair_finding("m", "t", table(skipping=free), cka(), SETTINGS)
+    row = pair_finding("m", "t", table(skipping=free), blocks(), SETTINGS)
     assert row["depth_skipping"] == 0
     assert "skipping one layer never costs more than that" in row["finding"]
 
 
 def test_each_method_suggests_a_depth():
-    found = Boundary(depth=4, strength=0.7, null_high=0.3, p=0.001)
-    depths = suggested_depths(table(), found, 0.02)
+    depths = suggested_depths(table(), MadeBlocks(late_begin=5), 0.02)
     assert depths == {
         "cka": 5, "untuned": 5, "tuned": 4, "skipping": 3, "reinit": 4, "variability": 5,
         "block_influence": None, "angular_distance": None,
     }  # fmt: skip
-    weak = Boundary(depth=4, strength=0.2, null_high=0.3, p=0.4)
-    assert suggested_depths(table(), weak, 0.02)["cka"] is None
-    assert suggested_depths(table(), None, 0.5)["skipping"] == 0
+    assert suggested_depths(table(), MadeBlocks(), 0.02)["cka"] is None
+    assert suggested_depths(table(), MadeBlocks(), 0.5)["skipping"] == 0
 
 
 def test_a_method_that_was_not_run_is_empty():
     found = table(reinit=None)
     assert found["reinit"].isna().all()
-    row = pair_finding("m", "t", found, cka(), SETTINGS)
+    row = pair_finding("m", "t", found, blocks(), SETTINGS)
     assert row["depth_reinit"] is None and "new weights" not in row["finding"]
 
 
 def test_the_finding_in_words():
-    row = pair_finding("m", "t", table(), cka(), SETTINGS)
-    assert row["early_block_end"] == 4 and row["blocks"]
-    assert row["strength"] == pytest.approx(0.7, abs=0.01)
+    row = pair_finding("m", "t", table(), blocks(), SETTINGS)
+    assert row["late_begin"] == row["depth_cka"] == 5 and row["two_late_begin"] is None
     words = row["finding"]
-    assert words.startswith("m on t: two blocks, depths 1-4 and 5-6 (0.70, by chance up to ")
+    assert words.startswith(
+        "m on t: fine-tuning made a late block, depths 5-6 (separation 0.70 and 0.60, lower bounds "
+        "0.60 and 0.50); no two blocks found (separation -0.20 and -0.20) (2 seeds, 40 examples); "
+    )
     runs = "within 2 points of the full score in these runs (n=300, seeds 1 2): "
     assert f"{runs}UNTUNED from depth 5 on, TUNED from depth 4 on;" in words
     assert "skipping one layer costs more than that up to layer 3" in words
@@ -192,15 +211,14 @@ def test_a_model_that_cannot_be_cut_is_not_said_to_need_its_layers():
     steep.loc[steep["configuration"] == "untuned", "value"] -= 0.1 * (
         steep.loc[steep["configuration"] == "untuned", "depth"] < LAYERS
     )
-    words = pair_finding("m", "t", table(truncation=steep), cka(), SETTINGS)["finding"]
+    words = pair_finding("m", "t", table(truncation=steep), blocks(), SETTINGS)["finding"]
     assert "UNTUNED only uncut, TUNED from depth 4 on" in words and "need" not in words
 
 
-def test_a_map_without_blocks_is_said_to_have_none():
-    flat = cka()
-    flat.loc[flat["y_depth"] != flat["x_depth"], "cka"] = 0.5
-    words = pair_finding("m", "t", table(), flat, SETTINGS)["finding"]
-    assert "no blocks beyond chance" in words
+def test_a_block_that_fine_tuning_did_not_make_suggests_no_depth():
+    row = pair_finding("m", "t", table(), blocks(made=False), SETTINGS)
+    assert row["late_begin"] is None and row["depth_cka"] is None
+    assert "made" not in row["finding"].partition(";")[0]
 
 
 def test_nothing_is_said_of_runs_that_all_failed():
@@ -212,7 +230,7 @@ def test_nothing_is_said_of_runs_that_all_failed():
         movement=movement(failed=everything),
     )
     assert found["block_influence"].isna().all()
-    row = pair_finding("m", "t", found, cka(failed=everything), SETTINGS)
+    row = pair_finding("m", "t", found, blocks(failed=everything), SETTINGS)
     assert row["finding"] == "m on t: every run failed, so there is nothing to say of its layers."
     assert np.isnan(mean_similarity(cka(failed=everything), LAYERS)).all()
 

@@ -8,13 +8,14 @@ turns the representation (``analysis.movement``): ``block_influence`` and ``angu
 """
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from itertools import combinations
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from strata.analysis.blocks import Boundary, boundary
+from strata.analysis.block_tables import MadeBlocks, block_words, made_blocks
 from strata.analysis.correlations import MIN_TASKS, Relation, relate
 from strata.analysis.summary import smallest_depth
 from strata.study.settings import Sampling, SummarySettings
@@ -88,25 +89,29 @@ def mean_similarity(cka: pd.DataFrame, layers: int) -> np.ndarray:
     return wide.reindex(index=depths, columns=depths).to_numpy(dtype=float)
 
 
-def with_blocks(table: pd.DataFrame, finding: Mapping[str, Any]) -> pd.DataFrame:
-    """The depths' table with ``block``: early or late by CKA, empty where there are no blocks."""
-    sides = np.where(table["depth"] <= (finding["early_block_end"] or 0), "early", "late")
-    return table.assign(block=sides if finding["blocks"] else "")
+def with_blocks(table: pd.DataFrame, made: MadeBlocks) -> pd.DataFrame:
+    """The depths' table with ``block``: early or late, where fine-tuning made such blocks."""
+    late, depth = made.late_begin or made.two_late_begin, table["depth"]
+    block = np.full(len(table), "", dtype=object)
+    if made.early_begin is not None and made.early_end is not None:
+        block[depth.between(made.early_begin, made.early_end)] = "early"
+    if late is not None:
+        block[depth >= late] = "late"
+    return table.assign(block=block)
 
 
 def suggested_depths(
-    table: pd.DataFrame, split: Boundary | None, tolerance: float
+    table: pd.DataFrame, made: MadeBlocks, tolerance: float
 ) -> dict[str, int | None]:
     """To which depth each method would cut the model.
 
-    cka: the first depth of the late block, where there are blocks. untuned, tuned: the smallest
+    cka: the first depth of the late block, where fine-tuning made one. untuned, tuned: the smallest
     depth from which on no depth loses more than `tolerance`. skipping, reinit: the last layer whose
     loss costs more. variability: where nu is lowest. The others order layers and name no depth.
     """
     depths: dict[str, int | None] = dict.fromkeys(METHODS)
     layers = table["depth"].to_numpy()
-    if split is not None and split.blocks:
-        depths["cka"] = split.depth + 1
+    depths["cka"] = made.late_begin
     for method in ("untuned", "tuned"):
         if table[method].notna().all():
             scores = dict(zip(layers.tolist(), (-table[method]).tolist(), strict=True))
@@ -121,35 +126,33 @@ def suggested_depths(
 
 
 def pair_finding(
-    model: str, task: str, table: pd.DataFrame, cka: pd.DataFrame, settings: SummarySettings
+    model: str, task: str, table: pd.DataFrame, blocks: pd.DataFrame, settings: SummarySettings
 ) -> dict[str, Any]:
-    """One row: the blocks, each method's depth, and the finding in words.
+    """One row: the blocks that fine-tuning made, each method's depth, and the finding in words.
 
     Parameters
     ----------
     table : the pair's ``layer_table``.
+    blocks : the pair's ``block_tables.blocks_table``.
     """
-    split = boundary(mean_similarity(cka, len(table)), settings)
-    depths = suggested_depths(table, split, settings.tolerance)
+    made = made_blocks(blocks)
+    depths = suggested_depths(table, made, settings.tolerance)
+    said = block_words(blocks)
     lead = f"{model} on {task}"
     runs = f"n={table['n_examples'].iloc[0]}, seeds {table['seeds'].iloc[0]}"
     return {
         "model": model,
         "task": task,
         "layers": len(table),
-        "early_block_end": split.depth if split else None,
-        "strength": split.strength if split else None,
-        "strength_by_chance": split.null_high if split else None,
-        "p": split.p if split else None,
-        "blocks": bool(split and split.blocks),
+        **asdict(made),
         **{f"depth_{method}": depths[method] for method in METHODS},
-        "finding": f"{lead}: {finding_words(len(table), split, depths, settings.tolerance, runs)}.",
+        "finding": f"{lead}: {finding_words(len(table), said, depths, settings.tolerance, runs)}.",
     }
 
 
 def finding_words(
     layers: int,
-    split: Boundary | None,
+    blocks: str,
     depths: Mapping[str, int | None],
     tolerance: float,
     runs: str,
@@ -158,7 +161,7 @@ def finding_words(
 
     Parameters
     ----------
-    split : the blocks; None where CKA has none to tell.
+    blocks : what was found of them, in words.
     depths : the depth that each method suggests.
     runs : on how many examples, and of which seeds.
     """
@@ -166,8 +169,7 @@ def finding_words(
         return "every run failed, so there is nothing to say of its layers"
     points = f"{100 * tolerance:g} point{'' if tolerance == 0.01 else 's'}"
     kept = ", ".join(f"{m.upper()} {_kept_from(depths[m], layers)}" for m in ("untuned", "tuned"))
-    words = _block_words(layers, split)
-    words += f"; within {points} of the full score in these runs ({runs}): {kept}"
+    words = f"{blocks}; within {points} of the full score in these runs ({runs}): {kept}"
     for method, name in (("skipping", "skipping one layer"), ("reinit", "new weights for a block")):
         if depths[method] == 0:
             words += f"; {name} never costs more than that"
@@ -176,15 +178,6 @@ def finding_words(
     if depths["variability"] is not None:
         words += f"; variability is lowest at depth {depths['variability']}"
     return words
-
-
-def _block_words(layers: int, split: Boundary | None) -> str:
-    if split is None:
-        return "too few layers for blocks" if layers < 3 else "CKA is undefined"
-    chance = f"{split.strength:.2f}, by chance up to {split.null_high:.2f}, p={split.p:.3f}"
-    if not split.blocks:
-        return f"no blocks beyond chance ({chance})"
-    return f"two blocks, depths 1-{split.depth} and {split.depth + 1}-{layers} ({chance})"
 
 
 def method_correlations(tables: pd.DataFrame, sampling: Sampling) -> pd.DataFrame:

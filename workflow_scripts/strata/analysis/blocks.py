@@ -169,8 +169,9 @@ def placings(kind: Kind, layers: int) -> tuple[Placing, ...]:
     """Every admissible placing of the blocks of an encoder with so many layers.
 
     Up to g depths between the blocks belong to neither: none below 12 layers, one below 24, else
-    two. A late block begins at depth 3 or later (4 from 12 layers on), so that an odd first depth
-    makes no block, and has 2 depths (3 from 12 layers on), and one more for each that is left out.
+    two. A late block begins at depth 3 or later (4 from 12 layers on) and has two depths or more
+    below, so that an odd first depth makes no block; it has 2 depths (3 from 12 layers on), and one
+    more for each that is left out.
     Of two blocks each has a quarter of the layers, and at least 2; from 12 layers on depth 1 may
     belong to neither.
 
@@ -183,7 +184,8 @@ def placings(kind: Kind, layers: int) -> tuple[Placing, ...]:
     found = []
     for between in range(most_between + 1):
         if kind == "late":
-            for k in range(4 if deep else 3, layers + 1):
+            # Below are two depths at least: one alone would make a block where it is odd.
+            for k in range(max(4 if deep else 3, between + 3), layers + 1):
                 if layers - k + 1 >= (3 if deep else 2) + between:
                     found.append(_late(k - 1 - between, k, layers))
             continue
