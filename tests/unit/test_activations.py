@@ -17,7 +17,7 @@ from strata.analysis.dump import Source, dump
 from strata.analysis.movement import layer_turns, movement_table
 from strata.modeling.encoder import Encoder
 from strata.runtime.errors import StrataError
-from strata.study.settings import ForwardSettings, StorageSettings
+from strata.study.settings import CkaSettings, ForwardSettings, StorageSettings
 
 LAYERS = 4
 ATTRIBUTES = {
@@ -307,6 +307,9 @@ def test_a_file_under_the_name_of_another_is_refused(name, tmp_path):
         Activations.open(path)
 
 
+POSITIONS, GOLD = (CkaSettings(choice, 4, 64) for choice in ("positions", "gold"))
+
+
 def open_pair(tmp_path, kind, **options):
     encoder = Encoder(tiny.task_model("bert", kind))
     other = Encoder(tiny.task_model("bert", kind, seed=1))
@@ -321,7 +324,7 @@ def test_a_table_of_two_files_has_a_row_a_pair_of_depths_and_estimator(tmp_path)
 
     y, x = open_pair(tmp_path, "classification")
     with y, x:
-        table = cka_table(y, x, {"model": "tiny", "y_state": "a", "x_state": "b"}, 64, "all")
+        table = cka_table(y, x, {"model": "tiny", "y_state": "a", "x_state": "b"}, POSITIONS)
         assert len(table) == 2 * (LAYERS**2 + (LAYERS + 1) ** 2)
         assert (table["model"] == "tiny").all() and (table["n"] == 12).all()
         for row in table.sample(20, random_state=0).itertuples():
@@ -337,11 +340,11 @@ def test_a_table_of_gold_choices_leaves_the_other_choices_out(tmp_path):
     y, x = open_pair(tmp_path, "multiple-choice", poolings=["cls"])
     with y, x:
         gold = [3 * i + g for i, g in enumerate(tiny.examples("multiple-choice")["label"])]
-        table = cka_table(y, x, {}, 64, "gold").query("estimator == 'biased'")
+        table = cka_table(y, x, {}, GOLD).query("estimator == 'biased'")
         first = table.query("y_depth == 1 and x_depth == 4")["cka"].item()
         assert first == pytest.approx(cka(y.vectors()[0][gold], x.vectors()[3][gold]))
         assert (table["n"] == 12).all() and (table["n_examples"] == 12).all()
-        everything = cka_table(y, x, {}, 64, "all")
+        everything = cka_table(y, x, {}, POSITIONS)
         assert (everything["n"] == 36).all() and (everything["n_examples"] == 12).all()
 
 
@@ -349,7 +352,7 @@ def test_a_table_of_gold_choices_leaves_the_other_choices_out(tmp_path):
 def test_without_choices_every_row_is_gold(kind, tmp_path):
     y, x = open_pair(tmp_path, kind)
     with y, x:
-        gold, everything = (cka_table(y, x, {}, 64, choice) for choice in ("gold", "all"))
+        gold, everything = (cka_table(y, x, {}, settings) for settings in (GOLD, POSITIONS))
     pd.testing.assert_frame_equal(gold, everything)
 
 
@@ -362,10 +365,10 @@ def test_files_of_different_examples_are_not_compared(tmp_path):
     write(tmp_path / "x.h5", count=11)
     y, x = Activations.open(tmp_path / "y.h5"), Activations.open(tmp_path / "x.h5")
     with y, x, pytest.raises(StrataError, match="different examples"):
-        cka_table(y, x, {}, 64, "all")
+        cka_table(y, x, {}, POSITIONS)
 
 
 def test_too_few_examples_for_cka_are_refused_in_words(tmp_path):
     y, x = open_pair(tmp_path, "classification", count=3)
-    with y, x, pytest.raises(StrataError, match="at least 4 representations"):
-        cka_table(y, x, {}, 64, "all")
+    with y, x, pytest.raises(StrataError, match="at least 4 examples"):
+        cka_table(y, x, {}, POSITIONS)

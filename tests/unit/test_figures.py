@@ -22,8 +22,15 @@ LAYERS = {"roberta": 3, "albert": 24, "electra": 4}
 GREY = to_rgba("#D9D9D9")
 
 
-def style(models=("roberta",), tasks=("rte",), seeds=(1,), estimator="biased", pooling="cls"):
-    return MapStyle(models, tasks, seeds, LABELS, estimator, pooling)
+def style(
+    models=("roberta",),
+    tasks=("rte",),
+    seeds=(1,),
+    estimator="biased",
+    pooling="cls",
+    shown="first",
+):
+    return MapStyle(models, tasks, seeds, LABELS, estimator, pooling, shown)
 
 
 @pytest.fixture(autouse=True)
@@ -39,7 +46,7 @@ def cka_block(y_layers, x_layers, cka, **names):
     """The rows of one map: `cka` is one number, or an array with depth 1 in the first row."""
     y, x = np.meshgrid(np.arange(1, y_layers + 1), np.arange(1, x_layers + 1), indexing="ij")
     values = np.broadcast_to(cka, y.shape).ravel()
-    names = {"pooling": "cls", "estimator": "biased", "failed": False} | names
+    names = {"pooling": "cls", "estimator": "biased", "failed": False, "note": np.nan} | names
     return pd.DataFrame({"y_depth": y.ravel(), "x_depth": x.ravel(), "cka": values, **names})
 
 
@@ -133,7 +140,9 @@ def test_pair_maps_show_each_pair_of_states_with_the_first_named_on_y():
     ]
     for axes, value in zip(figure.axes, values.values(), strict=True):
         assert tiles(axes)[0, 0] == viridis(value)
-    assert figure.findobj(lambda a: isinstance(a, Text) and a.get_text() == "RTE, ALBERT")
+    assert figure.findobj(
+        lambda a: isinstance(a, Text) and a.get_text() == "RTE, ALBERT (FT: seed 1)"
+    )
 
 
 def test_pair_maps_of_one_seed_have_three_panels():
@@ -233,16 +242,81 @@ def test_a_map_of_a_failed_run_is_marked(kind, marked):
 @pytest.mark.parametrize(
     ("kind", "y_title", "x_title"),
     [
-        ("ft-ft", "Depth (fine-tuned)", "Depth (fine-tuned)"),
-        ("ft-orig", "Depth (fine-tuned)", "Depth (pretrained)"),
+        ("ft-ft", "Depth (fine-tuned, {})", "Depth (fine-tuned, {})"),
+        ("ft-orig", "Depth (fine-tuned, {})", "Depth (pretrained)"),
         ("ft1-ft2", "Depth (fine-tuned, seed 3)", "Depth (fine-tuned, seed 5)"),
     ],
 )
 def test_the_axes_of_a_grid_say_whose_depths_they_are(kind, y_title, x_title):
     table = cka_table(["roberta"], ["rte"], (3, 5))
-    plot = maps.map_grid(table, kind, style(seeds=[3, 5]))
-    assert notes(plot.draw()) == [[]]
-    assert (plot.labels.y, plot.labels.x) == (y_title, x_title)
+    for shown, runs in (("first", "seed 3"), ("mean", "mean of 2 seeds")):
+        plot = maps.map_grid(table, kind, style(seeds=[3, 5], shown=shown))
+        assert notes(plot.draw()) == [[]]
+        assert (plot.labels.y, plot.labels.x) == (y_title.format(runs), x_title.format(runs))
+
+
+def three_seeds(failed=()):
+    """FT-FT and FT-ORIG of seeds 1, 2 and 3 are 0.2, 0.4 and 0.9; between seeds it is 0.7."""
+    values = {f"full-seed{seed}": value for seed, value in ((1, 0.2), (2, 0.4), (3, 0.9))}
+
+    def of(y_state, x_state):
+        return values.get(y_state, 0) if x_state in (y_state, "pretrained") else 0.7
+
+    table = cka_table(["roberta"], ["rte"], (1, 2, 3), of)
+    bad = [f"full-seed{seed}" for seed in failed]
+    return table.assign(failed=table[["y_state", "x_state"]].isin(bad).any(axis=1))
+
+
+@pytest.mark.parametrize("kind", ("ft-ft", "ft-orig"))
+@pytest.mark.parametrize(
+    ("failed", "value", "said"),
+    [((), 0.5, []), ((3,), 0.3, ["1 of 3 failed"]), ((1, 2, 3), 0.5, ["failed"])],
+)
+def test_a_mean_over_seeds_leaves_failed_runs_out_and_says_so(kind, failed, value, said):
+    plot = maps.map_grid(three_seeds(failed), kind, style(seeds=[1, 2, 3], shown="mean"))
+    figure = plot.draw()
+    assert tiles(figure.axes[0])[1, 2] == viridis(value)
+    assert notes(figure) == [said]
+
+
+def test_pair_maps_name_the_seed_or_the_mean_and_compare_two_seeds_either_way():
+    for shown, title, value in (("first", "seed 1", 0.2), ("mean", "mean of 3 seeds", 0.5)):
+        plot = maps.pair_maps(three_seeds(), style(seeds=[1, 2, 3], shown=shown))
+        drawn = [tiles(axes)[0, 0] for axes in plot.draw().axes]
+        assert drawn == [viridis(0), viridis(value), viridis(value), viridis(0.7)]
+        assert plot.labels.title == f"RTE, RoBERTa (FT: {title})"
+
+
+def test_what_the_drawn_rows_notes_say_is_said_below_with_the_tasks_it_is_about():
+    table = cka_table(["roberta"], ["rte", "wic", "cola"])
+    plain = maps.map_grid(table, "ft-ft", style(tasks=["rte", "wic"]))
+    assert plain.labels.get("caption", None) is None
+    table["note"] = table["task"].map({"rte": "few", "cola": "few", "wic": np.nan})
+    plot = maps.map_grid(table, "ft-ft", style(tasks=["wic", "cola", "rte"]))
+    assert plot.labels.caption == "cola, RTE: few."
+    of_pair = maps.pair_maps(table[table["task"] == "rte"], style())
+    assert of_pair.labels.caption == "RTE: few."
+
+
+def test_a_long_note_stays_within_the_figure(tmp_path):
+    table = cka_table(["roberta"], ["rte"], note="a word and another " * 12)
+    plot = maps.map_grid(table, "ft-ft", style())
+    drawing.save(plot, tmp_path / "map.png", tmp_path / "map.pdf")
+    _, width, _ = image.imread(tmp_path / "map.png").shape
+    assert width <= 3.35 * 300
+    assert plot.labels.caption.count("\n") >= 3
+
+
+def test_maps_across_models_average_seeds_too():
+    both = [
+        cka_block(3, 4, value, y_model="roberta", x_model="electra", task="rte", seed=seed,
+                  y_state=f"full-seed{seed}", x_state=f"full-seed{seed}")
+        for seed, value in ((1, 0.2), (2, 0.6))
+    ]  # fmt: skip
+    wanted = style(["roberta", "electra"], seeds=[1, 2], shown="mean")
+    plot = maps.model_pair_grid(pd.concat(both), wanted)
+    assert tiles(plot.draw().axes[0])[2, 3] == viridis(0.4)
+    assert plot.labels.x == "Depth (second model, mean of 2 seeds)"
 
 
 def test_two_seeds_are_needed_to_compare_two_seeds():

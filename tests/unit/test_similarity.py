@@ -256,6 +256,46 @@ def test_the_number_of_threads_changes_no_number(space):
     np.testing.assert_array_equal(*found)
 
 
+CHOICES, EXAMPLES = 4, 2985  # CosmosQA's validation examples
+
+
+def rows_of_choices(rng, prompt, own):
+    """[1, rows, 768]: each example's prompt, the same for its choices, and each row's own part."""
+    prompts = np.repeat(rng.standard_normal((EXAMPLES, 768), np.float32), CHOICES, axis=0)
+    return (prompt * prompts + own * rng.standard_normal(prompts.shape, np.float32))[None]
+
+
+@pytest.mark.parametrize("share", (0.5, 0.8, 0.95))
+def test_unrelated_layers_of_multiple_choice_are_unrelated(share):
+    """Whatever share of the variance the prompt has, which rows of an example have in common."""
+    rng = np.random.default_rng(7)
+    y, x = (rows_of_choices(rng, share**0.5, (1 - share) ** 0.5) for _ in range(2))
+    assert abs(alignment(y, x, choices=CHOICES).debiased.item()) < 0.01
+    # Compared as if rows were independent examples, they would seem alike.
+    assert alignment(y[:, :8000], x[:, :8000]).debiased.item() > 0.03
+
+
+def test_layers_that_share_which_choice_is_right_are_alike():
+    """Neither averaged vectors nor the right choices' would tell what fine-tuning is about."""
+    rng = np.random.default_rng(8)
+    gold = np.arange(EXAMPLES) * CHOICES + rng.integers(CHOICES, size=EXAMPLES)
+    layers = []
+    for feature in (0, 1):
+        layer = rows_of_choices(rng, 0.2, 0.3)
+        layer[0, gold, feature] += 20
+        layers.append(layer)
+    y, x = layers
+    assert alignment(y, x, choices=CHOICES).debiased.item() > 0.9
+    averaged = (own.reshape(1, EXAMPLES, CHOICES, 768).mean(2) for own in layers)
+    assert alignment(*averaged).debiased.item() == pytest.approx(0, abs=0.01)
+    assert alignment(y[:, gold], x[:, gold]).debiased.item() == pytest.approx(0, abs=0.01)
+
+
+def test_rows_that_are_no_whole_examples_are_refused():
+    with pytest.raises(ValueError, match="10 rows are no whole examples of 4 choices"):
+        alignment(np.ones((2, 10, 3)), np.ones((2, 10, 3)), choices=4)
+
+
 def test_a_table_of_cka_needs_no_torch(tmp_path):
     """Workers that compare states start fast and small: torch is never imported."""
     code = f"""
@@ -263,14 +303,15 @@ import sys
 import h5py, json
 import numpy as np
 from strata.analysis import activations, cka, cka_tables
+from strata.study.settings import CkaSettings
 path = {str(tmp_path / "state.h5")!r}
 with h5py.File(path, "w") as file:
     file.attrs.update({{"schema_version": 1, "poolings": json.dumps(["cls"]), "choices": 1}})
-    file["cls"] = np.random.default_rng(0).normal(size=(2, 9, 4))
+    file["cls"] = np.random.default_rng(0).normal(size=(2, 60, 4))
     file["depth_cls"] = [1, 2]
-    file["label"] = file["example_id"] = np.arange(9)
+    file["label"] = file["example_id"] = np.arange(60)
 with activations.Activations.open(path) as y:
-    table = cka_tables.cka_table(y, y, {{"model": "tiny"}}, 64, "all")
+    table = cka_tables.cka_table(y, y, {{"model": "tiny"}}, CkaSettings("positions", 5, 64))
 assert len(table) == 8
 print("torch" in sys.modules, "transformers" in sys.modules)
 """

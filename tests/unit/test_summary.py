@@ -4,16 +4,11 @@ import io
 import json
 from dataclasses import asdict, replace
 
-import h5py
-import numpy as np
 import pandas as pd
 import pytest
 from transformers import AutoModel
 
 from helpers import tiny
-from strata.analysis.activations import SCHEMA_VERSION, Activations
-from strata.analysis.cka import cka
-from strata.analysis.cka_tables import cka_table, gold_rows
 from strata.analysis.summary import (
     COLUMNS,
     Evidence,
@@ -334,67 +329,3 @@ def test_skipping_table_has_each_seeds_full_score_beside_every_span():
     assert table["baseline"].tolist() == [0.6, 0.6, 0.6]
     assert table["failed"].tolist() == [False, True, False]
     assert "model" not in scores.columns
-
-
-def activations(path, vectors: np.ndarray, labels: list, choices: int = 1) -> Activations:
-    """An activation file of `vectors`, [depths, rows, hidden]."""
-    with h5py.File(path, "w") as file:
-        file.attrs.update({"schema_version": SCHEMA_VERSION, "choices": choices})
-        file["label"] = np.repeat(labels, choices)
-        file["example_id"] = np.repeat(np.arange(len(labels)), choices)
-        file["depth_cls"] = np.arange(len(vectors)) + 1
-        file["cls"] = vectors.astype(np.float32)
-        file["cosine"] = file["angle"] = np.zeros(vectors.shape[:2], np.float32)
-    return Activations.open(path)
-
-
-@pytest.mark.parametrize(
-    ("labels", "choices", "gold"),
-    [([2, 0, 1, 2, 0, 1], 3, [2, 3, 7, 11, 12, 16]), ([1, 0, 1, 0, 1, 1], 1, [0, 1, 2, 3, 4, 5]),
-     ([0.5, 1.5, 2.0, 0.1, 3.0, 2.2], 1, [0, 1, 2, 3, 4, 5])],
-    ids=["multiple-choice", "classification", "regression"],
-)  # fmt: skip
-def test_cka_table_of_all_rows_and_of_the_gold_choices(tmp_path, labels, choices, gold):
-    """`gold` keeps one row an example, and all rows of a task that has no choices."""
-    assert gold_rows(pd.Series(labels), choices).tolist() == gold
-    rng = np.random.default_rng(0)
-    count = len(labels) * choices
-    one, two = rng.normal(size=(2, count, 5)), rng.normal(size=(3, count, 4))
-    y = activations(tmp_path / "y.h5", one, labels, choices)
-    x = activations(tmp_path / "x.h5", two, labels, choices)
-    for choice, rows in (("all", slice(None)), ("gold", gold)):
-        table = cka_table(y, x, {"model": "bert", "y_state": "a"}, 64, choice)
-        assert len(table) == 2 * 2 * 3
-        assert table.columns.tolist() == [
-            "model", "y_state", "y_depth", "x_depth", "pooling", "estimator", "n", "n_examples",
-            "cka",
-        ]  # fmt: skip
-        assert (table["n"] == len(one[0][rows])).all() and (table["n_examples"] == 6).all()
-        assert (table["pooling"] == "cls").all() and (table["model"] == "bert").all()
-        for row in table.itertuples():
-            first, second = one[row.y_depth - 1][rows], two[row.x_depth - 1][rows]
-            value = cka(first, second, debiased=row.estimator == "debiased")
-            assert row.cka == pytest.approx(value, abs=1e-5)
-
-
-def test_cka_table_of_a_state_with_itself_has_ones_on_its_diagonal(tmp_path):
-    vectors = np.random.default_rng(0).normal(size=(3, 8, 5))
-    with activations(tmp_path / "y.h5", vectors, [0, 1] * 4) as y:
-        table = cka_table(y, y, {}, 64, "all")
-    same = table[table["y_depth"] == table["x_depth"]]
-    assert len(same) == 6 and same["cka"].to_numpy() == pytest.approx(1)
-    assert (table["cka"] < 0.999).sum() == 12
-
-
-def test_cka_of_other_examples_is_refused(tmp_path):
-    vectors = np.random.default_rng(0).normal(size=(1, 6, 5))
-    y = activations(tmp_path / "y.h5", vectors, [0, 1, 0, 1, 0, 1])
-    x = activations(tmp_path / "x.h5", vectors, [0, 1, 0, 1, 1, 1])
-    with pytest.raises(StrataError, match="y.h5 and .*x.h5 hold different examples; delete both"):
-        cka_table(y, x, {}, 64, "all")
-
-
-def test_cka_of_too_few_examples_is_refused(tmp_path):
-    y = activations(tmp_path / "y.h5", np.ones((1, 3, 5)), [0, 1, 0])
-    with pytest.raises(StrataError, match=r"needs at least 4 representations, .*y.h5 has 3\."):
-        cka_table(y, y, {}, 64, "all")

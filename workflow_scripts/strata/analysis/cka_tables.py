@@ -41,9 +41,7 @@ def cka_table(
             f"{y.path} and {x.path} hold different examples; delete both and run again."
         )
     if len(examples) < 4:
-        raise StrataError(
-            f"CKA needs at least 4 representations, {y.path} has {len(examples)} examples."
-        )
+        raise StrataError(f"CKA needs at least 4 examples, {y.path} has {len(examples)}.")
     gold = settings.choice == "gold" and y.choices > 1
     rows = gold_rows(examples["label"], y.choices) if gold else slice(None)
     choices = 1 if gold else y.choices
@@ -72,7 +70,7 @@ def _notes(examples: int, gold: bool) -> Iterator[str]:
     if examples < FEW:
         yield f"fewer than {FEW} examples, CKA and its error are rough"
     if gold:
-        yield "gold choices alone, what tells right from wrong choices is left out"
+        yield "gold choices alone, what tells right from wrong is left out"
 
 
 def _both_estimators(

@@ -1,92 +1,134 @@
-"""CKA maps: Figures 1, 2, 5, 6 and 7 (Phang et al. 2021), from their tables alone."""
+"""CKA maps: Figures 1, 2, 5, 6 and 7 (Phang et al. 2021), from their tables alone.
 
-from collections.abc import Mapping
+What the tables' notes say is said below a figure. `style.shown` is the "first" seed or the "mean"
+over the seeds that did not fail; a panel says how many did.
+"""
+
+from collections.abc import Iterator, Mapping
 from itertools import combinations, product
+from textwrap import wrap
 
 import pandas as pd
-from plotnine import ggplot, ggtitle
+from plotnine import element_text, ggplot, labs, theme
 
-from strata.figures.panels import maps, panels_of
-from strata.figures.style import select, shown_name, side_by_side
+from strata.figures.panels import failed_rows, maps, panels_of
+from strata.figures.style import FONT_SIZE, select, shown_name, side_by_side
 from strata.study.settings import MapStyle
 from strata.study.states import PRETRAINED, State
+
+PLACE = ["y_depth", "x_depth"]
+CHARACTERS = 19  # of small text that fit an inch
 
 
 def pair_maps(cka: pd.DataFrame, style: MapStyle) -> ggplot:
     """Maps of CKA between the states of one model on one task (Figure 1).
 
-    `cka`: model, task, y_state, x_state, y_depth, x_depth, pooling, estimator, cka, failed, of
-    exactly one model and task. The panels are ORIG-ORIG, FT-ORIG, FT-FT and, where the style has a
-    second seed, FT[first]-FT[second]; the first-named encoder is on Y.
+    `cka`: model, task, y_state, x_state, y_depth, x_depth, pooling, estimator, cka, failed, note,
+    of exactly one model and task. The panels are ORIG-ORIG, FT-ORIG, FT-FT and, where the style has
+    a second seed, FT[first]-FT[second]; the first-named encoder is on Y.
     """
-    seeds, titles = style.seeds, style.titles
-    first, original = str(State.of_seed(seeds[0])), str(PRETRAINED)
-    pairs = {
-        "ORIG–ORIG\nY pretrained, X pretrained": (original, original),
-        "FT–ORIG\nY fine-tuned, X pretrained": (first, original),
-        "FT–FT\nY fine-tuned, X fine-tuned": (first, first),
-    }
-    if len(seeds) > 1:
-        title = "FT[{0}]–FT[{1}]\nY seed {0}, X seed {1}".format(*seeds)
-        pairs[title] = (first, str(State.of_seed(seeds[1])))
-    table = _drawn(cka, style)
+    table, titles, original = _drawn(cka, style), style.titles, str(PRETRAINED)
     panels = {
-        panel: select(table, y_state=y_state, x_state=x_state)
-        for panel, (y_state, x_state) in pairs.items()
+        "ORIG–ORIG\nY pretrained, X pretrained": select(table, y_state=original, x_state=original),
+        "FT–ORIG\nY fine-tuned, X pretrained": _of_kind(table, "ft-orig", style),
+        "FT–FT\nY fine-tuned, X fine-tuned": _of_kind(table, "ft-ft", style),
     }
+    if len(style.seeds) > 1:
+        title = "FT[{0}]–FT[{1}]\nY seed {0}, X seed {1}".format(*style.seeds)
+        panels[title] = _of_kind(table, "ft1-ft2", style)
     plot = _cka_maps(panels, 2, style, "Depth (encoder on Y)", "Depth (encoder on X)")
-    return plot + ggtitle(f"{shown_name(cka, 'task', titles)}, {shown_name(cka, 'model', titles)}")
+    names = f"{shown_name(cka, 'task', titles)}, {shown_name(cka, 'model', titles)}"
+    return plot + labs(title=f"{names} (FT: {_shown(style)})")
 
 
 def map_grid(cka: pd.DataFrame, kind: str, style: MapStyle) -> ggplot:
     """Maps of one kind of CKA for every task and model (Figures 2, 5 and 6).
 
-    `cka`: as for `pair_maps`, of any models and tasks. `kind` is `ft-ft` or `ft-orig`, of the first
-    seed, or `ft1-ft2`, with the first seed on Y and the second on X. Panels come in the order of
-    the style's tasks and, within a task, of its models.
+    `cka`: as for `pair_maps`, of any models and tasks. `kind` is `ft-ft` or `ft-orig`, or
+    `ft1-ft2`, with the first seed on Y and the second on X. Panels come in the order of the style's
+    tasks and, within a task, of its models.
     """
-    seeds = style.seeds
-    first = str(State.of_seed(seeds[0]))
-    if kind == "ft-ft":
-        x_state, y_title, x_title = first, "Depth (fine-tuned)", "Depth (fine-tuned)"
-    elif kind == "ft-orig":
-        x_state, y_title, x_title = str(PRETRAINED), "Depth (fine-tuned)", "Depth (pretrained)"
-    elif kind == "ft1-ft2":
-        if len(seeds) < 2:
+    if kind == "ft1-ft2":
+        if len(style.seeds) < 2:
             raise ValueError("ft1-ft2 compares two seeds, and there is one")
-        x_state = str(State.of_seed(seeds[1]))
-        y_title, x_title = (f"Depth (fine-tuned, seed {seed})" for seed in seeds[:2])
+        y_title, x_title = (f"Depth (fine-tuned, seed {seed})" for seed in style.seeds[:2])
+    elif kind in ("ft-ft", "ft-orig"):
+        y_title = f"Depth (fine-tuned, {_shown(style)})"
+        x_title = y_title if kind == "ft-ft" else "Depth (pretrained)"
     else:
         raise ValueError(f"no such kind of map: {kind}")
-    table = select(_drawn(cka, style), y_state=first, x_state=x_state)
+    table = _drawn(cka, style)
+    panels = {panel: _of_kind(rows, kind, style) for panel, rows in panels_of(table, style).items()}
     columns = side_by_side(len(style.models), len(style.tasks))
-    return _cka_maps(panels_of(table, style), columns, style, y_title, x_title)
+    return _cka_maps(panels, columns, style, y_title, x_title)
 
 
 def model_pair_grid(cka_models: pd.DataFrame, style: MapStyle) -> ggplot:
     """Maps of CKA between two models fine-tuned on the same task (Figure 7).
 
-    `cka_models`: task, y_model, x_model, y_state, x_state, y_depth, x_depth, pooling, estimator,
-    cka, failed, each unordered pair of models once. One panel for each task
-    and pair, of the first seed; the model that comes first in the style is on Y.
+    `cka_models`: task, seed, y_model, x_model, y_state, x_state, y_depth, x_depth, pooling,
+    estimator, cka, failed, note, each unordered pair of models once. One panel for each task and
+    pair; both models are of the same seed, and the one that comes first in the style is on Y.
     """
     if len(style.models) < 2:
         raise ValueError("a comparison across models needs two of them")
-    state, titles = str(State.of_seed(style.seeds[0])), style.titles
-    table = select(_drawn(cka_models, style), y_state=state, x_state=state)
+    table, titles = _drawn(cka_models, style), style.titles
     pairs = list(combinations(style.models, 2))
     panels = {
-        f"{titles.get(task, task)}\n{titles.get(y, y)} – {titles.get(x, x)}": _model_pair(
-            select(table, task=task), y, x
+        f"{titles.get(task, task)}\n{titles.get(y, y)} – {titles.get(x, x)}": _of_kind(
+            _model_pair(select(table, task=task), y, x), "ft-ft", style
         )
         for task, (y, x) in product(style.tasks, pairs)
     }
     columns = side_by_side(len(pairs), len(style.tasks))
-    return _cka_maps(panels, columns, style, "Depth (first model)", "Depth (second model)")
+    shown = _shown(style)
+    return _cka_maps(
+        panels, columns, style, f"Depth (first model, {shown})", f"Depth (second model, {shown})"
+    )
 
 
 def _drawn(cka: pd.DataFrame, style: MapStyle) -> pd.DataFrame:
     return select(cka, estimator=style.estimator, pooling=style.pooling)
+
+
+def _averaged(style: MapStyle) -> bool:
+    return style.shown == "mean" and len(style.seeds) > 1
+
+
+def _shown(style: MapStyle) -> str:
+    """Which runs a map of fine-tuned encoders shows."""
+    if _averaged(style):
+        return f"mean of {len(style.seeds)} seeds"
+    return f"seed {style.seeds[0]}"
+
+
+def _of_kind(table: pd.DataFrame, kind: str, style: MapStyle) -> pd.DataFrame:
+    """The rows of one map, those of several seeds averaged."""
+    states = [str(State.of_seed(seed)) for seed in style.seeds]
+    if kind == "ft1-ft2":
+        return select(table, y_state=states[0], x_state=states[1])
+    kept = states if _averaged(style) else states[:1]
+    maps_of_seeds = [
+        select(table, y_state=state, x_state=state if kind == "ft-ft" else str(PRETRAINED))
+        for state in kept
+    ]
+    return _mean_map(maps_of_seeds) if _averaged(style) else maps_of_seeds[0]
+
+
+def _mean_map(maps_of_seeds: list[pd.DataFrame]) -> pd.DataFrame:
+    """The mean of the maps of runs that did not fail, or of all if none is left."""
+    present = [rows for rows in maps_of_seeds if len(rows)]
+    good = [rows for rows in present if not failed_rows(rows).any()]
+    if not present:
+        return maps_of_seeds[0]
+    rows = pd.concat(good or present)
+    # A depth without variance in one seed has no mean over seeds.
+    mean = rows.groupby(PLACE)["cka"].agg(lambda values: values.mean(skipna=False))
+    first = rows.drop_duplicates(PLACE).drop(columns="cka")
+    out = first.merge(mean.reset_index(), on=PLACE)
+    if good and len(good) < len(present):
+        out["left_out"] = f"{len(present) - len(good)} of {len(present)} failed"
+    return out
 
 
 def _model_pair(table: pd.DataFrame, y_model: str, x_model: str) -> pd.DataFrame:
@@ -104,4 +146,23 @@ def _cka_maps(
         for panel, rows in panels.items()
     }
     titles = {"x": x_title, "y": y_title, "fill": f"CKA ({style.estimator})"}
-    return maps(panels, columns, cmap="viridis", titles=titles, note_at=(0.5, 0.5))
+    plot = maps(panels, columns, cmap="viridis", titles=titles, note_at=(0.5, 0.5))
+    width, height = plot.theme.getp("figure_size")
+    lines = [
+        line
+        for note in _notes(pd.concat(panels.values()), style)
+        for line in wrap(note, int(CHARACTERS * width))
+    ]
+    if not lines:
+        return plot
+    small = element_text(size=FONT_SIZE - 1, ha="left", margin={"t": 3, "units": "pt"})
+    size = width, height + 0.1 * len(lines)
+    return plot + labs(caption="\n".join(lines)) + theme(plot_caption=small, figure_size=size)
+
+
+def _notes(rows: pd.DataFrame, style: MapStyle) -> Iterator[str]:
+    """What the drawn rows' notes say, with the tasks that it is about."""
+    noted = rows.dropna(subset="note").query("note != ''")
+    for note, those in noted.groupby("note", sort=False):
+        tasks = [task for task in style.tasks if task in set(those["task"])]
+        yield f"{', '.join(style.titles.get(task, task) for task in tasks)}: {note}."

@@ -66,6 +66,7 @@ def maps(
 
     Parameters
     ----------
+    panels : where rows have `left_out`, it is written on their panel.
     titles : of x, y and fill.
     note_at : where in a panel "failed" or "no data" is written, see `annotations`.
     """
@@ -130,7 +131,10 @@ def annotations(
 def _map_note(rows: pd.DataFrame) -> str:
     if rows.empty:
         return "no data"
-    return "failed" if failed_rows(rows).any() else ""
+    if failed_rows(rows).any():
+        return "failed"
+    # Of a mean over runs: how many of them are not in it.
+    return rows["left_out"].iloc[0] if "left_out" in rows else ""
 
 
 def corners_of(spans: Mapping[str, tuple[pd.Series, pd.Series]]) -> pd.DataFrame:
