@@ -121,11 +121,6 @@ def heads_of(wildcards):
     return head_settings(config, wildcards.task)
 
 
-def heads_without_converged(wildcards):
-    settings = heads_of(wildcards)
-    return {key: settings[key] for key in settings if key != "converged"}
-
-
 def pairs(pattern, models=MODELS):
     """A file of every model and task of the study."""
     return expand(pattern, model=models, task=TASKS)
@@ -163,7 +158,9 @@ def train_disk_mb(wildcards, input):
 
 
 def means_disk_mb(wildcards, input):
-    limit = config["variability"]["max_examples"]
+    asked = config["variability"]
+    limits = (asked["kept_examples"], asked["max_examples"])  # more are not stored
+    limit = min(limit for limit in limits if limit is not None)
     return disk.mean_activations_mb(input.model, input.task, limit)
 
 

@@ -28,6 +28,7 @@ rule export_model:
         sample=EVAL_SAMPLE,
         forward=FORWARD,
         sampling=sampling(config),
+        tolerance=config["summary"]["tolerance"],
         title=lambda w: TITLES.get(w.model),
         code=code_of("export_model", "architecture", "task_type", "metric"),
     message:

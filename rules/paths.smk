@@ -32,16 +32,20 @@ CKA = "<results>/cka/{model}_{task}"
 CKA_OF_STATES = f"{CKA}/{{y_state}}.{{x_state}}.csv"
 BLOCKS_OF_STATE = f"{CKA}/blocks-{{state}}.csv"
 BLOCKS = f"{CKA}.blocks.csv"
+CONTROLS = "<results>/controls/{model}_{task}"
+CONTROLS_OF_STATE = f"{CONTROLS}/{{state}}.csv"
 CKA_MODELS = "<results>/cka-models/{task}"
 CKA_OF_MODELS = f"{CKA_MODELS}/{{y_model}}.{{x_model}}.{{state}}.csv"
 TRUNCATION = "<results>/truncation/{model}_{task}"
 UNTUNED = f"{TRUNCATION}/untuned-{{state}}"
 TUNED = f"{TRUNCATION}/tuned-{{state}}"
 TUNED_ORIG = f"{TRUNCATION}/tuned-orig-seed{{seed}}"
+CALIBRATION = f"{TRUNCATION}.calibration"
 SKIPPING = "<results>/skipping/{model}_{task}"
 SKIPPING_OF_STATE = f"{SKIPPING}/{{state}}.csv"
 SUMMARY = "<results>/summary"
 SUMMARY_OF_PAIR = f"{SUMMARY}/{{model}}_{{task}}.csv"
+VERDICTS = f"{SUMMARY}/{{model}}_{{task}}.verdicts.csv"
 EXPORT = "<results>/export/{model}_{task}/depth{depth}"
 
 # The companion studies.
@@ -50,6 +54,9 @@ REINIT_PART = f"{REINIT}/{{model}}_{{task}}/{{part}}.csv"
 PERMUTATION_CORRELATIONS = f"{REINIT}/permutation_correlations.csv"
 VARIABILITY = "<results>/variability/{model}_{task}"
 NU = f"{VARIABILITY}/nu.csv"
+NU_FINDING = f"{VARIABILITY}/finding.csv"
+SELECTED_LESS_LAST = f"{VARIABILITY}/selected_less_last.csv"
+ROBUSTNESS = f"{VARIABILITY}/robustness"
 AGREEMENT = "<results>/agreement"
 AGREEMENT_OF_PAIR = f"{AGREEMENT}/{{model}}_{{task}}"
 MOVEMENT = f"{AGREEMENT_OF_PAIR}/movement.csv"
@@ -70,4 +77,4 @@ wildcard_constraints:
     y_state=State.KEPT,
     x_state=State.KEPT,
     part="|".join(PARTS),
-    depth="[0-9]+|-auto",
+    depth="[0-9]+|-auto|-within",

@@ -79,8 +79,13 @@ def cka_targets():
     return pairs(f"{CKA}.png") + pairs(BLOCKS) + figures(*numbers)
 
 
+def controls_targets():
+    return pairs(f"{CONTROLS}.png")
+
+
 def truncation_targets():
-    return [*pairs(f"{TRUNCATION}.png"), f"{SUMMARY}.csv", *figures(3)]
+    curves = pairs(f"{TRUNCATION}.png") + pairs(f"{CALIBRATION}.png")
+    return [*curves, f"{SUMMARY}.csv", *figures(3)]
 
 
 def skipping_targets():
@@ -89,7 +94,11 @@ def skipping_targets():
 
 
 def export_targets():
-    return pairs(EXPORT.format(model="{model}", task="{task}", depth="-auto"))
+    return pairs(
+        EXPORT.format(
+            model="{model}", task="{task}", depth=f"-{config['study']['export']}"
+        )
+    )
 
 
 @functools.cache
@@ -111,7 +120,8 @@ def reinit_targets(wildcards=None):
 
 
 def variability_targets():
-    return pairs(f"{VARIABILITY}.csv") + pairs(f"{VARIABILITY}.png")
+    files = (f"{VARIABILITY}.csv", f"{VARIABILITY}.png", f"{ROBUSTNESS}.png")
+    return [path for pattern in files for path in pairs(pattern)]
 
 
 def agreement_targets():
@@ -122,6 +132,7 @@ def agreement_targets():
 # Of each of `study.analyses`; the rules below are called like them.
 TARGETS = {
     "cka": cka_targets,
+    "controls": controls_targets,
     "truncation": truncation_targets,
     "skipping": skipping_targets,
     "export": export_targets,

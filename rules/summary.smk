@@ -3,13 +3,13 @@
 
 rule summarise:
     input:
-        truncation=f"{TRUNCATION}.csv",
         untuned=runs(f"{UNTUNED}.parquet"),
         tuned=runs(f"{TUNED}.parquet"),
         metrics=runs(METRICS),
         checkpoint=runs(CHECKPOINT, SEEDS[:1]),
     output:
         table=SUMMARY_OF_PAIR,
+        verdicts=VERDICTS,
     log:
         "<logs>/summarise/{model}_{task}.log",
     benchmark:

@@ -3,6 +3,7 @@
 
 localrules:
     cka,
+    controls,
     truncation,
     skipping,
     export,
@@ -14,6 +15,11 @@ localrules:
 rule cka:
     input:
         cka_targets(),
+
+
+rule controls:
+    input:
+        controls_targets(),
 
 
 rule truncation:
@@ -47,10 +53,11 @@ rule agreement:
 
 
 onsuccess:
-    from strata.analysis.summary import (
+    from strata.analysis.summary_words import (
         final_words,
     )  # and pandas, which planning does without
 
     asked = {*config["study"]["analyses"], *workflow.dag_settings.targets}
-    for words in final_words(config["outdir"], asked):
+    tolerance = config["summary"]["tolerance"]
+    for words in final_words(config["outdir"], asked, tolerance):
         print(f"\n{words}")

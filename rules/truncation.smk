@@ -49,7 +49,7 @@ rule tune_heads:
         gpu=1,
         jobs_per_device=JOBS_PER_DEVICE,
     params:
-        heads=heads_without_converged,
+        heads=heads_of,
         code=code_of("tune_heads", "architecture", "task_type", "metric"),
     message:
         "TUNED: {wildcards.model} on {wildcards.task}, {wildcards.state}, all depths together"

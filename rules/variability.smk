@@ -10,6 +10,8 @@ checkpoint measure_variability:
         examples=TRAIN_EXAMPLES,
     output:
         table=NU,
+        finding=NU_FINDING,
+        robustness=f"{ROBUSTNESS}.csv",
     log:
         "<logs>/measure_variability/{model}_{task}.log",
     benchmark:
@@ -26,7 +28,13 @@ checkpoint measure_variability:
         max_length=max_length_of,
         settings={
             key: config["variability"][key]
-            for key in ("max_examples", "bins", "resamples")
+            for key in (
+                "max_examples",
+                "kept_examples",
+                "bins",
+                "resamples",
+                "robustness",
+            )
         },
         sample_seed=config["evaluation"]["seed"],
         confidence=config["summary"]["confidence"],
@@ -47,6 +55,7 @@ rule compare_selection:
         task=TASK,
     output:
         table=f"{VARIABILITY}.csv",
+        paired=SELECTED_LESS_LAST,
     log:
         "<logs>/compare_selection/{model}_{task}.log",
     benchmark:
@@ -68,13 +77,15 @@ rule compare_selection:
 rule plot_variability:
     input:
         nu=NU,
+        finding=NU_FINDING,
         table=f"{VARIABILITY}.csv",
+        paired=SELECTED_LESS_LAST,
     output:
         png=report(
             f"{VARIABILITY}.png",
             caption="../report/variability.rst",
             category="Hidden-state variability",
-            labels={"model": "{model}", "task": "{task}"},
+            labels={"model": "{model}", "task": "{task}", "shown": "variability"},
         ),
         pdf=f"{VARIABILITY}.pdf",
     log:
@@ -90,3 +101,29 @@ rule plot_variability:
         "Variability figure of {wildcards.model} on {wildcards.task}"
     script:
         "../workflow_scripts/plot_variability.py"
+
+
+rule plot_robustness:
+    input:
+        table=f"{ROBUSTNESS}.csv",
+    output:
+        png=report(
+            f"{ROBUSTNESS}.png",
+            caption="../report/robustness.rst",
+            category="Hidden-state variability",
+            labels={"model": "{model}", "task": "{task}", "shown": "robustness"},
+        ),
+        pdf=f"{ROBUSTNESS}.pdf",
+    log:
+        "<logs>/plot_robustness/{model}_{task}.log",
+    benchmark:
+        "<benchmarks>/plot_robustness/{model}_{task}.tsv"
+    conda:
+        "../envs/strata.yaml"
+    params:
+        titles=TITLES,
+        code=code_of("plot_robustness"),
+    message:
+        "Robustness of the selected depth, {wildcards.model} on {wildcards.task}"
+    script:
+        "../workflow_scripts/plot_robustness.py"

@@ -13,7 +13,7 @@ with gpu_job(snakemake):
     from strata.data.task import Task, read_examples
     from strata.data.tokens import load_tokenizer
     from strata.export.card import model_card
-    from strata.export.cut import choose_seed, cut_model, depth_of, write_model
+    from strata.export.cut import choose, choose_seed, cut_model, write_model
     from strata.export.measure import measure
     from strata.modeling.loading import load_model
     from strata.study.settings import ForwardSettings, Sample, Sampling
@@ -21,10 +21,11 @@ with gpu_job(snakemake):
     task, sampling = Task.read(inputs.task), Sampling(**params.sampling)
     seed = choose_seed(read_metrics(inputs.metrics, params.seeds))
     run = params.seeds.index(seed)
-    depth = depth_of(depth, pd.read_csv(inputs.summary))
+    summary = pd.read_csv(inputs.summary, dtype={"seeds": str})
+    choice = choose(depth, summary, params.tolerance, sampling.confidence)
 
     folder, tokenizer = Path(snakemake.output.folder), load_tokenizer(inputs.model)
-    small = cut_model(inputs.checkpoints[run], inputs.heads[run], task, depth)
+    small = cut_model(inputs.checkpoints[run], inputs.heads[run], task, choice.depth)
     write_model(small, tokenizer, folder)
     examples = read_examples(inputs.examples, Sample(**params.sample))
     measured = measure(
@@ -36,6 +37,8 @@ with gpu_job(snakemake):
         sampling,
     )
     title = f"{params.title} on {task.name}"
-    card = model_card(title, task, seed, snakemake.threads, measured, sampling.confidence)
+    card = model_card(
+        title, task, seed, snakemake.threads, measured, sampling.confidence, choice.claim
+    )
     (folder / "README.md").write_text(card, encoding="utf-8")
-    print(f"depth {depth}: {measured}")
+    print(f"depth {choice.depth}: {choice.claim}\n{measured}")

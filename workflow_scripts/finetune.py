@@ -10,6 +10,7 @@ wildcards, seed = snakemake.wildcards, int(snakemake.wildcards.seed)
 with gpu_job(snakemake):
     from strata.data.task import Task, read_examples
     from strata.data.tokens import TokenisedRows, load_tokenizer
+    from strata.evaluation.prediction_files import write_predictions
     from strata.modeling.ablations import adapt, merge_adapters, trainable_parameters
     from strata.modeling.inference import timed_predictions
     from strata.modeling.loading import load_model
@@ -51,7 +52,7 @@ with gpu_job(snakemake):
             tokenizer.save_pretrained(out.checkpoint)
         # All eval examples, in float32: what of them is scored, and how, is score_run's to decide.
         predictions, speed = timed_predictions(model, dev, task)
-        predictions.to_parquet(out.predictions, index=False)
+        write_predictions(predictions, out.predictions)
         name = RunName(wildcards.model, wildcards.task, wildcards.variant, seed)
         origin = Origin(snakemake.threads, read_model_source(inputs.model), task.source)
         RunRecord.of(name, trained, settings, origin, speed).write(out.run)

@@ -1,15 +1,23 @@
 """Hidden-state variability at every depth of the pretrained encoder (Xie et al. 2022, 3.1)."""
 
 import tempfile
+from math import sqrt
 from pathlib import Path
 
 from strata.modeling.compute import gpu_job
 
-inputs, params = snakemake.input, snakemake.params
+inputs, params, output = snakemake.input, snakemake.params, snakemake.output
 with gpu_job(snakemake):
     from strata.analysis.activations import Activations
     from strata.analysis.dump import Source, dump
-    from strata.analysis.variability import classes, variability_table
+    from strata.analysis.robustness import robustness_table, settings_of
+    from strata.analysis.selection import (
+        Labelled,
+        finding_table,
+        measure_depths,
+        variability_table,
+    )
+    from strata.analysis.streaming import Kept, values_of_all
     from strata.data.batches import Rows
     from strata.data.task import Task, read_examples
     from strata.data.tokens import load_tokenizer
@@ -19,29 +27,50 @@ with gpu_job(snakemake):
     from strata.study.settings import (
         ForwardSettings,
         Sample,
-        Sampling,
         StorageSettings,
         VariabilitySettings,
     )
     from strata.study.states import PRETRAINED
 
-    task, settings = Task.read(inputs.task), VariabilitySettings(**params.settings)
-    sample = Sample(settings.max_examples, params.sample_seed)
-    examples = read_examples(inputs.examples, sample)
-    groups = classes(task, examples["label"].to_numpy(), settings.bins)
+    task, settings = Task.read(inputs.task), VariabilitySettings.of(params.settings)
+    examples = read_examples(inputs.examples, Sample(settings.max_examples, params.sample_seed))
+    labelled = Labelled(task, examples["label"].to_numpy(), settings.bins, settings.kept_examples)
+    codes = labelled.groups.codes(len(examples) * task.choices).reshape(len(examples), -1)
     model = load_model(inputs.model, task, seed=0).to(device())
     check_length(model, params.max_length)
-    rows = Rows(load_tokenizer(inputs.model), examples, params.max_length)
-    about = {"model": snakemake.wildcards.model, "task": task.name, "state": str(PRETRAINED)}
-    source, stored = Source(Encoder(model), rows, about), StorageSettings(["mean"], "float32")
+    tokenizer, name = load_tokenizer(inputs.model), snakemake.wildcards.model
+    about = {"model": name, "task": task.name, "state": str(PRETRAINED)}
+    forward = ForwardSettings(**params.forward)
+
+    def source(chosen):
+        rows = Rows(tokenizer, examples.iloc[chosen].reset_index(drop=True), params.max_length)
+        return Source(Encoder(model), rows, about)
+
     # One forward pass, on disk beside the result: all depths need not fit into memory.
-    with tempfile.TemporaryDirectory(dir=Path(snakemake.output.table).parent) as folder:
+    with tempfile.TemporaryDirectory(dir=Path(output.table).parent) as folder:
         path = Path(folder) / "means.h5"
-        dump(path, source, stored, ForwardSettings(**params.forward))
+        dump(path, source(labelled.chosen), StorageSettings(["mean"], "float32"), forward)
         with Activations.open(path) as means:
             vectors, depths = means.vectors("mean"), means.depths("mean")
-            sampling = Sampling(settings.resamples, params.confidence)
-            table = variability_table(vectors, depths, groups, sampling)
-    table.insert(0, "model", snakemake.wildcards.model)
-    table.insert(1, "task", task.name)
-    table.to_csv(snakemake.output.table, index=False)
+            measured = measure_depths(vectors, labelled, settings.resamples)
+            whole, rest = None, labelled.others
+            if len(rest):
+                kept = Kept(vectors, codes[labelled.chosen].reshape(-1))
+                noise = [each.scatter for each in measured]
+                whole = values_of_all(kept, source(rest), codes[rest].reshape(-1), noise, forward)
+            n, kept_rows = int((codes >= 0).sum()), len(labelled.rows)
+            table = variability_table(
+                measured, depths, params.confidence, whole, sqrt(kept_rows / n)
+            )
+            varied = settings_of(labelled, settings.robustness)
+            robustness = robustness_table(vectors, labelled, varied, table)
+    groups = labelled.groups
+    table = table.assign(n=n, n_kept=kept_rows, classes=len(groups.rows), note=groups.note)
+    score = "Pearson correlation" if task.kind.continuous else "balanced accuracy"
+    table.insert(table.columns.get_loc("probe_shuffled"), "probe_score", score)
+    for each in (table, robustness):
+        each.insert(0, "model", name)
+        each.insert(1, "task", task.name)
+    table.to_csv(output.table, index=False)
+    robustness.to_csv(output.robustness, index=False)
+    finding_table(name, task.name, table).to_csv(output.finding, index=False)

@@ -8,7 +8,6 @@ from strata.runtime.job import job
 
 inputs = snakemake.input
 with job(snakemake):
-    plot = variability_and_selection(
-        pd.read_csv(inputs.nu), pd.read_csv(inputs.table), snakemake.params.titles
-    )
+    paths = (inputs.nu, inputs.finding, inputs.table, inputs.paired)
+    plot = variability_and_selection(*map(pd.read_csv, paths), snakemake.params.titles)
     save(plot, snakemake.output.png, snakemake.output.pdf)

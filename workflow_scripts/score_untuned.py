@@ -9,6 +9,7 @@ with (
 ):
     from strata.analysis.truncation import untuned
     from strata.data.task import Task
+    from strata.evaluation.prediction_files import write_predictions
     from strata.evaluation.predictions import score_table
     from strata.modeling.head import load_head
     from strata.study.states import State
@@ -17,5 +18,5 @@ with (
     predictions = untuned(evaluated, load_head(snakemake.input.checkpoint, task), task)
     table = score_table(predictions, task)
     table.insert(0, "seed", State.parse(snakemake.wildcards.state).seed)
-    predictions.to_parquet(snakemake.output.predictions, index=False)
+    write_predictions(predictions, snakemake.output.predictions)
     table.to_csv(snakemake.output.table, index=False)

@@ -1,4 +1,4 @@
-"""The smallest depth that keeps the score, UNTUNED and TUNED, and what it saves."""
+"""How far a model can be cut, UNTUNED and TUNED, and what that saves."""
 
 import pandas as pd
 
@@ -7,15 +7,18 @@ from strata.analysis.tables import read_metrics
 from strata.runtime.job import job
 from strata.study.settings import SummarySettings
 
+# Under which name each answer's predictions stand in their file.
+CONFIGURATIONS = {"untuned": "untuned", "tuned": "tuned-best"}
 inputs, params, wildcards = snakemake.input, snakemake.params, snakemake.wildcards
 with job(snakemake):
     predictions = {
-        (configuration, seed): pd.read_parquet(path)
-        for configuration in ("untuned", "tuned")
-        for seed, path in zip(params.seeds, inputs[configuration], strict=True)
+        (name, seed): pd.read_parquet(path, filters=[("configuration", "==", configuration)])
+        for name, configuration in CONFIGURATIONS.items()
+        for seed, path in zip(params.seeds, inputs[name], strict=True)
     }
     metrics = read_metrics(inputs.metrics, params.seeds)
-    evidence = Evidence(pd.read_csv(inputs.truncation), predictions, metrics, inputs.checkpoint[0])
+    evidence = Evidence(predictions, metrics, inputs.checkpoint[0])
     settings = SummarySettings(**params.settings)
-    table = summarise(wildcards.model, wildcards.task, evidence, settings)
-    table.to_csv(snakemake.output.table, index=False)
+    answers, verdicts = summarise(wildcards.model, wildcards.task, evidence, settings)
+    answers.to_csv(snakemake.output.table, index=False)
+    verdicts.to_csv(snakemake.output.verdicts, index=False)

@@ -1,4 +1,4 @@
-"""TUNED: the run's head tuned further on every depth of its frozen encoder."""
+"""TUNED: the run's head tuned further on every depth of its frozen encoder; and converged."""
 
 from strata.analysis.activations import Activations
 from strata.modeling.compute import gpu_job
@@ -10,7 +10,7 @@ with (
 ):
     from strata.analysis.truncation import Splits, tuned
     from strata.data.task import Task
-    from strata.evaluation.predictions import score_table
+    from strata.evaluation.prediction_files import write_predictions
     from strata.modeling.head import load_head
     from strata.modeling.head_tuning import save_stack
     from strata.study.settings import HeadSettings
@@ -19,9 +19,7 @@ with (
     task, seed = Task.read(snakemake.input.task), State.parse(snakemake.wildcards.state).seed
     head = load_head(snakemake.input.checkpoint, task)
     settings = HeadSettings.of(snakemake.params.heads)
-    predictions, heads = tuned(Splits(trained, evaluated, task), head, settings, seed, "tuned")
-    table = score_table(predictions, task)
-    table.insert(0, "seed", seed)
-    save_stack(heads, evaluated.depths(), snakemake.output.heads)
-    predictions.to_parquet(snakemake.output.predictions, index=False)
-    table.to_csv(snakemake.output.table, index=False)
+    made = tuned(Splits(trained, evaluated, task), head, settings, seed)
+    save_stack(made.heads, evaluated.depths(), snakemake.output.heads)
+    write_predictions(made.predictions, snakemake.output.predictions)
+    made.scores(task, seed).to_csv(snakemake.output.table, index=False)

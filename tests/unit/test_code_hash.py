@@ -283,8 +283,9 @@ def test_a_version_is_the_same_elsewhere(folder, tmp_path):
 NAMES = sorted(path.stem for path in SCRIPTS.glob("*.py"))
 DRAWS_MAPS = {"plot_cka", "plot_map_grid", "plot_model_pairs"}
 READS_ACTIVATIONS = {
-    "compare_models", "compare_states", "dump_activations", "measure_movement",
-    "measure_variability", "score_untuned", "tune_fresh_heads", "tune_heads",
+    "compare_models", "compare_states", "dump_activations", "find_blocks", "measure_controls",
+    "measure_movement", "measure_variability",
+    "score_untuned", "tune_fresh_heads", "tune_heads",
 }  # fmt: skip
 
 

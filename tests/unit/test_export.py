@@ -16,13 +16,20 @@ from helpers import tiny
 from strata.analysis.activations import Activations
 from strata.analysis.dump import Source, dump
 from strata.export.card import model_card
-from strata.export.cut import choose_depth, choose_seed, cut_model, depth_of, write_model
+from strata.export.cut import choose, choose_seed, cut_model, write_model
 from strata.export.measure import Measured, measure
 from strata.modeling import head_tuning as heads
+from strata.modeling.converged import tune_converged
 from strata.modeling.encoder import Encoder, num_parameters
 from strata.modeling.head import Head
 from strata.runtime.errors import StrataError
-from strata.study.settings import ForwardSettings, HeadSettings, Sampling, StorageSettings
+from strata.study.settings import (
+    ConvergedSettings,
+    ForwardSettings,
+    HeadSettings,
+    Sampling,
+    StorageSettings,
+)
 
 DEPTH = 2
 SETTINGS = HeadSettings(
@@ -33,6 +40,7 @@ SETTINGS = HeadSettings(
     weight_decay=0.01,
     adam_epsilon=1e-8,
     max_grad_norm=1.0,
+    converged=ConvergedSettings([3e-3, 3e-2], 0.2),
 )
 MEASURED = Measured(
     score=0.9,
@@ -50,7 +58,7 @@ MEASURED = Measured(
 )
 
 
-def tuned_run(folder, architecture, kind):
+def tuned_run(folder, architecture, kind, recipe="tuned"):
     """A run's checkpoint and the heads tuned at every depth; and these heads' predictions."""
     model, task = tiny.task_model(architecture, kind), tiny.task(kind)
     model.save_pretrained(folder / "checkpoint")
@@ -61,6 +69,8 @@ def tuned_run(folder, architecture, kind):
         labels = tiny.examples(kind)["label"].to_numpy()
         head, inputs = Head(model), heads.HeadInputs(file.vectors(), labels, task)
         stack = heads.tune_heads(head, inputs, SETTINGS, seed=1)
+        if recipe == "tuned-converged":
+            stack = tune_converged(head, inputs, SETTINGS, seed=1, continued=True).stack
         heads.save_stack(stack, file.depths(), folder / "heads.safetensors")
         predictions = heads.apply_heads(head, stack, inputs)[DEPTH - 1]
     return model, predictions
@@ -68,10 +78,14 @@ def tuned_run(folder, architecture, kind):
 
 @pytest.mark.parametrize("architecture", tiny.ARCHITECTURES)
 @pytest.mark.parametrize("kind", ("classification", "regression", "multiple-choice"))
+@pytest.mark.parametrize("recipe", ("tuned", "tuned-converged"))
 @torch.no_grad()
-def test_a_stranger_loads_the_folder_and_gets_the_tuned_predictions(architecture, kind, tmp_path):
+def test_a_stranger_loads_the_folder_and_gets_the_tuned_predictions(
+    architecture, kind, recipe, tmp_path
+):
+    """Where heads were tuned on standardised vectors, too: the checkpoint is a plain one."""
     with torch.enable_grad():
-        model, expected = tuned_run(tmp_path, architecture, kind)
+        model, expected = tuned_run(tmp_path, architecture, kind, recipe)
     arguments = (tmp_path / "checkpoint", tmp_path / "heads.safetensors", tiny.task(kind), DEPTH)
     write_model(cut_model(*arguments), tiny.tokenizer(), tmp_path / "small")
 
@@ -154,47 +168,69 @@ def test_measured_are_scores_sizes_and_speeds_of_both(kind, tmp_path):
 
 
 def test_the_card_says_what_was_cut_and_what_it_costs():
-    text = model_card("RoBERTa on rte", tiny.task(), 2, 8, MEASURED, 0.95)
+    text = model_card("RoBERTa on rte", tiny.task(), 2, 8, MEASURED, 0.95, "A claim.")
     assert text.startswith("---\nlibrary_name: transformers\n")
     for part in (
         "# RoBERTa on rte, cut to 4 of 12 layers",
         "without its top 8 layers",
         "seed 2",
+        "Phang, Liu and Bowman 2021). A claim.",
         "| layers | 12 | 4 |",
         "| parameters | 8,000,000 | 6,000,000 |",
         "| accuracy on 1,200 eval examples | 0.9250 | 0.9000 |",
         "| examples a second (cpu, 8 threads) | 120.0 | 300.0 |",
-        "-2.50 points, 95% paired",
+        "Difference of this run (seed 2): -2.50 points, 95% paired",
         "-5.00 to\n+1.00",
         "25% fewer parameters, 2.50 times the speed",
         "AutoModelForSequenceClassification.from_pretrained",
         "labels yes, no",
     ):
         assert part in text
-    choice = model_card("BERT on x", tiny.task("multiple-choice"), 1, 8, MEASURED, 0.95)
+    choice = model_card("BERT on x", tiny.task("multiple-choice"), 1, 8, MEASURED, 0.95, "")
     assert "AutoModelForMultipleChoice.from_pretrained" in choice
 
 
-def summary(tuned_depth):
-    return pd.DataFrame(
-        {
-            "configuration": ["untuned", "tuned"],
-            "layers": [12, 12],
-            "depth": [9, tuned_depth],
-        }
-    )
+def summary(**tuned):
+    row = {
+        "configuration": "tuned",
+        "layers": 12,
+        "n_examples": 1043,
+        "seeds": "1 2",
+        "claim": "these runs",
+        "within_depth": 4,
+        "certified_depth": 9,
+        "crossfit_difference": -0.012,
+        "crossfit_low": -0.02,
+        "crossfit_high": 0.001,
+        **tuned,
+    }
+    return pd.DataFrame([{**row, "configuration": "untuned", "certified_depth": 1}, row])
 
 
-def test_the_depth_is_the_tuned_one_of_the_summary_or_all():
-    assert choose_depth(summary(4)) == 4
-    assert choose_depth(summary(None)) == 12
+@pytest.mark.parametrize(
+    ("target", "tuned", "depth", "words"),
+    [
+        ("-auto", {}, 9, "95% confidence (1,043 examples, seeds 1 2); a claim about these runs"),
+        ("-auto", {"claim": "the recipe"}, 9, "a claim about the recipe."),
+        ("-auto", {"certified_depth": 12}, 12, "No smaller depth is certified to lose less than"),
+        ("-within", {}, 4, "chose the depth, the mean difference was -1.20 points [-2.00, +0.10]."),
+        ("-within", {"within_depth": 12}, 12, "No smaller depth is within 1 point of the full"),
+        ("-auto", {"certified_depth": None}, 12, "Every run failed"),
+        ("7", {}, 7, "asked for by number"),
+    ],
+)  # fmt: skip
+def test_a_target_names_tuneds_depth_and_the_card_what_may_be_said_of_it(
+    target, tuned, depth, words
+):
+    choice = choose(target, summary(**tuned), 0.01, 0.95)
+    assert choice.depth == depth and words in choice.claim
 
 
-def test_a_target_names_a_depth_that_the_model_has():
-    assert depth_of("-auto", summary(4)) == 4 and depth_of("12", summary(4)) == 12
-    for depth in ("0", "13"):
-        with pytest.raises(StrataError, match=f"no depth {depth}: the model has depths 1 to 12"):
-            depth_of(depth, summary(4))
+@pytest.mark.parametrize("depth", ["0", "13"])
+def test_a_target_names_a_depth_that_the_model_has(depth):
+    assert choose("12", summary(), 0.01, 0.95).depth == 12
+    with pytest.raises(StrataError, match=f"no depth {depth}: the model has depths 1 to 12"):
+        choose(depth, summary(), 0.01, 0.95)
 
 
 @pytest.mark.parametrize(("failed", "chosen"), [((), 3), ((3,), 1), ((3, 1), 2), ((1, 2, 3), 3)])

@@ -9,66 +9,30 @@ import torch
 from torch import nn
 from torch.nn import functional
 from torch.nn.utils import clip_grad_norm_
-from torch.testing import assert_close
 from transformers import get_linear_schedule_with_warmup
 
 from helpers import tiny
+from helpers.heads import (
+    DEPTHS,
+    SETTINGS,
+    dumped,
+    every_architecture,
+    every_kind,
+    head_of,
+    learnable,
+    one,
+    only,
+    problem,
+    same,
+    without_dropout,
+)
 from strata.analysis import truncation
 from strata.analysis.activations import Activations
-from strata.analysis.dump import Source, dump
-from strata.evaluation.predictions import decode, score_table
+from strata.evaluation.predictions import decode
 from strata.modeling import head_tuning as heads
-from strata.modeling.encoder import Encoder
 from strata.modeling.head import Head, head_names
 from strata.modeling.inference import predict
-from strata.study.settings import (
-    ConvergedSettings,
-    ForwardSettings,
-    HeadSettings,
-    StorageSettings,
-)
-
-SETTINGS = HeadSettings(
-    steps=12,
-    batch_size=4,
-    learning_rate=1e-2,
-    warmup_steps=3,
-    weight_decay=0.3,
-    # Large: the bias of a choice's score has no gradient, and Adam would blow up its rounding.
-    adam_epsilon=1e-4,
-    max_grad_norm=0.2,
-)
-KINDS = ("classification", "regression", "multiple-choice")
-DEPTHS = 3
-every_architecture = pytest.mark.parametrize("architecture", tiny.ARCHITECTURES)
-every_kind = pytest.mark.parametrize("kind", KINDS)
-
-
-def head_of(architecture="bert", kind="classification"):
-    return Head(tiny.task_model(architecture, kind))
-
-
-def problem(kind="classification", examples=10, seed=0):
-    """Random representations and labels."""
-    rng = np.random.default_rng(seed)
-    vectors = rng.normal(size=(DEPTHS, examples * tiny.task(kind).choices, 16))
-    if kind == "regression":
-        labels = rng.normal(size=examples)
-    else:
-        labels = rng.integers(3 if kind == "multiple-choice" else 2, size=examples)
-    return heads.HeadInputs(vectors.astype(np.float32), labels, tiny.task(kind))
-
-
-def same(actual, expected, atol=1e-5):
-    assert actual.keys() == expected.keys()
-    for name in expected:
-        assert_close(
-            actual[name], expected[name], rtol=1e-4, atol=atol, msg=lambda m, n=name: n + m
-        )
-
-
-def one(stack, index):
-    return {name: tensor[index] for name, tensor in stack.items()}
+from strata.study.settings import ForwardSettings
 
 
 def tune_one(head, inputs, depth, settings, seed):
@@ -111,13 +75,6 @@ def tune_one(head, inputs, depth, settings, seed):
         schedule.step()
     assert max(norms) > settings.max_grad_norm  # clipping took part
     return {name: p.detach() for name, p in head.named_parameters()}
-
-
-def without_dropout(head):
-    for module in head.modules():
-        if isinstance(module, nn.Dropout):
-            module.p = 0.0
-    return head
 
 
 @every_architecture
@@ -175,21 +132,6 @@ def test_tuning_leaves_the_given_head_alone_and_follows_its_seed():
     assert any(not torch.allclose(first[name], other[name]) for name in first)
 
 
-def learnable(examples=80):
-    """Depth 1 says the label, depth 0 does not."""
-    rng = np.random.default_rng(7)
-    labels = rng.integers(2, size=examples)
-    vectors = rng.normal(size=(2, examples, 16)).astype(np.float32)
-    vectors[1, :, 0] += 4 * (2 * labels - 1)
-    return heads.HeadInputs(vectors, labels, tiny.task())
-
-
-def only(inputs, depths=slice(None), rows=slice(None)):
-    """Some depths and rows of inputs that have a row an example."""
-    vectors, labels = inputs.vectors[depths, rows], inputs.labels[rows]
-    return replace(inputs, vectors=vectors, labels=labels)
-
-
 def test_tuning_learns():
     inputs, head = learnable(), head_of()
     settings = replace(SETTINGS, steps=120, max_grad_norm=1.0, weight_decay=0.01)
@@ -197,44 +139,6 @@ def test_tuning_learns():
     rest = only(inputs, rows=slice(60, None))
     right = (heads.apply_heads(head, stack, rest) == rest.labels).mean(axis=1)
     assert right[1] > 0.9 and right[0] < 0.75
-
-
-@pytest.mark.parametrize("rates", [[1e-7, 1e-2], [1e-2, 1e-7]])
-def test_the_rate_that_does_best_on_held_out_examples_is_taken(rates):
-    """A rate of 1e-7 moves nothing, whatever its place in the list; the last tuning sees all."""
-    inputs, head = only(learnable(), depths=slice(1, None)), head_of()
-    settings = replace(SETTINGS, steps=80, max_grad_norm=1.0)
-    settings = replace(settings, converged=ConvergedSettings(rates, 0.25))
-    stack, chosen, standard = heads.tune_converged(head, inputs, settings, seed=0)
-    assert chosen == [1e-2]
-    settings = replace(settings, learning_rate=1e-2)
-    same(stack, heads.tune_heads(head, replace(inputs, standard=standard), settings, 0))
-
-
-def test_converged_heads_read_a_tiny_spread_on_a_large_mean():
-    """CLS vectors of low depths: as they are, no head gets anywhere; standardised, it does."""
-    inputs = only(learnable(), depths=slice(1, None))
-    inputs, labels = replace(inputs, vectors=5 + inputs.vectors * 1e-3), inputs.labels
-    settings = replace(SETTINGS, steps=80, max_grad_norm=1.0)
-    settings = replace(settings, converged=ConvergedSettings([1e-3, 1e-2], 0.25))
-    head = head_of()
-    plain = heads.tune_heads(head, inputs, settings, 0)
-    assert (heads.apply_heads(head, plain, inputs) == labels).mean() < 0.75
-    stack, _, standard = heads.tune_converged(head, inputs, settings, 0)
-    inputs = replace(inputs, standard=standard)
-    assert (heads.apply_heads(head, stack, inputs) == labels).mean() > 0.9
-
-
-@pytest.mark.parametrize("rows", (4096, 7))
-def test_a_standard_is_mean_and_deviation_of_each_feature(rows):
-    vectors = problem(examples=30).vectors
-    vectors[1, :, 4] = 3.25  # a feature that does not vary is left with its mean taken off
-    standard = heads.Standardizer.of(vectors, rows)
-    scaled = (vectors - standard.mean) / standard.deviation
-    np.testing.assert_allclose(scaled.mean(axis=1), 0, atol=1e-5)
-    expected = np.ones((DEPTHS, 16))
-    expected[1, 4] = 0
-    np.testing.assert_allclose(scaled.std(axis=1), expected, atol=1e-5)
 
 
 def test_examples_can_be_picked_by_number():
@@ -250,21 +154,6 @@ def test_examples_can_be_picked_by_number():
     np.testing.assert_array_equal(
         heads.apply_heads(head, stack, picked), heads.apply_heads(head, stack, alone)
     )
-
-
-@pytest.mark.parametrize("share", (0.001, 0.999))
-def test_some_examples_are_held_out_and_some_are_not(share):
-    settings = replace(SETTINGS, steps=3)
-    settings = replace(settings, converged=ConvergedSettings([1e-3, 1e-2], share))
-    few = only(learnable(), rows=slice(4))
-    _, chosen, _ = heads.tune_converged(head_of(), few, settings, seed=0)
-    assert len(chosen) == 2
-
-
-def test_of_equal_rates_the_smallest_is_taken():
-    settings = replace(SETTINGS, converged=ConvergedSettings([1e-8, 1e-9], 0.25))
-    _, chosen, _ = heads.tune_converged(head_of(), learnable(), settings, seed=0)
-    assert chosen == [1e-9, 1e-9]
 
 
 @every_architecture
@@ -300,13 +189,6 @@ def test_a_saved_stack_gives_each_depth_its_head(tmp_path):
         heads.load_head_of_depth(tmp_path / "heads.safetensors", 3)
 
 
-def dumped(path, model, kind, count=12, seed=0):
-    about = {"model": "tiny", "task": kind, "state": "full-seed1"}
-    source = Source(Encoder(model), tiny.rows(kind, count, seed), about)
-    dump(path, source, StorageSettings(["cls"], "float32"), ForwardSettings(batch_size=5))
-    return path
-
-
 @every_architecture
 @every_kind
 def test_untuned_is_the_cut_model_at_every_depth_and_the_full_model_at_the_last(
@@ -322,33 +204,3 @@ def test_untuned_is_the_cut_model_at_every_depth_and_the_full_model_at_the_last(
         expected = predict(cut, tiny.rows(kind), task, ForwardSettings(12))
         np.testing.assert_allclose(group["prediction"], expected, rtol=1e-5, atol=1e-5)
     assert depth == 4
-
-
-@every_kind
-def test_tuned_heads_are_tuned_on_one_file_and_score_another(kind, tmp_path):
-    model, task = tiny.task_model("bert", kind), tiny.task(kind)
-    settings = replace(SETTINGS, converged=ConvergedSettings([1e-3, 1e-2], 0.25))
-    with (
-        Activations.open(dumped(tmp_path / "train.h5", model, kind, 24, seed=1)) as trained,
-        Activations.open(dumped(tmp_path / "eval.h5", model, kind, 8, seed=2)) as evaluated,
-    ):
-        arguments = (truncation.Splits(trained, evaluated, task), Head(model), settings, 1)
-        table, stack = truncation.tuned(*arguments, "tuned")
-        labels = tiny.examples(kind, 24, seed=1)["label"].to_numpy()
-        inputs = heads.HeadInputs(trained.vectors(), labels, task)
-        expected = heads.tune_heads(Head(model), inputs, settings, 1)
-        seen = evaluated.examples()["label"].to_numpy()
-        inputs = heads.HeadInputs(evaluated.vectors(), seen, task)
-        predictions = heads.apply_heads(Head(model), expected, inputs)
-        converged = truncation.tuned_orig_converged(*arguments)
-    same(stack, expected)
-    np.testing.assert_allclose(table["prediction"], predictions.ravel(), rtol=1e-5, atol=1e-5)
-    assert table["depth"].tolist() == [depth for depth in (1, 2, 3, 4) for _ in range(8)]
-    assert table["example_id"].tolist() == 4 * list(range(8))
-    assert set(converged["configuration"]) == {"tuned-orig-converged"}
-
-    scores = score_table(table, task)
-    assert (scores["n_examples"] == 8).all() and (scores["n"] == 8 * task.choices).all()
-    if kind != "regression":
-        right = (predictions == tiny.examples(kind, 8, seed=2)["label"].to_numpy()).mean(axis=1)
-        np.testing.assert_allclose(scores["value"], right)

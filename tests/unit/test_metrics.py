@@ -7,13 +7,23 @@ import pytest
 from scipy import stats
 from sklearn import metrics as sklearn
 
-from strata.evaluation.metrics import Score, baseline_prediction, bootstrap, score
+from helpers import tiny
+from strata.evaluation.metrics import (
+    Score,
+    baseline_prediction,
+    baseline_score,
+    run_metrics,
+    score,
+)
+from strata.evaluation.resampling import interval as percentiles
+from strata.evaluation.resampling import resampled_scores, sample_counts
 from strata.study.metrics import METRICS
 from strata.study.settings import Sampling
 
 LABELS = np.array([1, 1, 1, 0, 0, 0, 0, 1])
 PREDICTIONS = np.array([1, 1, 0, 0, 0, 1, 0, 1])  # 3 true, 1 false positive; 3 true, 1 false neg.
 RNG = np.random.default_rng(0)
+SAMPLING = Sampling(200, 0.95)
 TARGETS = RNG.normal(size=50)
 GUESSES = TARGETS + RNG.normal(size=50)
 
@@ -105,11 +115,43 @@ def test_every_metric_of_the_config_is_there_and_takes_lists(metric):
 # ---------------------------------------------------------------- intervals
 
 
+def labels_of(metric: str, rng: np.random.Generator, n: int) -> np.ndarray:
+    if "regression" in METRICS[metric].task_types:
+        return rng.normal(size=n).round(1)
+    return rng.integers(0, 3 if metric in ("accuracy", "mcc") else 2, n)
+
+
+@pytest.mark.parametrize("metric", sorted(METRICS))
+def test_scores_of_samples_are_those_of_their_rows_written_out(metric):
+    """Ties, samples without a class, and a constant included."""
+    rng = np.random.default_rng(3)
+    for n in (5, 40, 301):
+        labels = labels_of(metric, rng, n)
+        noisy = np.where(rng.random(n) < 0.3, labels_of(metric, rng, n), labels)
+        sets = np.stack([labels, noisy, np.full(n, labels[0])])
+        drawn = resampled_scores(metric, labels, sets, Sampling(20, 0.9), seed=n)
+        counts = np.concatenate(list(sample_counts(n, 20, seed=n))).astype(int)
+        assert (counts.sum(1) == n).all()
+        for b, times in enumerate(counts):
+            rows = np.repeat(np.arange(n), times)
+            expected = [score(metric, labels[rows], each[rows]).value for each in sets]
+            assert drawn[:, b] == pytest.approx(expected, abs=1e-9)
+
+
+def test_samples_do_not_depend_on_how_many_are_held_together(monkeypatch):
+    whole = np.concatenate(list(sample_counts(50, 30)))
+    monkeypatch.setattr("strata.evaluation.resampling.AT_ONCE", 50 * 7)
+    parts = list(sample_counts(50, 30))
+    assert [len(part) for part in parts] == [7, 7, 7, 7, 2]
+    assert (np.concatenate(parts) == whole).all()
+
+
 def interval(predictions, statistic=lambda s: s["a"], metric="accuracy", **changes):
     seed = changes.pop("seed", 0)
     sampling = replace(Sampling(300, 0.95), **changes)
     labels = np.tile(LABELS, 25) if metric == "accuracy" else TARGETS
-    return bootstrap(metric, labels, predictions, statistic, sampling, seed)
+    drawn = resampled_scores(metric, labels, np.stack(list(predictions.values())), sampling, seed)
+    return percentiles(statistic(dict(zip(predictions, drawn, strict=True))), sampling.confidence)
 
 
 def test_interval_of_an_accuracy_is_the_binomials():
@@ -126,9 +168,8 @@ def test_interval_covers_as_often_as_it_says():
     held = 0
     for seed in range(150):
         right = (rng.random(60) < 0.7).astype(int)
-        low, high = bootstrap(
-            "accuracy", np.ones(60, int), {"a": right}, lambda s: s["a"], Sampling(60, 0.95), seed
-        )
+        drawn = resampled_scores("accuracy", np.ones(60, int), right[None], Sampling(60, 0), seed)
+        low, high = percentiles(drawn, 0.95)
         held += low <= 0.7 <= high
     assert 0.86 <= held / 150 <= 0.99
 
@@ -158,14 +199,66 @@ def test_differences_are_paired():
 
 
 @pytest.mark.parametrize(
-    ("kind", "labels", "prediction"),
+    ("metric", "kind", "labels", "prediction"),
     [
-        ("classification", [2, 2, 0, 1], 2),
-        ("classification", [1, 0, 1, 0], 0),
-        ("multiple-choice", [3, 1, 1, 3, 0], 1),
-        ("regression", [1.0, 2.0, 4.5], 2.5),
+        ("accuracy", "classification", [2, 2, 0, 1], 2),
+        ("accuracy", "classification", [1, 0, 1, 0], 0),
+        ("accuracy", "multiple-choice", [3, 1, 1, 3, 0], 1),
+        ("f1", "classification", [0, 0, 0, 1], 1),
+        ("f1", "classification", [2, 2, 0, 0, 0], 0),
+        ("accuracy-f1", "classification", [0, 0, 1], 1),
+        ("accuracy-f1", "classification", [0, 0, 0, 0, 0, 0, 0, 1], 0),
+        ("mcc", "classification", [1, 1, 0], 1),
+        ("pearson", "regression", [1.0, 2.0, 4.5], 2.5),
     ],
 )
-def test_baseline_prediction(kind, labels, prediction):
-    """The most frequent label, among equals the smallest; the mean."""
-    assert baseline_prediction(kind, np.array(labels)) == prediction
+def test_baseline_prediction(metric, kind, labels, prediction):
+    """The best constant by the metric, of equals the most frequent, then the smallest; the mean."""
+    assert baseline_prediction(metric, kind, np.array(labels)) == prediction
+
+
+def duplicates(count=400):
+    """Labels like QQP's: 37 % are duplicates, label 1."""
+    return (np.arange(count) % 100 < 37).astype(int)
+
+
+def test_a_run_that_calls_every_pair_a_duplicate_has_failed():
+    """By (accuracy + F1) / 2 it beats the most frequent label: 0.455 against 0.315."""
+    labels, task = duplicates(), replace(tiny.task(), metric="accuracy-f1")
+    found = run_metrics(task, labels, np.ones_like(labels), SAMPLING)
+    assert found.score == pytest.approx((0.37 + 2 * 0.37 / 1.37) / 2)
+    assert found.baseline == found.score and found.failed
+    answers = np.where(np.random.default_rng(0).random(len(labels)) < 0.2, 1 - labels, labels)
+    assert not run_metrics(task, labels, answers, SAMPLING).failed
+
+
+def random_labels(metric, rng):
+    if "regression" in METRICS[metric].task_types:
+        return "regression", rng.normal(size=40)
+    classes = rng.integers(2, 5)
+    kind = rng.choice(METRICS[metric].task_types)
+    return kind, rng.choice(classes, size=40, p=rng.dirichlet(np.full(classes, 0.7)))
+
+
+@pytest.mark.parametrize("metric", sorted(METRICS))
+def test_no_constant_beats_the_baseline_and_every_constant_fails(metric):
+    """Whatever the labels; also a label that no example has."""
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        kind, labels = random_labels(metric, rng)
+        task = replace(tiny.task(str(kind)), metric=metric)
+        values = rng.normal(size=4) if kind == "regression" else np.arange(5)
+        baseline = baseline_score(metric, kind, labels)
+        for value in values:
+            constant = np.full(len(labels), value)
+            assert score(metric, labels, constant).value <= baseline
+            assert run_metrics(task, labels, constant, Sampling(5, 0.95)).failed
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "f1", "accuracy-f1"])
+def test_a_constant_fails_though_its_score_is_above_the_baselines(metric, monkeypatch):
+    """Should a metric ever have a better constant than those that are tried."""
+    monkeypatch.setattr("strata.evaluation.metrics.baseline_prediction", lambda *_: 2)
+    labels = duplicates()
+    task = replace(tiny.task(), metric=metric)
+    assert run_metrics(task, labels, np.ones_like(labels), SAMPLING).failed

@@ -35,7 +35,9 @@ with SnakemakeApi(OutputSettings(quiet={Quietness.ALL})) as api:
         snakefile=Path(snakefile),
         workdir=Path(folder),
     )
-    targets = {"cka", "truncation", "skipping", "export", "reinit", "variability", "agreement"}
+    targets = {
+        "cka", "controls", "truncation", "skipping", "export", "reinit", "variability", "agreement",
+    }  # fmt: skip
     workflow.dag(dag_settings=DAGSettings(targets=targets))
     planned = workflow._workflow
     planned._prepare_dag(forceall=False, ignore_incomplete=True, lock_warn_only=True)

@@ -130,8 +130,8 @@ def test_figures_exist_and_are_images(results):
 def test_summary_names_every_pair_and_is_printed(study, table):
     summary = table("summary.csv")
     assert len(summary) == 2 * len(PAIRS)
-    shared = summary.query("model == 'albert' and layers_saved > 0")
-    assert (shared["parameters_saved"] == 0).all()
+    shared = summary.query("model == 'albert' and within_depth < layers")
+    assert len(shared) and (shared["within_parameters_saved"] == 0).all()
     for model, task in PAIRS:
         assert f"{model} on {task}:" in study.said
 
@@ -150,7 +150,13 @@ def test_failed_runs_are_flagged_everywhere(results, table):
         maps = table(f"cka/{model}_{task}.csv")
         assert maps.query("y_state == 'full-seed1'")["failed"].any() == bool(failed)
         answer = table(f"summary/{model}_{task}.csv")
-        assert answer["depth"].isna().all() == (failed == set(SEEDS))
+        assert answer["within_depth"].isna().all() == (failed == set(SEEDS))
+        judged = table(f"summary/{model}_{task}.verdicts.csv")
+        assert set(judged["verdict"]) <= {
+            "certified", "loses more", "cannot be told", "nothing cut",
+        }  # fmt: skip
+        layers = int(answer["layers"].iloc[0])
+        assert len(judged) == (0 if failed == set(SEEDS) else 2 * layers)
 
 
 @pytest.mark.parametrize(
@@ -161,14 +167,15 @@ def test_failed_runs_are_flagged_everywhere(results, table):
     ],
 )
 def test_the_exported_model_is_a_plain_checkpoint(results, table, model, task, auto):
-    folder = results / f"export/{model}_{task}/depth-auto"
+    folder = results / f"export/{model}_{task}/depth-within"
     small = auto.from_pretrained(folder)
     answer = table(f"summary/{model}_{task}.csv").query("configuration == 'tuned'").iloc[0]
-    depth = int(answer["layers"] if np.isnan(answer["depth"]) else answer["depth"])
+    chosen = answer["within_depth"]
+    depth = int(answer["layers"] if np.isnan(chosen) else chosen)
     assert json.loads((folder / "config.json").read_text())["num_hidden_layers"] == depth
     assert small.config.num_hidden_layers == depth
     scores = table(f"truncation/{model}_{task}.csv")
-    tuned = scores.query("configuration == 'tuned' and depth == @depth and not failed")
+    tuned = scores.query("configuration == 'tuned-best' and depth == @depth and not failed")
     value = tuned.sort_values("seed")["value"].iloc[0]
     card = (folder / "README.md").read_text()
     assert f"| {value:.4f} |" in card and "examples a second" in card

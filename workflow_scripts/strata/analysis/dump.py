@@ -72,7 +72,7 @@ def _write(path: Path, source: Source, storage: StorageSettings, forward: Forwar
     with h5py.File(path, "w") as file:
         _describe(file, source, storage)
         for window in rows.windows():
-            buffers, turns = _window(source, window, storage.poolings, forward)
+            buffers, turns = of_window(source, window, storage.poolings, forward)
             for pooling, buffer in buffers.items():
                 if pooling not in file:
                     shape = (len(buffer), len(rows), buffer.shape[-1])
@@ -104,7 +104,7 @@ def _describe(file: h5py.File, source: Source, storage: StorageSettings) -> None
         file["choice"] = np.tile(np.arange(rows.choices), len(examples))
 
 
-def _window(
+def of_window(
     source: Source, window: range, poolings: Sequence[str], forward: ForwardSettings
 ) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """Of a window of rows: pooling -> float32 [depths, window, hidden], and [2, layers, window]."""

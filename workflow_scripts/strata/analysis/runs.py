@@ -30,10 +30,13 @@ class Scoring:
     examples: pd.DataFrame
     sampling: Sampling
 
+    def predicted(self, predictions: str | Path) -> pd.DataFrame:
+        """Label and prediction of the examples that count, from a run's predictions.parquet."""
+        return self.examples[["example_id"]].merge(pd.read_parquet(predictions), on="example_id")
+
     def metrics(self, predictions: str | Path) -> RunMetrics:
         """The score of a run, from its predictions.parquet."""
-        ids = self.examples[["example_id"]]
-        table = ids.merge(pd.read_parquet(predictions), on="example_id")
+        table = self.predicted(predictions)
         labels, predicted = table["label"].to_numpy(), table["prediction"].to_numpy()
         return run_metrics(self.task, labels, predicted, self.sampling)
 

@@ -5,22 +5,27 @@
 with Sigma_w the mean over classes of the covariance within a class, and Sigma_b that of the class
 means about their unweighted mean; lower is more specialised. With the |Y| x d matrix of centred
 means M = U S V', pinv(Sigma_b) = |Y| V S^-2 V', so nu is a mean of squared distances from the class
-means, measured along V in units of S, and no d x d matrix is needed.
+means, measured along V in units of S.
+
+The means of n_y rows are off by noise, which sets them apart: on average M M' is too large by
+H diag(tr Sigma_y / n_y) H, with H that centres, and M Sigma_w M' by
+H diag(tr(Sigma_w Sigma_y) / n_y) H. So nu of noise alone is no infinity, and grows with n. The
+corrected nu takes both away (of two classes, that is the unbiased squared distance of Bai and
+Saranadasa 1996) and keeps the directions in which more is left than two standard errors of noise.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 
 from strata.analysis.correlations import mean_ranks
 from strata.data.task import Task
 from strata.runtime.errors import StrataError
-from strata.runtime.progress import Progress
-from strata.study.settings import Sampling
 
-ROWS_AT_ONCE = 1024  # rows that are projected together
+# Of what is computed side by side, so that memory does not grow with the number of samples.
+COLUMNS_AT_ONCE = 256
+BEYOND_NOISE = 2.0  # standard errors
 
 
 @dataclass(frozen=True)
@@ -29,6 +34,13 @@ class Classes:
 
     rows: dict[str, np.ndarray]  # name -> row numbers
     note: str = ""
+
+    def codes(self, count: int) -> np.ndarray:
+        """The class of each of `count` rows, -1 of those that are in none."""
+        codes = np.full(count, -1)
+        for y, rows in enumerate(self.rows.values()):
+            codes[rows] = y
+        return codes
 
 
 def classes(task: Task, labels: np.ndarray, bins: int) -> Classes:
@@ -67,132 +79,247 @@ def classes(task: Task, labels: np.ndarray, bins: int) -> Classes:
     return Classes(kept, note)
 
 
+@dataclass(frozen=True)
+class Scatter:
+    """What the noise of class means is made of, each [classes].
+
+    Attributes
+    ----------
+    sizes : rows.
+    own : trace of the covariance within the class.
+    shared : trace of its product with Sigma_w, unbiased where rows are normal.
+    """
+
+    sizes: np.ndarray
+    own: np.ndarray
+    shared: np.ndarray
+
+
+@dataclass(frozen=True)
+class Values:
+    """nu and the corrected nu of some samples, each [samples].
+
+    NaN where all class means are the same; `corrected` also where nothing is left of them.
+    """
+
+    nu: np.ndarray
+    corrected: np.ndarray
+
+
 def variability(vectors: np.ndarray, rows: Sequence[np.ndarray]) -> float:
     """nu of one depth.
 
     Parameters
     ----------
-    vectors : [rows, features], an array or memory map of any float type; one class at a time is
-        read, and everything is computed in float64.
+    vectors : [rows, features], an array or memory map of any float type; everything is computed in
+        float64.
     rows : the row numbers of each class, two classes or more, none empty.
 
     Returns
     -------
     nu; NaN where all class means are the same.
     """
-    return float(_values(vectors, rows, [np.ones((1, len(numbers))) for numbers in rows])[0])
+    drawn = np.asarray(vectors[np.concatenate(rows)], dtype=np.float64)
+    codes = np.repeat(np.arange(len(rows)), [len(numbers) for numbers in rows])
+    return float(values_of_samples(drawn, codes[None]).nu[0])
 
 
-def resampled(
-    vectors: np.ndarray, rows: Sequence[np.ndarray], resamples: int, seed: int = 0
-) -> np.ndarray:
-    """nu of bootstrap samples of the examples of each class, [resamples]."""
-    rng = np.random.default_rng(seed)
-    sizes = [len(numbers) for numbers in rows]
-    counts = [rng.multinomial(n, np.full(n, 1 / n), resamples) for n in sizes]
-    return _values(vectors, rows, counts)
-
-
-def variability_table(
-    vectors: np.ndarray, depths: Sequence[int], groups: Classes, sampling: Sampling
-) -> pd.DataFrame:
-    """nu at every depth, and which depth is selected: the lowest of depths 1..L.
+def corrected_variability(vectors: np.ndarray, rows: Sequence[np.ndarray]) -> float:
+    """nu of one depth less what the noise of the class means does to it, see the module's top.
 
     Parameters
     ----------
-    vectors : [depths, rows, features]
-    sampling : of the examples of each class, and the confidence of the spread.
+    vectors, rows : as in ``variability``, two rows a class or more.
 
     Returns
     -------
-    columns depth, nu, nu_low, nu_high (the spread of bootstrap samples about nu), selected,
-    share_selected (of the resamples, how many select this depth), n (rows), classes, note.
+    the corrected nu; NaN where nothing is left beyond noise.
     """
-    rows, resamples = list(groups.rows.values()), sampling.resamples
-    tails = [(1 - sampling.confidence) / 2, (1 + sampling.confidence) / 2]
-    records, draws = [], []
-    progress = Progress(len(depths), "depths")
-    for slot, depth in enumerate(depths):
-        drawn, nu = resampled(vectors[slot], rows, resamples), variability(vectors[slot], rows)
-        # Resampling adds the noise of the class means a second time, which sets them farther apart
-        # and nu lower: only the spread of the resamples is meaningful, not their level.
-        low, high = nu + (np.quantile(drawn, tails) - drawn.mean())
-        records.append({"depth": depth, "nu": nu, "nu_low": low, "nu_high": high})
-        draws.append(drawn if depth > 0 else np.full(resamples, np.inf))
-        progress.advance()
-    table = pd.DataFrame(records)
-    table["selected"] = table["depth"] == select(table)
-    drawn = np.nan_to_num(np.stack(draws), nan=np.inf)
-    table["share_selected"] = np.bincount(drawn.argmin(0), minlength=len(depths)) / resamples
-    return table.assign(n=sum(map(len, rows)), classes=len(rows), note=groups.note)
+    drawn = np.asarray(vectors[np.concatenate(rows)], dtype=np.float64)
+    codes = np.repeat(np.arange(len(rows)), [len(numbers) for numbers in rows])
+    found = values_of_samples(drawn, codes[None], scatter(drawn, codes))
+    return float(found.corrected[0])
 
 
-def select(table: pd.DataFrame) -> int:
-    """l*, the depth from 1 to L at which nu is lowest; the first of equals.
-
-    Raises
-    ------
-    StrataError : nu is defined at no depth.
-    """
-    layers = table[(table["depth"] > 0) & table["nu"].notna()]
-    if layers.empty:
-        raise StrataError(
-            "Variability is undefined at every depth: the classes' mean representations are the "
-            "same; look at the task's texts and labels."
-        )
-    return int(layers["depth"].to_numpy()[layers["nu"].to_numpy().argmin()])
-
-
-def _values(
-    vectors: np.ndarray, rows: Sequence[np.ndarray], counts: Sequence[np.ndarray]
-) -> np.ndarray:
-    """nu where each row of a class counts so many times, [samples].
+def scatter(vectors: np.ndarray, codes: np.ndarray) -> Scatter:
+    """How far the rows of each class scatter.
 
     Parameters
     ----------
-    counts : of each class, [samples, rows]; a sample's sum is the class's number of rows.
+    vectors : [rows, features], float64.
+    codes : [rows], the class of each from 0 on, or -1.
     """
-    drawn_rows = list(zip(rows, counts, strict=True))
-    means = np.stack(
-        [drawn @ _read(vectors, numbers) / len(numbers) for numbers, drawn in drawn_rows], axis=1
-    )
-    measures = [_measure(of_sample) for of_sample in means]
-    # All samples' directions side by side: one product with a class's rows serves them all.
-    directions = np.concatenate(measures, axis=1)
-    first = np.cumsum([0] + [measure.shape[1] for measure in measures[:-1]])
-    within = np.zeros(means.shape[:2])
-    for y, (numbers, drawn) in enumerate(drawn_rows):
-        part = _read(vectors, numbers)
-        # Means dwarf variance: what is squared below is near 0 in every direction.
-        centre = part.mean(0)
-        part -= centre
-        shifts = [
-            (mean - centre) @ measure for mean, measure in zip(means[:, y], measures, strict=True)
-        ]
-        shift = np.concatenate(shifts)
-        for begin in range(0, len(part), ROWS_AT_ONCE):
-            some = slice(begin, begin + ROWS_AT_ONCE)
-            along = (part[some] @ directions - shift) ** 2
-            squares = np.add.reduceat(along, first, axis=1)
-            within[:, y] += np.einsum("rb,br->b", squares, drawn[:, some])
-        within[:, y] /= len(numbers)
-    undefined = [not measure.any() for measure in measures]
-    # (1/|Y|) over the classes, times |Y| of the pseudo-inverse, over |Y|
-    return np.where(undefined, np.nan, within.mean(1))
+    count = int(codes.max()) + 1
+    parts = [_centred(vectors[codes == y]) for y in range(count)]
+    sizes = np.array([len(part) for part in parts])
+    free = np.maximum(sizes - 1, 1)
+    own = np.array([(part**2).sum() for part in parts]) / free
+    if len(vectors) < vectors.shape[1]:  # as many coordinates as rows say the same
+        basis, _ = np.linalg.qr(np.concatenate(parts).T)
+        parts = [part @ basis for part in parts]
+    covariances = [part.T @ part / n for part, n in zip(parts, free, strict=True)]
+    within = sum(covariances) / count
+    shared = np.array([(within * each).sum() for each in covariances])
+    squared = np.array([(each * each).sum() for each in covariances])
+    # A covariance is not independent of itself: its square is too large by chance.
+    unbiased = free**2 / (np.maximum(free - 1, 1) * (free + 2.0)) * (squared - own**2 / free)
+    unbiased = np.where(free > 1, np.maximum(unbiased, 0), 0)
+    return Scatter(sizes, own, shared + (unbiased - squared) / count)
 
 
-def _read(vectors: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    return np.asarray(vectors[rows], dtype=np.float64)
+def values_of_samples(
+    vectors: np.ndarray, codes: np.ndarray, noise: Scatter | None = None
+) -> Values:
+    """nu and the corrected nu of several samples of the same rows.
 
-
-def _measure(means: np.ndarray) -> np.ndarray:
-    """[features, rank]: the directions between class means, each in units of its spread.
-
-    One direction of zeros where the means do not differ.
+    Parameters
+    ----------
+    vectors : [rows, features], float64.
+    codes : [samples, rows], the class of each row from 0 on, -1 where the sample is without it.
+    noise : of the classes; without it nothing is corrected.
     """
+    count = int(codes.max()) + 1
+    vectors = _centred(vectors)  # means dwarf variance, and what is squared below is near 0
+    step = max(1, COLUMNS_AT_ONCE // count)
+    parts = [codes[begin : begin + step] for begin in range(0, len(codes), step)]
+    found = [pair for part in parts for pair in _pairs(vectors, part, count, noise)]
+    nu, corrected = np.array(found).T
+    return Values(nu, corrected)
+
+
+def _pairs(
+    vectors: np.ndarray, codes: np.ndarray, count: int, noise: Scatter | None
+) -> list[tuple[float, float]]:
+    """(nu, corrected) of each sample: one product with the rows serves them all."""
+    members = (codes[:, None] == np.arange(count)[:, None]).astype(np.float64)
+    sizes = members.sum(-1)
+    means = (members.reshape(-1, len(vectors)) @ vectors).reshape(*sizes.shape, -1)
+    means /= np.maximum(sizes, 1)[..., None]
+    axes = [_axes(of_sample) for of_sample in means]
+    along = vectors @ np.concatenate([each.directions for each in axes], axis=1)
+    ends = np.cumsum([each.directions.shape[1] for each in axes])
+    found = []
+    for each, own, n, places in zip(
+        axes, members, sizes, np.split(along, ends[:-1], axis=1), strict=True
+    ):
+        spread = [_covariance(places[rows > 0]) for rows in own]
+        found.append(_pair(each, np.stack(spread), n, noise))
+    return found
+
+
+@dataclass(frozen=True)
+class _Axes:
+    """The class means' own axes: U [classes, rank], S [rank] and V [features, rank]."""
+
+    classes: np.ndarray
+    lengths: np.ndarray
+    directions: np.ndarray
+
+
+def _axes(means: np.ndarray) -> _Axes:
     centred = means - means.mean(0)
-    _, singular, directions = np.linalg.svd(centred, full_matrices=False)
+    classes, lengths, directions = np.linalg.svd(centred, full_matrices=False)
     # Rank is at most |Y| - 1; what is left beyond it is rounding.
     scale = np.linalg.norm(means)
-    real = singular > scale * max(means.shape) * np.finfo(np.float64).eps
-    return directions[real].T / singular[real] if real.any() else np.zeros((means.shape[1], 1))
+    real = lengths > scale * max(means.shape) * np.finfo(np.float64).eps
+    return _Axes(classes[:, real], lengths[real], directions[real].T)
+
+
+def _pair(
+    axes: _Axes, spread: np.ndarray, sizes: np.ndarray, noise: Scatter | None
+) -> tuple[float, float]:
+    """nu and the corrected nu, from the covariances [classes, rank, rank] along the axes."""
+    if len(axes.lengths) == 0:
+        return np.nan, np.nan
+    nu = float((np.diagonal(spread.mean(0)) / axes.lengths**2).sum())
+    if noise is None:
+        return nu, np.nan
+    unbiased = (spread * (sizes / np.maximum(sizes - 1, 1))[:, None, None]).mean(0)
+    return nu, _corrected(axes, unbiased, sizes, noise)
+
+
+def _corrected(axes: _Axes, within: np.ndarray, sizes: np.ndarray, noise: Scatter) -> float:
+    u, lengths = axes.classes, axes.lengths
+    # Axes are of centred means, so U'H = U'.
+    between = np.diag(lengths**2) - (u.T * (noise.own / sizes)) @ u
+    across = np.outer(lengths, lengths) * within - (u.T * (noise.shared / sizes)) @ u
+    values, vectors = np.linalg.eigh(between)
+    # Squared lengths of nothing but noise have this variance.
+    error = np.sqrt(2 * (u**2).T @ (np.maximum(noise.shared, 0) / sizes**2)).max()
+    # The largest of several such values is larger by chance.
+    left = values > BEYOND_NOISE * error * np.sqrt(len(values))
+    if not left.any():
+        return np.nan
+    kept = vectors[:, left]
+    corrected = float((np.diagonal(kept.T @ across @ kept) / values[left] ** 2).sum())
+    return corrected if corrected > 0 else np.nan
+
+
+class Sums:
+    """nu of every depth from rows that pass by once, none of which is kept.
+
+    Memory: a [features, features] matrix a depth.
+
+    Parameters
+    ----------
+    depths, features : of the vectors to come.
+    sizes : [classes], how many rows of each will come.
+    """
+
+    def __init__(self, depths: int, features: int, sizes: np.ndarray):
+        self.sizes = np.asarray(sizes, dtype=np.float64)
+        self.means = np.zeros((depths, len(sizes), features))
+        self.squares = np.zeros((depths, len(sizes)))
+        self.within = np.zeros((depths, features, features))
+        self.centre: np.ndarray | None = None
+
+    def add(self, vectors: np.ndarray, codes: np.ndarray) -> None:
+        """Rows of all depths, [depths, rows, features], with the class of each [rows] or -1."""
+        there = codes >= 0
+        if not there.any():
+            return
+        codes = codes[there]
+        members = (codes == np.arange(len(self.sizes))[:, None]).astype(np.float64)
+        # sqrt, as each weight is met twice in a product
+        weights = np.sqrt(1 / (len(self.sizes) * self.sizes[codes]))[:, None]
+        if self.centre is None:  # sums of squares of what is near 0 lose no digits
+            self.centre = vectors[:, there].mean(1, dtype=np.float64)[:, None]
+        for slot, centre in enumerate(self.centre):
+            rows = vectors[slot][there].astype(np.float64) - centre
+            self.means[slot] += members @ rows
+            self.squares[slot] += members @ (rows**2).sum(1)
+            rows *= weights
+            self.within[slot] += rows.T @ rows
+
+    def values(self, noise: Sequence[Scatter]) -> Values:
+        """Of all rows, [depths].
+
+        Parameters
+        ----------
+        noise : of each depth, from some of the rows: only `shared` is taken from it.
+        """
+        found = []
+        for slot, given in enumerate(noise):
+            means = self.means[slot] / self.sizes[:, None]
+            lengths = (means**2).sum(1)
+            free = np.maximum(self.sizes - 1, 1)
+            own = (self.squares[slot] - self.sizes * lengths) / free
+            axes = _axes(means)
+            along = means @ axes.directions
+            covariance = axes.directions.T @ self.within[
+                slot
+            ] @ axes.directions - along.T @ along / len(self.sizes)
+            spread = np.repeat(covariance[None], len(self.sizes), axis=0)
+            known = Scatter(self.sizes, own, given.shared)
+            found.append(_pair(axes, spread, self.sizes, known))
+        nu, corrected = np.array(found).T
+        return Values(nu, corrected)
+
+
+def _centred(vectors: np.ndarray) -> np.ndarray:
+    return vectors - vectors.mean(0)
+
+
+def _covariance(rows: np.ndarray) -> np.ndarray:
+    centred = _centred(rows)
+    return centred.T @ centred / len(rows)

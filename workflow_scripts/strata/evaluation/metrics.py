@@ -1,12 +1,12 @@
-"""Scores of predictions, their bootstrap intervals, and the baseline's."""
+"""Scores of predictions with their intervals, and the baseline's."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from strata.data.task import Task
-from strata.study.metrics import METRICS
+from strata.evaluation.resampling import interval, resampled_scores
+from strata.study.metrics import METRICS, constant
 from strata.study.run_records import RunMetrics
 from strata.study.settings import Sampling
 from strata.study.task_types import TASK_TYPES
@@ -27,46 +27,9 @@ def score(metric: str, labels: np.ndarray, predictions: np.ndarray) -> Score:
     """
     labels, predictions = np.asarray(labels), np.asarray(predictions)
     row = METRICS[metric]
-    if row.correlates and (_constant(predictions, labels) or _constant(labels, labels)):
+    if row.correlates and (constant(predictions, labels) or constant(labels, labels)):
         return Score(0.0, degenerate=True)
     return Score(row.function(labels, predictions))
-
-
-def bootstrap(
-    metric: str,
-    labels: np.ndarray,
-    predictions: dict[str, np.ndarray],
-    statistic: Callable[[dict[str, float]], float],
-    sampling: Sampling,
-    seed: int = 0,
-) -> tuple[float, float]:
-    """Percentile interval, over examples, of a statistic of several predictions' scores.
-
-    The same examples are drawn for every prediction, so that differences are paired.
-
-    Parameters
-    ----------
-    labels : [examples]
-    predictions : name -> [examples]
-    statistic : from {name: score} to one number, for instance a difference.
-    sampling : of the examples, and the interval's confidence.
-    seed : draws the samples.
-
-    Returns
-    -------
-    (low, high)
-    """
-    rng = np.random.default_rng(seed)
-    labels = np.asarray(labels)
-    values = np.empty(sampling.resamples)
-    for b in range(sampling.resamples):
-        rows = rng.integers(len(labels), size=len(labels))
-        values[b] = statistic(
-            {name: score(metric, labels[rows], p[rows]).value for name, p in predictions.items()}
-        )
-    tail = (1 - sampling.confidence) / 2
-    low, high = np.quantile(values, [tail, 1 - tail])
-    return float(low), float(high)
 
 
 def run_metrics(
@@ -75,19 +38,21 @@ def run_metrics(
     """A run's score, its bootstrap interval, and whether the run failed.
 
     A run has failed where its score does not beat the baseline, interval considered: the lower
-    bound of the paired bootstrap interval of (score - baseline) is not above 0.
+    bound of the paired bootstrap interval of (score - baseline) is not above 0. A run that predicts
+    the same for every example has failed by any metric, whatever it scores.
 
     Parameters
     ----------
     labels, predictions : [examples]
     """
     scored = score(task.metric, labels, predictions)
-    constant = np.full(len(labels), baseline_prediction(task.type, labels))
-    predicted = {"run": predictions, "baseline": constant}
-    low, high = bootstrap(task.metric, labels, predicted, lambda s: s["run"], sampling)
-    above, _ = bootstrap(
-        task.metric, labels, predicted, lambda s: s["run"] - s["baseline"], sampling
+    baseline = np.full(len(labels), baseline_prediction(task.metric, task.type, labels))
+    drawn, drawn_baseline = resampled_scores(
+        task.metric, labels, np.stack([predictions, baseline]), sampling
     )
+    low, high = interval(drawn, sampling.confidence)
+    above, _ = interval(drawn - drawn_baseline, sampling.confidence)
+    says_nothing = scored.degenerate or constant(np.asarray(predictions), np.asarray(labels))
     return RunMetrics(
         metric=task.metric,
         score=scored.value,
@@ -96,30 +61,30 @@ def run_metrics(
         baseline=baseline_score(task.metric, task.type, labels),
         n_examples=len(labels),
         degenerate=scored.degenerate,
-        failed=bool(scored.degenerate or above <= 0),
+        failed=bool(says_nothing or above <= 0),
         confidence=sampling.confidence,
         resamples=sampling.resamples,
     )
 
 
 def baseline_score(metric: str, kind: str, labels: np.ndarray) -> float:
-    """The score of the baseline's prediction, which goes through the same metric."""
-    return score(metric, labels, np.full(len(labels), baseline_prediction(kind, labels))).value
+    """The score of the best constant prediction under the metric."""
+    constant = baseline_prediction(metric, kind, labels)
+    return score(metric, labels, np.full(len(labels), constant)).value
 
 
-def baseline_prediction(kind: str, labels: np.ndarray) -> float:
-    """What the baseline predicts for every example: the mean, or the most frequent label.
+def baseline_prediction(metric: str, kind: str, labels: np.ndarray) -> float:
+    """What the baseline predicts for every example: the constant that scores best on `labels`.
 
-    Among equally frequent labels the smallest.
+    Of labels that are classes or choices, each is tried; of those that score alike, the most
+    frequent is taken, then the smallest. By accuracy that is the most frequent label; by F1 of
+    label 1, alone or averaged with accuracy, it is 1 even where 1 is the rarer one. For numbers it
+    is their mean: every metric of theirs is a correlation, which is 0 for any constant.
     """
     labels = np.asarray(labels)
     if TASK_TYPES[kind].continuous:
         return float(labels.mean())
     values, counts = np.unique(labels, return_counts=True)
-    return int(values[counts.argmax()])
-
-
-def _constant(values: np.ndarray, labels: np.ndarray) -> bool:
-    # A head gives equal inputs values that differ in their last bits where batches differ in size.
-    rounding = 1e-5 * max(np.abs(values).max(), labels.std())
-    return bool(values.max() - values.min() <= rounding)
+    scores = [score(metric, labels, np.full(len(labels), value)).value for value in values]
+    # The first of equals, in NumPy's order: by score, then by count, both from the highest.
+    return int(values[np.lexsort((values, -counts, -np.array(scores)))[0]])

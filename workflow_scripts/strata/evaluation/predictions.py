@@ -1,9 +1,10 @@
-"""From logits to predictions, scores and the tables that keep both."""
+"""From logits to predictions, scores and the tables that keep them."""
 
 from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+import torch
 from torch import Tensor
 
 from strata.data.task import Task
@@ -21,36 +22,62 @@ def decode(logits: Tensor, task: Task) -> np.ndarray:
     -------
     [..., examples]: class index, choice index, or the regression's value.
     """
+    return decide(by_example(logits, task), task)
+
+
+def by_example(logits: Tensor, task: Task) -> Tensor:
+    """Logits [..., rows, outputs] as [..., examples, answers].
+
+    An answer is a class, a choice (whose row has one output), or the one value of a regression.
+    """
+    return logits[..., 0].unflatten(-1, (-1, task.choices)) if task.kind.compares_rows else logits
+
+
+def decide(logits: Tensor, task: Task) -> np.ndarray:
+    """Predictions [..., examples] from logits [..., examples, answers]."""
     if task.kind.continuous:
         return logits[..., 0].double().cpu().numpy()
-    if task.kind.compares_rows:
-        logits = logits[..., 0].unflatten(-1, (-1, task.choices))
     return logits.argmax(-1).cpu().numpy()
 
 
+def answers(examples: pd.DataFrame, logits: Tensor, task: Task) -> pd.DataFrame:
+    """What was asked of each example and what was answered: a row an example.
+
+    Parameters
+    ----------
+    examples : with example_id and label.
+    logits : [rows, outputs]
+
+    Returns
+    -------
+    columns example_id, label, prediction and the logits in float32, logit_0, logit_1, …, one an
+    answer (see ``by_example``).
+    """
+    logits = by_example(logits, task)
+    scores = logits.to("cpu", torch.float32).numpy()
+    columns = {f"logit_{answer}": scores[:, answer] for answer in range(scores.shape[1])}
+    return examples[["example_id", "label"]].assign(prediction=decide(logits, task), **columns)
+
+
 def prediction_table(
-    examples: pd.DataFrame, predictions: np.ndarray, depths: Sequence[int], configuration: str
+    examples: pd.DataFrame, logits: Tensor, depths: Sequence[int], configuration: str, task: Task
 ) -> pd.DataFrame:
     """Tidy predictions: a row a depth and example.
 
     Parameters
     ----------
     examples : with example_id and label.
-    predictions : [depths, examples]
+    logits : [depths, rows, outputs]
 
     Returns
     -------
-    columns configuration, depth, example_id, label, prediction.
+    columns configuration, depth, and those of ``answers``.
     """
-    return pd.DataFrame(
-        {
-            "configuration": configuration,
-            "depth": np.repeat(np.asarray(depths), len(examples)),
-            "example_id": np.tile(examples["example_id"].to_numpy(), len(depths)),
-            "label": np.tile(examples["label"].to_numpy(), len(depths)),
-            "prediction": predictions.reshape(-1),
-        }
-    )
+    tables = [answers(examples, at_depth, task) for at_depth in logits]
+    table = pd.concat(tables, ignore_index=True)
+    table.insert(0, "configuration", configuration)
+    table.insert(1, "depth", np.repeat(np.asarray(depths), len(examples)))
+    return table
 
 
 def score_table(predictions: pd.DataFrame, task: Task) -> pd.DataFrame:

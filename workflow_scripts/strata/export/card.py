@@ -6,9 +6,20 @@ from strata.modeling.loading import auto_class
 
 
 def model_card(
-    title: str, task: Task, seed: int, threads: int, measured: Measured, confidence: float
+    title: str,
+    task: Task,
+    seed: int,
+    threads: int,
+    measured: Measured,
+    confidence: float,
+    claim: str,
 ) -> str:
-    """The README.md of an exported folder."""
+    """The README.md of an exported folder.
+
+    Parameters
+    ----------
+    claim : what may be said of its depth (``cut.Choice``).
+    """
     dropped = measured.full_layers - measured.layers
     smaller = 1 - measured.parameters / measured.full_parameters
     faster = measured.examples_per_second / measured.full_examples_per_second
@@ -23,7 +34,7 @@ pipeline_tag: text-classification
 
 A fine-tuned encoder without its top {dropped} layers: the layers below are those of the full model
 (seed {seed}), the head was tuned further at depth {measured.layers} on the frozen encoder. Made by
-Strata (TUNED truncation, Phang, Liu and Bowman 2021).
+Strata (TUNED truncation, Phang, Liu and Bowman 2021). {claim}
 
 | | full model | this model |
 |---|---:|---:|
@@ -34,10 +45,10 @@ Strata (TUNED truncation, Phang, Liu and Bowman 2021).
 | examples a second ({place}) | {measured.full_examples_per_second:,.1f} \
 | {measured.examples_per_second:,.1f} |
 
-Difference: {100 * (measured.score - measured.full_score):+.2f} points, {confidence:.0%} paired
+Difference of this run (seed {seed}): {100 * (measured.score - measured.full_score):+.2f} points, \
+{confidence:.0%} paired
 bootstrap interval over examples {100 * measured.difference_low:+.2f} to
-{100 * measured.difference_high:+.2f}. The depth was chosen on these same examples, so the
-difference is slightly optimistic. {smaller:.0%} fewer parameters, {faster:.2f} times the speed;
+{100 * measured.difference_high:+.2f}. {smaller:.0%} fewer parameters, {faster:.2f} times the speed;
 both speeds were measured in one job.
 
 ```python

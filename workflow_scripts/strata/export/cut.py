@@ -1,11 +1,13 @@
 """The smaller model: the encoder cut to a depth with the head tuned there, a plain checkpoint."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from strata.analysis.summary_words import points_of
 from strata.data.task import Task
 from strata.modeling.encoder import truncate
 from strata.modeling.head_tuning import load_head_of_depth
@@ -14,24 +16,61 @@ from strata.runtime.errors import StrataError
 from strata.study.run_records import RunMetrics
 
 
-def choose_depth(summary: pd.DataFrame) -> int:
-    """The depth that the summary gives for TUNED (the exported head is the tuned one).
+@dataclass(frozen=True)
+class Choice:
+    """Which depth is exported, and by which claim.
 
-    With every run failed there is no answer, and the full depth is returned.
+    Attributes
+    ----------
+    claim : a sentence for the model card.
     """
-    row = summary[summary["configuration"] == "tuned"].iloc[0]
-    return int(row["layers"] if pd.isna(row["depth"]) else row["depth"])
+
+    depth: int
+    claim: str
 
 
-def depth_of(text: str, summary: pd.DataFrame) -> int:
-    """The depth that a target names: ``3``, or ``-auto`` for the summary's own.
+def choose(text: str, summary: pd.DataFrame, tolerance: float, confidence: float) -> Choice:
+    """The depth that a target names: ``3``, ``-auto`` (certified) or ``-within`` (the tolerance).
+
+    Both are TUNED's, whose head is exported; full depth where no smaller one qualifies.
 
     Raises
     ------
     StrataError : the model has no such depth.
     """
-    depth = choose_depth(summary) if text == "-auto" else int(text)
-    layers = int(summary["layers"].iloc[0])
+    row = summary[summary["configuration"] == "tuned"].iloc[0]
+    layers, points = int(row["layers"]), points_of(tolerance)
+    runs = f"{row['n_examples']:,} examples, seeds {row['seeds']}"
+    if not text.startswith("-"):
+        return Choice(_within_model(int(text), layers), "The depth was asked for by number.")
+    column = {"-auto": "certified_depth", "-within": "within_depth"}[text]
+    if pd.isna(row[column]):
+        return Choice(layers, "Every run failed, so nothing was cut.")
+    depth = int(row[column])
+    if text == "-auto" and depth < layers:
+        claim = (
+            f"Depth {depth} is certified: it and every depth above it lose less than {points}, "
+            f"with {confidence:.0%} confidence ({runs}); a claim about {row['claim']}."
+        )
+    elif text == "-auto":
+        claim = (
+            f"No smaller depth is certified to lose less than {points} with {confidence:.0%} "
+            f"confidence ({runs}), so nothing was cut."
+        )
+    elif depth < layers:
+        loss, low, high = (100 * row[f"crossfit_{part}"] for part in ("difference", "low", "high"))
+        claim = (
+            f"Depth {depth} is the smallest within {points} of the full model in the mean of these "
+            f"runs ({runs}), chosen on the examples below; that describes these runs and certifies "
+            "nothing. Where other examples chose the depth, the mean difference was "
+            f"{loss:+.2f} points [{low:+.2f}, {high:+.2f}]."
+        )
+    else:
+        claim = f"No smaller depth is within {points} of the full model ({runs}): nothing was cut."
+    return Choice(depth, claim)
+
+
+def _within_model(depth: int, layers: int) -> int:
     if not 1 <= depth <= layers:
         raise StrataError(f"There is no depth {depth}: the model has depths 1 to {layers}.")
     return depth

@@ -10,7 +10,8 @@ from transformers import PreTrainedModel
 
 from strata.data.batches import Rows
 from strata.data.task import Task
-from strata.evaluation.metrics import bootstrap, score
+from strata.evaluation.metrics import score
+from strata.evaluation.resampling import interval, resampled_scores
 from strata.modeling.compute import device, inference
 from strata.modeling.encoder import num_parameters
 from strata.modeling.inference import predict, row_logits
@@ -62,9 +63,9 @@ def measure(
     labels = rows.examples["label"].to_numpy()
     models = {"full": full, "small": small}
     predictions = {name: predict(model, rows, task, forward) for name, model in models.items()}
-    low, high = bootstrap(
-        task.metric, labels, predictions, lambda s: s["small"] - s["full"], sampling
-    )
+    both = np.stack([predictions["small"], predictions["full"]])
+    drawn, drawn_full = resampled_scores(task.metric, labels, both, sampling)
+    low, high = interval(drawn - drawn_full, sampling.confidence)
     speeds = throughput(models, rows, task, forward)
     return Measured(
         score=score(task.metric, labels, predictions["small"]).value,

@@ -67,7 +67,7 @@ def truncation_curves(truncation: pd.DataFrame, style: FigureStyle) -> ggplot:
     present = [name for name in CONFIGURATIONS if name in named or not named]
     scores["run"] = scores["configuration"] + scores["seed"].astype(str)
     curves = scores[~scores["configuration"].isin(["full", "baseline"])]
-    means = _seed_means(scores)
+    means = seed_means(scores)
     spans = {
         panel_name(task, model, titles): (
             select(truncation, model=model)["depth"],
@@ -87,8 +87,8 @@ def truncation_curves(truncation: pd.DataFrame, style: FigureStyle) -> ggplot:
         + geom_line(aes(group="run"), size=0.25, alpha=0.6, show_legend=False)
         + geom_line(means[means["configuration"] != "full"], size=0.6)
         + geom_point(select(means, configuration="full"), aes(shape="configuration"), size=1)
-        + annotations(panels, corners_of(spans), _curve_note, at=(0, 0.95), ha="left")
-        + _configuration_scales(present, columns)
+        + annotations(panels, corners_of(spans), curve_note, at=(0, 0.95), ha="left")
+        + configuration_scales(present, columns)
         # Less than a layer at each end, so that the ticks stay within the depths.
         + scale_x_continuous(breaks=whole_breaks, expand=(0, 0.95))
         + labs(x="Depth", y=metric_title(truncation, titles))
@@ -97,7 +97,8 @@ def truncation_curves(truncation: pd.DataFrame, style: FigureStyle) -> ggplot:
     )
 
 
-def _curve_note(rows: pd.DataFrame) -> str:
+def curve_note(rows: pd.DataFrame) -> str:
+    """What a panel of curves says of its runs: nothing, where none failed."""
     if rows.empty:
         return "no data"
     seeds = rows["seed"].dropna().unique()
@@ -107,13 +108,14 @@ def _curve_note(rows: pd.DataFrame) -> str:
     return f"failed: seed {', '.join(f'{seed:.0f}' for seed in failed)}" if failed else ""
 
 
-def _seed_means(scores: pd.DataFrame) -> pd.DataFrame:
+def seed_means(scores: pd.DataFrame) -> pd.DataFrame:
+    """Each panel's curves, averaged over the runs that did not fail."""
     runs = scores[scores["seed"].notna() & ~failed_rows(scores)]
     keys = ["panel", "configuration", "depth"]
     return runs.groupby(keys, observed=True, as_index=False)[["value"]].mean()
 
 
-def _configuration_scales(present: Sequence[str], columns: int) -> list:
+def configuration_scales(present: Sequence[str], columns: int) -> list:
     """Colour, line type and point of the configurations, in one legend."""
     entries, colors, lines, points = zip(*(CONFIGURATIONS[name] for name in present), strict=True)
     rows = 1 if columns > COLUMN_PANELS else 2

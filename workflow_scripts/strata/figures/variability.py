@@ -1,28 +1,46 @@
 """The figure of hidden-state variability and layer selection (Xie et al. 2022)."""
 
+from typing import Any
+
 import pandas as pd
 from plotnine import (
     aes,
     element_blank,
+    element_text,
+    facet_grid,
+    geom_errorbar,
     geom_hline,
     geom_line,
     geom_point,
     geom_ribbon,
+    geom_segment,
+    geom_text,
+    geom_tile,
     ggplot,
     ggtitle,
     guide_legend,
     guides,
     labs,
     scale_color_manual,
+    scale_fill_cmap,
+    scale_linetype_manual,
     scale_shape_manual,
     scale_x_continuous,
+    scale_x_discrete,
     scale_x_log10,
+    scale_y_continuous,
+    scale_y_discrete,
+    scale_y_log10,
     theme,
 )
 from plotnine.composition import Compose
 
+from strata.analysis.paired import SAME
+from strata.analysis.selection import MEASURES
 from strata.figures.style import (
     BLUE,
+    COLUMN_WIDTH,
+    FONT_SIZE,
     GREEN,
     ORANGE,
     PURPLE,
@@ -45,29 +63,129 @@ COMPARISONS = {
 }
 
 
-def variability_and_selection(nu: pd.DataFrame, table: pd.DataFrame, labels: Labels) -> Compose:
-    """nu over depth with l* marked, beside the score over the trainable parameters.
+# column of nu.csv -> (legend entry, colour, line)
+CURVES = {
+    "shuffled": ("ν of shuffled labels", "#7F7F7F", "dashed"),
+    "nu": ("ν", BLUE, "solid"),
+    "corrected": ("ν without noise of means", GREEN, "solid"),
+}
+
+
+def variability_and_selection(
+    nu: pd.DataFrame,
+    finding: pd.DataFrame,
+    table: pd.DataFrame,
+    paired: pd.DataFrame,
+    labels: Labels,
+) -> Compose:
+    """What is measured over depth, above what training the selected layers gives.
 
     Parameters
     ----------
-    nu : depth, nu, nu_low, nu_high, selected, of one model and task.
+    nu : ``analysis.selection.variability_table`` of one model and task.
+    finding : ``analysis.selection.finding_table`` of the same: what each measure selects.
     table : comparison, top, seed, metric, value, baseline, trainable_parameters, of the same.
+    paired : ``analysis.paired.selected_less_last`` of the same.
     """
     title = f"{shown_name(nu, 'task', labels)}, {shown_name(nu, 'model', labels)}"
-    both = _curve(nu, title) | _scores(table, labels)
-    return both & theme(figure_size=(TEXT_WIDTH, 2.9))
+    row = finding.iloc[0]
+    above = _curves(nu, row, title) | _probe(nu, row)
+    both = above / (_scores(table, labels) | _differences(paired, labels))
+    return both & theme(figure_size=(TEXT_WIDTH, 5.8))
 
 
-def _curve(nu: pd.DataFrame, title: str) -> ggplot:
+def _curves(nu: pd.DataFrame, row: pd.Series, title: str) -> ggplot:
     layers = nu[nu["depth"] > 0]
+    names = [name for name in CURVES if layers[name].notna().any()]
+    long = pd.concat(
+        layers[["depth"]].assign(
+            curve=name, value=layers[name], chosen=layers["depth"] == row[f"depth_{name}"]
+        )
+        for name in names
+    ).dropna(subset="value")
+    long["curve"] = pd.Categorical(long["curve"], names)
+    widest = layers[layers["depth"] == row["depth_relative"]]
+    # A band that reaches below 0 has no place on a logarithmic axis.
+    band = layers.assign(
+        low=(layers["shuffled"] - 2 * layers["shuffled_sd"]).clip(lower=layers["shuffled"] / 3),
+        high=layers["shuffled"] + 2 * layers["shuffled_sd"],
+    )
+    entries, colours, lines = zip(*(CURVES[name] for name in names), strict=True)
     return (
-        ggplot(layers, aes("depth", "nu"))
-        + geom_ribbon(aes(ymin="nu_low", ymax="nu_high"), fill=BLUE, alpha=0.2)
-        + geom_line(color=BLUE, size=0.6)
-        + geom_point(layers[layers["selected"]], shape="D", size=1.6, color="black")
+        ggplot(long, aes("depth", "value", color="curve"))
+        + geom_ribbon(
+            aes("depth", ymin="low", ymax="high"),
+            band,
+            inherit_aes=False,
+            fill="#7F7F7F",
+            alpha=0.2,
+        )
+        + geom_ribbon(
+            aes("depth", ymin="nu_low", ymax="nu_high"),
+            layers.assign(nu_low=layers["nu_low"].clip(lower=layers["nu"] / 3)),
+            inherit_aes=False,
+            fill=BLUE,
+            alpha=0.2,
+        )
+        + geom_segment(
+            aes("depth", "nu", xend="depth", yend="shuffled"),
+            widest,
+            inherit_aes=False,
+            linetype="dotted",
+            size=0.6,
+        )
+        + geom_line(aes(linetype="curve"), size=0.6)
+        + geom_point(long[long["chosen"]], shape="D", size=1.8, show_legend=False)
+        + scale_color_manual(colours, breaks=names, limits=names, labels=entries)
+        + scale_linetype_manual(lines, breaks=names, limits=names, labels=entries)
         + scale_x_continuous(breaks=whole_breaks, expand=(0.04, 0))
-        + labs(x="Depth (diamond: l*)", y="Variability ν")
+        + scale_y_log10(labels=lambda breaks: [f"{value:g}" for value in breaks])
+        + labs(x="Depth", y="Variability (log scale)", subtitle=_selections(row))
         + ggtitle(title)
+        + _half()
+        + guides(color=guide_legend(nrow=2, byrow=True), linetype=guide_legend(nrow=2, byrow=True))
+        + theme(legend_title=element_blank())
+    )
+
+
+def _selections(row: pd.Series) -> str:
+    at = {name: _depth(row[f"depth_{name}"]) for name in ("nu", "shuffled", *MEASURES)}
+    return (
+        f"Lowest: ν {at['nu']}; shuffled labels {at['shuffled']};\n"
+        f"relative to them {at['relative']}; without noise {at['corrected']}"
+    )
+
+
+def _depth(value: object) -> str:
+    return "nowhere" if pd.isna(value) else str(int(value))
+
+
+def _probe(nu: pd.DataFrame, row: pd.Series) -> ggplot:
+    layers = nu[nu["depth"] > 0]
+    claim = (
+        f"All select depth {_depth(row['claimed'])}"
+        if pd.notna(row["claimed"])
+        else "No depth is claimed: all agree"
+    )
+    chance = layers.assign(
+        low=layers["probe_shuffled"] - 2 * layers["probe_shuffled_sd"],
+        high=layers["probe_shuffled"] + 2 * layers["probe_shuffled_sd"],
+    )
+    return (
+        ggplot(layers, aes("depth", "probe"))
+        + geom_ribbon(aes(ymin="low", ymax="high"), chance, fill="#7F7F7F", alpha=0.2)
+        + geom_line(aes(y="probe_shuffled"), color="#7F7F7F", linetype="dashed", size=0.6)
+        + geom_ribbon(aes(ymin="probe_low", ymax="probe_high"), fill=ORANGE, alpha=0.25)
+        + geom_line(color=ORANGE, size=0.6)
+        + geom_point(layers[layers["depth"] == row["depth_probe"]], shape="D", size=1.8)
+        + scale_x_continuous(breaks=whole_breaks, expand=(0.04, 0))
+        + labs(
+            x="Depth (dashed: shuffled labels)",
+            y=str(nu["probe_score"].iloc[0]).capitalize() + " of a linear probe",
+            subtitle=f"Best: {_depth(row['depth_probe'])}. {claim}\n"
+            f"in {row['agreed']:.0%} of half-samples",
+        )
+        + ggtitle(" ")
         + _half()
     )
 
@@ -96,6 +214,44 @@ def _scores(table: pd.DataFrame, labels: Labels) -> ggplot:
     )
 
 
+def _differences(paired: pd.DataFrame, labels: Labels) -> ggplot:
+    """Selected less last layers, with intervals; where both are the same, that is said."""
+    there = paired[paired["difference"].notna()]
+    missing = paired[paired["difference"].isna()].assign(
+        difference=0.0, words=lambda rows: ["same" if n == SAME else "none" for n in rows["note"]]
+    )
+    tops = [str(top) for top in paired["top"]]
+    name = metric_title(paired, labels)
+    plot = (
+        ggplot(there.assign(top=there["top"].astype(str)), aes("top", "difference"))
+        + geom_hline(yintercept=0, color="#7F7F7F", size=0.4)
+        + geom_errorbar(aes(ymin="low", ymax="high"), width=0.15, size=0.5, color=BLUE)
+        + geom_point(size=1.6, color=BLUE)
+        + geom_text(
+            aes(label="words"),
+            missing.assign(top=missing["top"].astype(str)),
+            size=FONT_SIZE - 1,
+        )
+        + scale_x_discrete(limits=tops)
+        + labs(
+            x="Layers trained",
+            y=f"{name}: selected less last layers",
+            subtitle=_about(paired, len(there)),
+        )
+        + ggtitle(" ")
+        + _half()
+    )
+    return plot if len(there) else plot + scale_y_continuous(limits=(-0.05, 0.05))
+
+
+def _about(paired: pd.DataFrame, there: int) -> str:
+    if there:
+        about = paired["about"].dropna().iloc[0]
+        return f"Paired difference; the interval is about {about}"
+    same = (paired["note"] == SAME).any()
+    return "The selected layers are the last layers" if same else "Nothing to compare"
+
+
 def _half() -> list:
     """The house style for one of two plots side by side: no facets."""
     return layout(1, 1, aspect=0.8)[1:]
@@ -106,3 +262,58 @@ def _count(value: float) -> str:
         if value >= unit:
             return f"{value / unit:g}{name}"
     return f"{value:g}"
+
+
+# measure -> the title of its panels
+TITLES = {
+    "nu": "ν",
+    "relative": "ν / shuffled",
+    "corrected": "ν without noise",
+    "probe": "Linear probe",
+}
+
+
+def robustness(table: pd.DataFrame, labels: Labels) -> ggplot:
+    """How often each measure selects each depth, by size of the sample and by class ratio.
+
+    Parameters
+    ----------
+    table : ``analysis.robustness.robustness_table`` of one model and task.
+    """
+    title = f"{shown_name(table, 'task', labels)}, {shown_name(table, 'model', labels)}"
+    possible = table[table["measure"].notna()].copy()
+    possible["at"] = [_level(row) for row in possible.itertuples()]
+    order = possible.sort_values(["varied", "level"], ascending=[False, True])["at"].unique()
+    possible["at"] = pd.Categorical(possible["at"], order)
+    ratios = possible.loc[possible["varied"] == "ratio", "examples"]
+    equal = f"Class ratio, n = {ratios.iloc[0]:,.0f}" if len(ratios) else ""
+    possible["kind"] = pd.Categorical(
+        ["Examples" if varied == "size" else equal for varied in possible["varied"]],
+        ["Examples", equal] if equal else ["Examples"],
+    )
+    possible["panel"] = pd.Categorical(possible["measure"].map(TITLES), list(TITLES.values()))
+    depths = sorted(possible["depth"].astype(int).unique())
+    possible["depth"] = pd.Categorical(possible["depth"].astype(int).astype(str), map(str, depths))
+    skipped = [f"1:{row.level}" for row in table[table["measure"].isna()].itertuples()]
+    note = f" (not possible: {', '.join(skipped)})" if skipped else ""
+    shown = set(map(str, whole_breaks((depths[0], depths[-1]))))
+    return (
+        ggplot(possible, aes("at", "depth", fill="share"))
+        + geom_tile()
+        + facet_grid("panel", "kind", scales="free_x", space="free_x")
+        + scale_fill_cmap("cividis", limits=(0, 1), name="Share of subsamples")
+        + scale_x_discrete()
+        + scale_y_discrete(breaks=[str(depth) for depth in depths if str(depth) in shown])
+        + labs(x=f"Sample{note}", y="Selected depth")
+        + ggtitle(title)
+        + layout(1, 1, aspect=0.8)[1:]
+        + theme(
+            figure_size=(COLUMN_WIDTH, 4.6),
+            aspect_ratio=None,
+            axis_text_x=element_text(rotation=45, ha="right"),
+        )
+    )
+
+
+def _level(row: Any) -> str:
+    return f"1:{row.level}" if row.varied == "ratio" else f"{row.level:,}"

@@ -6,8 +6,8 @@ is being chosen, every rate). Clipping and weight decay are per head: the result
 tuning the heads one by one.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -20,7 +20,6 @@ from torch.nn import functional
 from transformers import get_linear_schedule_with_warmup, set_seed
 
 from strata.data.task import Task
-from strata.evaluation.metrics import score
 from strata.evaluation.predictions import decode
 from strata.modeling.compute import device
 from strata.modeling.head import Head
@@ -97,22 +96,42 @@ class HeadInputs:
 
 @dataclass(frozen=True)
 class Copies:
-    """Which heads are tuned: each one's index in `HeadInputs.vectors`, and its learning rate."""
+    """Which heads are tuned.
+
+    Attributes
+    ----------
+    slots : each head's index in `HeadInputs.vectors`.
+    rates : each head's learning rate.
+    starts : where heads start, one a slot; None where all start at the given head.
+    """
 
     slots: Sequence[int]
     rates: Sequence[float]
+    starts: Stack | None = None
 
     @classmethod
-    def by_depth(cls, inputs: HeadInputs, rates: float | Sequence[float]) -> "Copies":
+    def by_depth(
+        cls, inputs: HeadInputs, rates: float | Sequence[float], starts: Stack | None = None
+    ) -> "Copies":
         """A head a depth, all at one rate or each at its own."""
         depths = len(inputs.vectors)
-        return cls(range(depths), rates if isinstance(rates, Sequence) else [rates] * depths)
+        each = rates if isinstance(rates, Sequence) else [rates] * depths
+        return cls(range(depths), each, starts)
 
     @classmethod
-    def grid(cls, inputs: HeadInputs, rates: Sequence[float]) -> "Copies":
+    def grid(
+        cls, inputs: HeadInputs, rates: Sequence[float], starts: Stack | None = None
+    ) -> "Copies":
         """A head for each rate and depth, the depths of the first rate first."""
         depths = range(len(inputs.vectors))
-        return cls([slot for _ in rates for slot in depths], [r for r in rates for _ in depths])
+        slots = [slot for _ in rates for slot in depths]
+        return cls(slots, [rate for rate in rates for _ in depths], starts)
+
+    def begin(self, head: Head) -> Stack:
+        """The heads before tuning, in their order."""
+        if self.starts is None:
+            return repeat_head(head, len(self.slots))
+        return {name: tensor[list(self.slots)] for name, tensor in self.starts.items()}
 
 
 def tune_heads(
@@ -126,7 +145,8 @@ def tune_heads(
 
     Parameters
     ----------
-    head : where every copy starts; its dropout is on while tuning, one mask for all heads.
+    head : where copies start, unless `copies` says otherwise; its dropout is on while tuning, one
+        mask for all heads.
     seed : orders the examples and draws dropout.
     copies : by default a head a depth, at the settings' learning rate.
 
@@ -137,70 +157,28 @@ def tune_heads(
     copies = copies or Copies.by_depth(inputs, settings.learning_rate)
     set_seed(seed)
     head = head.to(device()).train()
-    stacks, order = _groups(head, copies.rates)
-    optimizer = _optimizer(stacks, settings)
+    # AdamW has one rate a parameter group, so heads of one rate stand side by side.
+    order = np.argsort(copies.rates, kind="stable")
+    stack = {name: t[order].requires_grad_(True) for name, t in copies.begin(head).items()}
+    optimizer = _optimizer(stack, [copies.rates[i] for i in order], settings)
     schedule = get_linear_schedule_with_warmup(optimizer, settings.warmup_steps, settings.steps)
     forward = _vectorised(head, randomness="same")
     read = torch.tensor([copies.slots[i] for i in order], device=device())
     progress = Progress(settings.steps, f"steps of {len(order)} heads")
     for batch, vectors in _stream(inputs, settings, seed):
-        logits = forward(_join(stacks), vectors[read])
+        logits = forward(stack, vectors[read])
         labels = torch.from_numpy(inputs.labels[batch]).to(device())
         losses = _losses(logits, labels, inputs.task)
-        optimizer.zero_grad(set_to_none=True)
+        for tensor in stack.values():
+            tensor.grad.zero_()
         losses.sum().backward()
-        for stack in stacks.values():
-            _clip(stack, settings.max_grad_norm)
+        _clip(stack, settings.max_grad_norm)
         optimizer.step()
         schedule.step()
         progress.advance(note=partial(_mean_loss, losses))
     head.eval()
     back = torch.from_numpy(np.argsort(order)).to(device())
-    return {name: tensor.detach()[back] for name, tensor in _join(stacks).items()}
-
-
-def tune_converged(
-    head: Head, inputs: HeadInputs, settings: HeadSettings, seed: int
-) -> tuple[Stack, list[float], Standardizer]:
-    """Tune a head a depth as far as it will go: standardised inputs, and the best rate.
-
-    Where the representations' spread is tiny beside their mean (CLS vectors at low depths), no
-    rate takes a head from its start to a solution in any reasonable number of steps.
-    Standardising is an affine map, which the first linear layer of every supported head could
-    learn, so it adds nothing to what a head can say. All of the learning rates of
-    `settings.converged` are tried at every depth, together, on a part of the examples; then the
-    heads are tuned on all of them, each at the rate that scored best on the examples held out (the
-    smallest of equals).
-
-    Returns
-    -------
-    The tuned parameters, stacked by depth, each depth's rate, and the standardisation to apply.
-
-    Raises
-    ------
-    ValueError : the settings do not say how to choose a rate.
-    """
-    if settings.converged is None:
-        raise ValueError("heads.converged is needed: the learning rates to choose from")
-    standard = Standardizer.of(inputs.vectors)
-    inputs = replace(inputs, standard=standard)
-    kept, held_out = _split(len(inputs.labels), settings.converged.held_out, seed)
-    rates = sorted(settings.converged.learning_rates)
-    grid = Copies.grid(inputs, rates)
-    trial = tune_heads(head, replace(inputs, examples=kept), settings, seed, grid)
-    predictions = apply_heads(head, trial, replace(inputs, examples=held_out), grid.slots)
-    labels = inputs.labels[held_out]
-    scores = np.array([score(inputs.task.metric, labels, p).value for p in predictions])
-    chosen = [rates[i] for i in scores.reshape(len(rates), -1).argmax(axis=0)]
-    stack = tune_heads(head, inputs, settings, seed, Copies.by_depth(inputs, chosen))
-    return stack, chosen, standard
-
-
-def _split(count: int, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Numbers of examples to tune on and of those held out, at least one of each."""
-    shuffled = np.random.default_rng(seed).permutation(count)
-    held = min(max(round(count * share), 1), count - 1)
-    return np.sort(shuffled[held:]), np.sort(shuffled[:held])
+    return {name: tensor.detach()[back] for name, tensor in stack.items()}
 
 
 def apply_heads(
@@ -210,7 +188,18 @@ def apply_heads(
     slots: Sequence[int] | None = None,
     at_once: int = 4096,
 ) -> np.ndarray:
-    """Predictions of stacked heads, [heads, examples].
+    """Predictions of stacked heads, [heads, examples]; parameters as of ``head_logits``."""
+    return decode(head_logits(head, stack, inputs, slots, at_once), inputs.task)
+
+
+def head_logits(
+    head: Head,
+    stack: Stack,
+    inputs: HeadInputs,
+    slots: Sequence[int] | None = None,
+    at_once: int = 4096,
+) -> Tensor:
+    """Logits of stacked heads, [heads, rows, outputs], in float32 on the CPU.
 
     Parameters
     ----------
@@ -227,7 +216,7 @@ def apply_heads(
         for begin in range(0, len(examples), step):
             vectors = inputs.load(examples[begin : begin + step])
             logits.append(forward(stack, vectors[slots]).cpu())
-    return decode(torch.cat(logits, dim=1), inputs.task)
+    return torch.cat(logits, dim=1)
 
 
 def save_stack(stack: Stack, depths: Sequence[int], path: str | Path) -> None:
@@ -247,32 +236,25 @@ def _vectorised(head: Head, randomness: str) -> Callable[[Stack, Tensor], Tensor
     return vmap(lambda p, x: functional_call(head, p, (x,)), randomness=randomness)
 
 
-def _groups(head: Head, rates: Sequence[float]) -> tuple[dict[float, Stack], list[int]]:
-    """A stack for each rate (AdamW has one a parameter group), and the heads in their order."""
-    stacks: dict[float, Stack] = {}
-    order: list[int] = []
-    for rate in dict.fromkeys(rates):
-        members = [index for index, other in enumerate(rates) if other == rate]
-        stacks[rate] = {
-            k: v.requires_grad_(True) for k, v in repeat_head(head, len(members)).items()
-        }
-        order += members
-    return stacks, order
+def _optimizer(stack: Stack, rates: Sequence[float], settings: HeadSettings) -> torch.optim.AdamW:
+    """For a stack whose heads stand in the order of their rates; it also gets its gradients.
 
-
-def _join(stacks: Mapping[float, Stack]) -> Stack:
-    names = next(iter(stacks.values()))
-    return {name: torch.cat([stack[name] for stack in stacks.values()]) for name in names}
-
-
-def _optimizer(stacks: Mapping[float, Stack], settings: HeadSettings) -> torch.optim.AdamW:
+    The parameters are views of each rate's heads, and their gradients views of the stack's.
+    """
+    for tensor in stack.values():
+        tensor.grad = torch.zeros_like(tensor)
     groups = []
-    for rate, stack in stacks.items():
+    for rate in dict.fromkeys(rates):
+        begin = rates.index(rate)
+        heads = slice(begin, begin + rates.count(rate))
         # A bias has one axis beside the heads'; biases (and norms) are not decayed.
         for decayed in (True, False):
             tensors = [tensor for tensor in stack.values() if (tensor.ndim > 2) == decayed]
+            views = [tensor.detach()[heads] for tensor in tensors]
+            for tensor, view in zip(tensors, views, strict=True):
+                view.grad = tensor.grad[heads]
             decay = settings.weight_decay if decayed else 0.0
-            groups.append({"params": tensors, "lr": rate, "weight_decay": decay})
+            groups.append({"params": views, "lr": rate, "weight_decay": decay})
     return torch.optim.AdamW(groups, eps=settings.adam_epsilon, fused=True)
 
 
@@ -293,8 +275,10 @@ def _mean_loss(losses: Tensor) -> str:
 
 def _clip(stack: Stack, limit: float) -> None:
     """Clip the gradient norm of each head by itself, as clip_grad_norm_ does for one."""
-    squares = sum(t.grad.flatten(1).pow(2).sum(1) for t in stack.values())
-    scale = (limit / (squares.sqrt() + 1e-6)).clamp(max=1.0)
+    norms = torch.stack(
+        [torch.linalg.vector_norm(t.grad.flatten(1), dim=1) for t in stack.values()]
+    )
+    scale = (limit / (torch.linalg.vector_norm(norms, dim=0) + 1e-6)).clamp(max=1.0)
     for tensor in stack.values():
         tensor.grad.mul_(scale.view(-1, *[1] * (tensor.ndim - 1)))
 

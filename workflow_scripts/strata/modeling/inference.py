@@ -10,7 +10,7 @@ from transformers import PreTrainedModel
 
 from strata.data.batches import Rows
 from strata.data.task import Task
-from strata.evaluation.predictions import decode
+from strata.evaluation.predictions import answers, decode
 from strata.modeling.compute import device, inference
 from strata.runtime.progress import Progress
 from strata.study.settings import ForwardSettings
@@ -26,6 +26,11 @@ def row_logits(model: PreTrainedModel, inputs: dict[str, Tensor], task: Task) ->
 
 def predict(model: PreTrainedModel, rows: Rows, task: Task, forward: ForwardSettings) -> np.ndarray:
     """The full model's predictions, [examples], in order."""
+    return decode(all_logits(model, rows, task, forward), task)
+
+
+def all_logits(model: PreTrainedModel, rows: Rows, task: Task, forward: ForwardSettings) -> Tensor:
+    """The full model's logits, [rows, outputs], in order, in float32 on the CPU."""
     model.eval().to(device())
     logits = torch.empty(len(rows), task.num_labels)
     progress = Progress(len(rows), "rows evaluated")
@@ -37,7 +42,7 @@ def predict(model: PreTrainedModel, rows: Rows, task: Task, forward: ForwardSett
     with inference(forward.precision):
         for window in rows.windows():
             rows.each_batch(window, forward.batch_size, device(), work)
-    return decode(logits, task)
+    return logits
 
 
 def timed_predictions(
@@ -47,10 +52,10 @@ def timed_predictions(
 
     Returns
     -------
-    columns example_id, label, prediction, in order; examples a second.
+    the columns of ``predictions.answers``, in order; examples a second.
     """
     began = time.monotonic()
-    predictions = predict(model, rows, task, ForwardSettings(batch_size))
+    logits = all_logits(model, rows, task, ForwardSettings(batch_size))
     seconds = time.monotonic() - began
-    table = rows.examples[["example_id", "label"]].assign(prediction=predictions)
+    table = answers(rows.examples, logits, task)
     return table, len(table) / seconds

@@ -27,7 +27,7 @@ from transformers.trainer_pt_utils import LengthGroupedSampler
 from strata.data.batches import Features, Rows
 from strata.data.task import Task
 from strata.evaluation.metrics import score
-from strata.evaluation.predictions import decode
+from strata.evaluation.predictions import decide
 from strata.modeling.ablations import trainable_parameters
 from strata.modeling.compute import deterministic, device, refuse_many_gpus, training_precision
 from strata.modeling.encoder import encoder_layers
@@ -201,11 +201,10 @@ class _Dataset(Dataset):
 def _metrics(task: Task) -> Callable[[EvalPrediction], dict[str, float]]:
     def compute(output: EvalPrediction) -> dict[str, float]:
         logits = torch.as_tensor(output.predictions)
-        if task.kind.compares_rows:  # [examples, choices] already
-            predictions = logits.argmax(-1).numpy()
-        else:
-            predictions = decode(logits, task)
-        return {"score": score(task.metric, np.asarray(output.label_ids), predictions).value}
+        # Of multiple choice [examples, choices], and so [examples, answers] of every type.
+        return {
+            "score": score(task.metric, np.asarray(output.label_ids), decide(logits, task)).value
+        }
 
     return compute
 

@@ -44,9 +44,10 @@ class RunMetrics(_Record):
     ----------
     metric : its name; all scores are fractions.
     score, score_low, score_high : with the bootstrap interval over examples.
-    baseline : the score of the best constant prediction.
+    baseline : the score of the best constant prediction under the metric and these labels.
     degenerate : the score is a correlation of constant predictions, set to 0.
-    failed : the run does not beat the baseline, interval considered.
+    failed : the run does not beat the baseline, interval considered, or its predictions are
+        constant.
     confidence, resamples : of the interval.
     """
 

@@ -77,8 +77,8 @@ class HeadSettings:
 
     @classmethod
     def of(cls, section: Mapping[str, Any]) -> Self:
-        """From the section of a config, with or without its part ``converged``."""
-        if "converged" not in section:
+        """From the section of a config; its part ``converged`` may be null or missing."""
+        if section.get("converged") is None:
             return cls(**section)
         return cls(**{**section, "converged": ConvergedSettings(**section["converged"])})
 
@@ -171,18 +171,43 @@ class SummarySettings(Sampling):
 
 
 @dataclass(frozen=True)
+class RobustnessSettings:
+    """The subsamples from which variability selects again.
+
+    Attributes
+    ----------
+    sizes : of random subsamples, in examples.
+    ratios : how many times rarer than each other class the smallest one is made.
+    repeats : subsamples of each.
+    """
+
+    sizes: Sequence[int]
+    ratios: Sequence[int]
+    repeats: int
+
+
+@dataclass(frozen=True)
 class VariabilitySettings:
     """From how many examples variability is taken, and what a regression's classes are.
 
     Attributes
     ----------
+    max_examples : that nu is taken from; None for all.
+    kept_examples : most of them whose vectors are kept, for all that is resampled.
     bins : classes that a regression's target is cut into, at most.
-    resamples : bootstrap samples of its intervals.
+    resamples : half-samples of its intervals.
     """
 
     max_examples: int | None
+    kept_examples: int
     bins: int
     resamples: int
+    robustness: RobustnessSettings
+
+    @classmethod
+    def of(cls, section: Mapping[str, Any]) -> Self:
+        """From the section of a config."""
+        return cls(**{**section, "robustness": RobustnessSettings(**section["robustness"])})
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,18 @@
+"""How sure the cut models of a pair are, and which answers a cut changes, by depth."""
+
+from strata.analysis.calibration import calibration_table
+from strata.analysis.tables import read_metrics
+from strata.data.task import Task
+from strata.evaluation.prediction_files import read_with_logits
+from strata.runtime.job import job
+
+inputs, seeds = snakemake.input, snakemake.params.seeds
+with job(snakemake):
+    files = zip(inputs.untuned, inputs.tuned, inputs.orig, strict=True)
+    predictions = {
+        seed: [read_with_logits(path) for path in of_seed]
+        for seed, of_seed in zip(seeds, files, strict=True)
+    }
+    runs, task = read_metrics(inputs.metrics, seeds), Task.read(inputs.task)
+    table = calibration_table(snakemake.wildcards.model, task, predictions, runs)
+    table.to_csv(snakemake.output.table, index=False)

@@ -1,0 +1,218 @@
+"""How much is lost at each depth, with one-sided bounds that err as often as they say.
+
+With fewer than five seeds the seeds are fixed: examples are resampled, and a bound is about these
+runs. From five on it is about the recipe: mean -+ t(S - 1) sqrt(s^2 / S + e^2), with s the standard
+deviation of the seeds' differences and e the standard error, over examples, of their mean.
+
+A bootstrap of answers that all agree is certain of what it has not seen, and one of few changed
+answers nearly so: where a cut truly costs a point and every changed answer is a wrong one, its
+lower bound at 95 % errs in up to 9 %. So lower bounds have one example more, which the reference
+answers rightly and the cut model wrongly (docs/errors.md has both).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+
+from strata.evaluation.resampling import resampled_scores, sample_counts, scores_in
+from strata.study.metrics import METRICS
+from strata.study.settings import Sampling
+
+RECIPE_SEEDS = 5  # from which on seeds are a sample of a recipe's runs
+SPLITS = 20  # of the examples into halves, for the cross-fitted loss
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """The mean over seeds of (cut - reference), [depths].
+
+    Attributes
+    ----------
+    low, high : one-sided bounds, each at the asked confidence.
+    error : standard error over examples, the seeds held.
+    drawn : [depths, resamples] of examples, the seeds held.
+    """
+
+    difference: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    error: np.ndarray
+    drawn: np.ndarray
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Scores of runs at some depths, of all examples and of bootstrap samples of them.
+
+    Attributes
+    ----------
+    scores : [seeds, depths]
+    drawn : [seeds, depths, resamples]
+    right, wrong : like `drawn`, with one example more that is answered rightly or wrongly.
+    """
+
+    scores: np.ndarray
+    drawn: np.ndarray
+    right: np.ndarray
+    wrong: np.ndarray
+
+    @classmethod
+    def of(
+        cls, metric: str, labels: np.ndarray, predictions: np.ndarray, sampling: Sampling
+    ) -> Self:
+        """Of predictions, [seeds, depths, examples]."""
+        shape, flat = predictions.shape[:2], predictions.reshape(-1, len(labels))
+        scores = full_scores(metric, labels, predictions)
+        plain = resampled_scores(metric, labels, flat, sampling).reshape(*shape, -1)
+        if "regression" in METRICS[metric].task_types:
+            # No two answers are alike, so the bootstrap has seen what there is to see.
+            return cls(scores, plain, plain, plain)
+        rare, other = _rarest_and_another(labels)
+        more = np.append(labels, rare)
+        right, wrong = (
+            resampled_scores(metric, more, np.insert(flat, len(labels), answer, 1), sampling)
+            for answer in (rare, other)
+        )
+        return cls(scores, plain, right.reshape(*shape, -1), wrong.reshape(*shape, -1))
+
+    def at(self, depths: slice) -> Self:
+        """Those of some depths, counted from 0."""
+        parts = (self.scores, self.drawn, self.right, self.wrong)
+        return type(self)(*(part[:, depths] for part in parts))
+
+    def less(self, reference: Self, confidence: float) -> Bounds:
+        """Bounds of the mean over seeds of these scores less the reference's, of one depth."""
+        drawn = (self.drawn - reference.drawn).mean(0)
+        guarded = (self.wrong - reference.right).mean(0)
+        return bounds(self.scores - reference.scores, drawn, guarded, confidence)
+
+
+def full_scores(metric: str, labels: np.ndarray, predictions: np.ndarray) -> np.ndarray:
+    """Scores on all examples of predictions [seeds, depths, examples], [seeds, depths]."""
+    flat = predictions.reshape(-1, len(labels))
+    scores = scores_in(metric, labels, flat, np.ones((1, len(labels))))
+    return scores.reshape(predictions.shape[:2])
+
+
+def bounds(
+    differences: np.ndarray, drawn: np.ndarray, guarded: np.ndarray, confidence: float
+) -> Bounds:
+    """Bounds from differences [seeds, depths] and resampled means over seeds [depths, resamples].
+
+    Parameters
+    ----------
+    guarded : resampled with the example that only the reference answers, for the lower bound.
+    """
+    mean, seeds, error = differences.mean(0), len(differences), drawn.std(1)
+    if seeds < RECIPE_SEEDS:
+        low = np.quantile(guarded, 1 - confidence, axis=1)
+        high = np.quantile(drawn, confidence, axis=1)
+        return Bounds(mean, low, high, error, drawn)
+    from scipy.stats import t  # half a second to import, for a study of many seeds
+
+    between = differences.var(0, ddof=1) / seeds
+    factor = float(t.ppf(confidence, seeds - 1))
+    low = mean - factor * np.sqrt(between + guarded.var(1))
+    high = mean + factor * np.sqrt(between + error**2)
+    return Bounds(mean, low, high, error, drawn)
+
+
+def mean_bounds(differences: np.ndarray, sampling: Sampling, seed: int = 0) -> Bounds:
+    """Bounds for a score that is a mean over examples, like accuracy.
+
+    Parameters
+    ----------
+    differences : [seeds, depths, examples], each example's (cut - reference), from -1 to 1.
+    seed : draws the samples.
+    """
+    means = differences.mean(0)
+    count = means.shape[1]
+    worst = np.hstack([means, np.full((len(means), 1), -1.0)])
+    drawn = np.hstack(
+        [means @ counts.T / count for counts in sample_counts(count, sampling.resamples, seed)]
+    )
+    samples = sample_counts(count + 1, sampling.resamples, seed)
+    guarded = np.hstack([worst @ counts.T / (count + 1) for counts in samples])
+    return bounds(differences.mean(2), drawn, guarded, sampling.confidence)
+
+
+def fixed_sequence(low: Sequence[np.ndarray], tolerance: float) -> int:
+    """The smallest depth that is certified: L - 1, L - 2, … are tried until one fails.
+
+    As each is tried only after those above it have passed, trying many costs no confidence.
+
+    Parameters
+    ----------
+    low : lower bounds of (cut - reference) at depths 1..L, one array a reference; that of L does
+        not count.
+
+    Returns
+    -------
+    L where L - 1 fails.
+    """
+    passes = np.all(np.stack(low) > -tolerance, axis=0).tolist()
+    depth = len(passes)
+    while depth > 1 and passes[depth - 2]:
+        depth -= 1
+    return depth
+
+
+def smallest_within(differences: np.ndarray, tolerance: float) -> int:
+    """The smallest depth such that no depth from it to L loses more than `tolerance`.
+
+    Parameters
+    ----------
+    differences : (cut - reference) at depths 1..L; L is always taken to be within.
+    """
+    # The last digits of a float are no reason to keep a layer.
+    return fixed_sequence([np.asarray(differences) + 1e-9], tolerance)
+
+
+def cross_fitted(
+    metric: str,
+    labels: np.ndarray,
+    cut: np.ndarray,
+    reference: np.ndarray,
+    tolerance: float,
+    seed: int = 0,
+) -> tuple[float, np.ndarray]:
+    """What the smallest depth within the tolerance loses on examples that did not choose it.
+
+    The depth is chosen on one half of the examples and scored on the other, and back, for several
+    ways to halve them (20).
+
+    Parameters
+    ----------
+    cut : [seeds, depths, examples] predictions at depths 1..L.
+    reference : [seeds, 1, examples]
+
+    Returns
+    -------
+    the mean of (cut - reference), and how often each depth was chosen, [depths], summing to 1.
+    """
+    rng, count = np.random.default_rng(seed), len(labels)
+    halves = np.zeros((SPLITS, count))
+    for half in halves:
+        half[rng.permutation(count)[: count // 2]] = 1
+    samples = np.vstack([halves, 1 - halves])
+
+    def scores(predictions: np.ndarray) -> np.ndarray:
+        flat = predictions.reshape(-1, count)
+        return scores_in(metric, labels, flat, samples).reshape(*predictions.shape[:2], -1)
+
+    lost = (scores(cut) - scores(reference)).mean(0)  # [depths, samples]
+    chosen = np.array([smallest_within(column, tolerance) for column in lost.T])
+    others = np.roll(np.arange(len(samples)), SPLITS)
+    value = float(lost[chosen - 1, others].mean())
+    return value, np.bincount(chosen - 1, minlength=len(lost)) / len(chosen)
+
+
+def _rarest_and_another(labels: np.ndarray) -> tuple[float, float]:
+    """The label that is met least, whose loss metrics feel most, and the one that is met most."""
+    values, counts = np.unique(labels, return_counts=True)
+    rare = values[counts.argmin()]
+    others = values[values != rare]
+    # Of one label alone: any other number is another answer.
+    return rare, others[counts[values != rare].argmax()] if len(others) else rare + 1

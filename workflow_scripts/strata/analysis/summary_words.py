@@ -1,0 +1,111 @@
+"""A study's answers in words, for the end of a run."""
+
+from collections.abc import Collection, Iterator
+from pathlib import Path
+
+import pandas as pd
+
+from strata.analysis.summary import LOSES_MORE
+
+
+def final_words(outdir: str | Path, analyses: Collection[str], tolerance: float) -> Iterator[str]:
+    """A study's answers in words, of those analyses that it has."""
+    summary, findings = (Path(outdir) / f"{name}.csv" for name in ("summary", "agreement"))
+    if "truncation" in analyses and summary.is_file():
+        yield f"{summary_text(pd.read_csv(summary), tolerance)}\n\n(from {summary})"
+    if "agreement" in analyses and findings.is_file():
+        yield "\n".join([*pd.read_csv(findings)["finding"], f"\n(from {findings})"])
+
+
+def summary_text(table: pd.DataFrame, tolerance: float) -> str:
+    """The summary in words; failed runs are named."""
+    lines = []
+    for (model, task), rows in table.groupby(["model", "task"], sort=False):
+        first = rows.iloc[0]
+        if _text(first["seeds"]):
+            lines.append(
+                f"{model} on {task}: {first['metric']} {first['full']:.3f} "
+                f"[{first['full_low']:.3f}, {first['full_high']:.3f}] with all "
+                f"{first['layers']:.0f} layers (baseline {first['baseline']:.3f}, "
+                f"n={first['n_examples']}, seeds {_text(first['seeds'])})"
+            )
+            lines += [line for _, row in rows.iterrows() for line in _sentences(row, tolerance)]
+        if _text(first["failed_seeds"]):
+            lines.append(
+                f"{model} on {task}: FAILED, seed {_text(first['failed_seeds'])}: the score does "
+                f"not beat the baseline of {first['baseline']:.3f}; left out of the answer"
+            )
+    return "\n".join(lines)
+
+
+def _sentences(row: pd.Series, tolerance: float) -> Iterator[str]:
+    name, points = row["configuration"].upper(), points_of(tolerance)
+    yield f"  {name}, within {points} in these runs: {_within(row)}"
+    yield f"  {name}, certified: {_certified(row, points)}"
+    if row["undertrained"]:
+        yield (
+            f"  {name} at depth {row['layers']:.0f} beats the full model by "
+            f"{_difference(row, 'top')}: the model was not trained to its end, and losses are "
+            "judged against that head"
+        )
+
+
+def _within(row: pd.Series) -> str:
+    if row["within_depth"] == row["layers"]:
+        return "no smaller depth"
+    return (
+        f"depth {row['within_depth']:.0f} ({_difference(row, 'within')}; where other examples "
+        f"chose the depth {_difference(row, 'crossfit')}); saves {_saving(row, 'within')}"
+    )
+
+
+def _certified(row: pd.Series, points: str) -> str:
+    about = f"a claim about {row['claim']}"
+    if row["certified_depth"] == row["layers"]:
+        words = "no smaller depth"
+    else:
+        words = (
+            f"depth {row['certified_depth']:.0f} ({100 * row['certified_difference']:+.1f} points, "
+            f"at worst {100 * row['certified_bound']:+.1f}; {about}); "
+            f"saves {_saving(row, 'certified')}"
+        )
+    if row["certified_depth"] == 1:
+        return words
+    depth = f"depth {row['certified_depth'] - 1:.0f}"
+    if row["next_verdict"] == LOSES_MORE:
+        return f"{words}; {depth} loses more ({_difference(row, 'next')})"
+    if row["next_examples"] == float("inf"):
+        return f"{words}; with a tolerance of 0, no number of examples certifies a depth"
+    return (
+        f"{words}; {depth} cannot be told ({_difference(row, 'next')}): were nothing lost there, "
+        f"about {_rounded(row['next_examples']):,} examples would show it, and there are "
+        f"{row['n_examples']:,.0f}"
+    )
+
+
+def points_of(tolerance: float) -> str:
+    """A fraction in points, as words: "1 point", "0.5 points"."""
+    return f"{100 * tolerance:g} point{'' if tolerance == 0.01 else 's'}"
+
+
+def _difference(row: pd.Series, name: str) -> str:
+    value, low, high = (100 * row[f"{name}_{part}"] for part in ("difference", "low", "high"))
+    return f"{value:+.1f} points [{low:+.1f}, {high:+.1f}]"
+
+
+def _saving(row: pd.Series, name: str) -> str:
+    layers = f"{row['layers'] - row[f'{name}_depth']:.0f} of {row['layers']:.0f} layers"
+    saved = row[f"{name}_parameters_saved"]
+    if saved == 0:
+        return f"{layers}, {_text(row['note'])}"
+    whole = row["parameters"]
+    return f"{layers}, {saved / 1e6:.1f}M of {whole / 1e6:.1f}M parameters ({saved / whole:.0%})"
+
+
+def _rounded(count: float) -> int:
+    """To two digits: it is an estimate."""
+    return int(float(f"{count:.1e}"))
+
+
+def _text(value: str | float | None) -> str:
+    return "" if pd.isna(value) else str(value).removesuffix(".0")

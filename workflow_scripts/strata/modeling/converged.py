@@ -1,0 +1,280 @@
+"""Heads tuned as far as they will go, and the choice between them and heads tuned as given.
+
+Where the representations' spread is tiny beside their mean (CLS vectors at low depths), no learning
+rate takes a head from its start to a solution in any reasonable number of steps. So heads are also
+tuned on standardised inputs, at the rate that does best at each depth. Standardising is an affine
+map, which the first linear layer of a head can learn, so it adds nothing to what a head can say;
+the tuned layer takes it in, and what comes out is an ordinary head again.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from strata.evaluation.metrics import score
+from strata.modeling.compute import device
+from strata.modeling.head import Head
+from strata.modeling.head_tuning import (
+    Copies,
+    HeadInputs,
+    Stack,
+    Standardizer,
+    apply_heads,
+    repeat_head,
+    tune_heads,
+)
+from strata.runtime.errors import StrataError
+from strata.study.settings import ConvergedSettings, HeadSettings
+
+
+@dataclass(frozen=True)
+class Converged:
+    """Heads tuned to convergence, one a depth.
+
+    Attributes
+    ----------
+    stack : the heads; they read vectors as they are, the standardisation is folded into them.
+    rates : each depth's learning rate, the best on the withheld train examples.
+    grid : the rates that were tried, in ascending order.
+    withheld : [depths] scores on withheld train examples, by a rate that others of them chose.
+    n_withheld : their number.
+    """
+
+    stack: Stack
+    rates: Sequence[float]
+    grid: Sequence[float]
+    withheld: np.ndarray
+    n_withheld: int
+
+    @property
+    def grid_ends(self) -> list[str]:
+        """For each depth "lowest" or "highest" where its rate is an end of the grid, else ""."""
+        ends = {self.grid[0]: "lowest", self.grid[-1]: "highest"}
+        if len(self.grid) == 1:
+            ends = {self.grid[0]: "only"}
+        return [ends.get(rate, "") for rate in self.rates]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Plain and converged heads of a run, and which of the two is better at each depth.
+
+    Attributes
+    ----------
+    plain : heads tuned on the vectors as they are, at the settings' rate, on all train examples.
+    converged : heads tuned to convergence, on all train examples.
+    plain_withheld : [depths] scores of plain trial heads on train examples that they did not see.
+    """
+
+    plain: Stack
+    converged: Converged
+    plain_withheld: np.ndarray
+
+    @property
+    def takes_converged(self) -> np.ndarray:
+        """[depths] where converged heads score higher on withheld train examples."""
+        return self.converged.withheld > self.plain_withheld
+
+    @property
+    def best(self) -> Stack:
+        """Each depth's better head."""
+        taken = torch.from_numpy(self.takes_converged)
+        return {
+            name: torch.where(
+                taken.to(tensor.device).view(-1, *[1] * (tensor.ndim - 1)),
+                self.converged.stack[name],
+                tensor,
+            )
+            for name, tensor in self.plain.items()
+        }
+
+
+def tune_converged(
+    head: Head, inputs: HeadInputs, settings: HeadSettings, seed: int, continued: bool = False
+) -> Converged:
+    """Tune a head a depth as far as it will go: standardised inputs, and the best rate.
+
+    All of the learning rates of `settings.converged` are tried at every depth, together, on a part
+    of the examples; then the heads are tuned on all of them, each at the rate that scored best on
+    the examples withheld (the smallest of equals).
+
+    Parameters
+    ----------
+    continued : `head` was trained on vectors as they are, and each depth starts as the function
+        that it is (at the last depth, as the full model); a fresh head starts with its weights.
+
+    Raises
+    ------
+    StrataError : the head does not begin with a linear layer.
+    ValueError : the settings do not say how to choose a rate.
+    """
+    grid = sorted(_converged(settings).learning_rates)
+    layer = first_linear(head, inputs.vectors.shape[-1])
+    standard = Standardizer.of(inputs.vectors)
+    inputs = replace(inputs, standard=standard)
+    starts = None
+    if continued:
+        starts = unfold(repeat_head(head, len(inputs.vectors)), layer, standard)
+    withheld = _Withheld.of(inputs, settings, seed)
+    trials = withheld.trials(head, settings, seed, Copies.grid(inputs, grid, starts))
+    trials = trials.reshape(len(grid), len(inputs.vectors), -1)
+    rates = [grid[i] for i in withheld.best(trials, withheld.everywhere)]
+    stack = tune_heads(head, inputs, settings, seed, Copies.by_depth(inputs, rates, starts))
+    scores = withheld.score(withheld.crossed(trials), withheld.everywhere)
+    return Converged(fold(stack, layer, standard), rates, grid, scores, len(withheld.examples))
+
+
+def tune_both(head: Head, inputs: HeadInputs, settings: HeadSettings, seed: int) -> Choice:
+    """Tune a run's head plainly and to convergence, and find the better of the two by depth.
+
+    Trial heads of both recipes are compared on train examples withheld from them. So that a rate
+    is not judged on the examples that chose it, each half of these is predicted at the rate that
+    is best on the other half. Equals are settled in favour of the plain head, which is the paper's.
+
+    Raises
+    ------
+    StrataError : the head does not begin with a linear layer.
+    ValueError : the settings do not say how to choose a rate.
+    """
+    converged = tune_converged(head, inputs, settings, seed, continued=True)
+    withheld, copies = (
+        _Withheld.of(inputs, settings, seed),
+        Copies.by_depth(inputs, settings.learning_rate),
+    )
+    trials = withheld.trials(head, settings, seed, copies)
+    scores = withheld.score(trials, withheld.everywhere)
+    return Choice(tune_heads(head, inputs, settings, seed, copies), converged, scores)
+
+
+@dataclass(frozen=True)
+class _Withheld:
+    """Train examples that trial heads do not see.
+
+    Attributes
+    ----------
+    inputs : what heads are tuned on; all examples.
+    kept : numbers of the examples that trial heads are tuned on.
+    examples : numbers of those withheld, at least one.
+    half : [withheld] which half of them an example is in, False or True.
+    """
+
+    inputs: HeadInputs
+    kept: np.ndarray
+    examples: np.ndarray
+    half: np.ndarray
+
+    @classmethod
+    def of(cls, inputs: HeadInputs, settings: HeadSettings, seed: int) -> "_Withheld":
+        count = len(inputs.labels)
+        shuffled = np.random.default_rng(seed).permutation(count)
+        held = min(max(round(count * _converged(settings).held_out), 2), count - 1)
+        examples = np.sort(shuffled[:held])
+        # Without a second example there is one half.
+        half = np.isin(examples, shuffled[: held // 2])
+        return cls(inputs, np.sort(shuffled[held:]), examples, half)
+
+    @property
+    def everywhere(self) -> np.ndarray:
+        """[withheld] all of them."""
+        return np.ones(len(self.examples), dtype=bool)
+
+    def trials(self, head: Head, settings: HeadSettings, seed: int, copies: Copies) -> np.ndarray:
+        """Tune heads on the others, predict the withheld examples: [heads, withheld]."""
+        seen, unseen = (replace(self.inputs, examples=e) for e in (self.kept, self.examples))
+        return apply_heads(
+            head, tune_heads(head, seen, settings, seed, copies), unseen, copies.slots
+        )
+
+    def score(self, predictions: np.ndarray, where: np.ndarray) -> np.ndarray:
+        """Scores of [..., withheld] on some of them: [...]; not above any other where NaN."""
+        task, labels = self.inputs.task, self.inputs.labels[self.examples[where]]
+        rows = predictions[..., where].reshape(-1, int(where.sum()))
+        scores = np.array([score(task.metric, labels, row).value for row in rows])
+        return np.nan_to_num(scores, nan=-np.inf).reshape(predictions.shape[:-1])
+
+    def best(self, trials: np.ndarray, where: np.ndarray) -> np.ndarray:
+        """[depths] the place of the rate that scores best, from [rates, depths, withheld]."""
+        return self.score(trials, where).argmax(axis=0)
+
+    def crossed(self, trials: np.ndarray) -> np.ndarray:
+        """Of trials [rates, depths, withheld] each half at the other's rate, [depths, withheld]."""
+        depths = np.arange(trials.shape[1])
+        halves = [half for half in (self.half, ~self.half) if half.any()]
+        made = np.empty(trials.shape[1:], dtype=trials.dtype)
+        for half, other in zip(halves, reversed(halves), strict=True):
+            made[:, half] = trials[self.best(trials, other), depths][:, half]
+        return made
+
+
+def first_linear(head: Head, width: int) -> str:
+    """The name of the linear layer that reads a head's input, [rows, width], as it is.
+
+    Raises
+    ------
+    StrataError : there is none, or it has no bias.
+    """
+    vector = torch.linspace(-1, 1, width, device=device())[None]
+    found: list[str] = []
+
+    def note(name: str, layer: nn.Linear, inputs: tuple[Tensor, ...]) -> None:
+        read = inputs[0]
+        if read.numel() == width and torch.equal(read.view(1, width), vector):
+            found.extend([name] * (layer.bias is not None))
+
+    layers = {name: m for name, m in head.named_modules() if isinstance(m, nn.Linear)}
+    hooks = [m.register_forward_pre_hook(partial(note, name)) for name, m in layers.items()]
+    try:
+        with torch.inference_mode():
+            head.to(device()).eval()(vector)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    if len(found) != 1:
+        raise StrataError(
+            "The model's head does not begin with a linear layer, into which standardised inputs "
+            "could be folded; set `heads: {converged: null}`."
+        )
+    return found[0]
+
+
+def fold(stack: Stack, layer: str, standard: Standardizer) -> Stack:
+    """Heads of standardised vectors as the same functions of vectors as they are.
+
+    Parameters
+    ----------
+    stack : [depths, ...] heads of the depths of `standard`.
+    layer : name of the linear layer that reads the vectors.
+    """
+    mean, deviation = _moments(stack, layer, standard)
+    weight, bias = stack[f"{layer}.weight"], stack[f"{layer}.bias"]
+    folded = (weight.double() / deviation).to(weight.dtype)
+    # With the rounded weights, so that the mean vector gives what it gave.
+    shifted = bias.double() - (folded.double() * mean).sum(-1)
+    return stack | {f"{layer}.weight": folded, f"{layer}.bias": shifted.to(bias.dtype)}
+
+
+def unfold(stack: Stack, layer: str, standard: Standardizer) -> Stack:
+    """The reverse of `fold`: heads of vectors as the same functions of standardised vectors."""
+    mean, deviation = _moments(stack, layer, standard)
+    weight, bias = stack[f"{layer}.weight"], stack[f"{layer}.bias"]
+    shifted = bias.double() + (weight.double() * mean).sum(-1)
+    return stack | {
+        f"{layer}.weight": (weight.double() * deviation).to(weight.dtype),
+        f"{layer}.bias": shifted.to(bias.dtype),
+    }
+
+
+def _moments(stack: Stack, layer: str, standard: Standardizer) -> tuple[Tensor, Tensor]:
+    where = stack[f"{layer}.weight"].device
+    mean, deviation = (torch.from_numpy(a).to(where) for a in (standard.mean, standard.deviation))
+    return mean.double(), deviation.double()
+
+
+def _converged(settings: HeadSettings) -> ConvergedSettings:
+    if settings.converged is None:
+        raise ValueError("heads.converged is needed: the learning rates to choose from")
+    return settings.converged
