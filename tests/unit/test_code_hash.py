@@ -333,7 +333,8 @@ EDITS = {
         "strata/analysis/tables.py", '"baseline", [', '"base", [', {"tabulate_skipping"}
     ),
     "the CKA formula": (
-        "strata/analysis/cka.py", "n / (n - 2)", "n / (n - 3)", {"compare_states", "compare_models"}
+        "strata/analysis/cka.py", "n / (n - 2)", "n / (n - 3)",
+        {"compare_states", "compare_models", "find_blocks"},
     ),
     "the optimiser": (
         "strata/modeling/training.py", '"adamw_torch_fused"', '"adamw_torch"', {"finetune"}
