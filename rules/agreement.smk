@@ -1,13 +1,36 @@
 """What the three studies say together, layer by layer."""
 
 
+rule measure_movement:
+    input:
+        activations=runs(EVAL_ACTIVATIONS),
+        metrics=runs(METRICS),
+    output:
+        table=MOVEMENT,
+    log:
+        "<logs>/measure_movement/{model}_{task}.log",
+    benchmark:
+        "<benchmarks>/measure_movement/{model}_{task}.tsv"
+    conda:
+        "../envs/strata.yaml"
+    params:
+        seeds=SEEDS,
+        code=code_of("measure_movement"),
+    message:
+        "How far each layer turns representations: {wildcards.model} on {wildcards.task}"
+    script:
+        "../workflow_scripts/measure_movement.py"
+
+
 rule compare_methods:
     input:
         cka=f"{CKA}.csv",
+        blocks=BLOCKS,
         truncation=f"{TRUNCATION}.csv",
         skipping=f"{SKIPPING}.csv",
         reinit=localized_table,
         nu=NU,
+        movement=MOVEMENT,
     output:
         table=f"{AGREEMENT_OF_PAIR}.csv",
         finding=FINDING,

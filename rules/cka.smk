@@ -53,6 +53,51 @@ rule tabulate_cka:
         "../workflow_scripts/tabulate_cka.py"
 
 
+rule find_blocks:
+    input:
+        finetuned=EVAL_ACTIVATIONS,
+        pretrained=EVAL_ACTIVATIONS.replace("{state}", str(PRETRAINED)),
+    output:
+        table=BLOCKS_OF_STATE,
+    log:
+        "<logs>/find_blocks/{model}_{task}_{state}.log",
+    benchmark:
+        "<benchmarks>/find_blocks/{model}_{task}_{state}.tsv"
+    conda:
+        "../envs/strata.yaml"
+    threads: 4
+    resources:
+        mem_mb=cka_memory_mb,
+    params:
+        settings=CKA_SETTINGS,
+        code=code_of("find_blocks"),
+    message:
+        "Blocks: {wildcards.model} on {wildcards.task}, {wildcards.state}"
+    script:
+        "../workflow_scripts/find_blocks.py"
+
+
+rule tabulate_blocks:
+    input:
+        tables=runs(BLOCKS_OF_STATE),
+        metrics=runs(METRICS),
+    output:
+        table=BLOCKS,
+    log:
+        "<logs>/tabulate_blocks/{model}_{task}.log",
+    benchmark:
+        "<benchmarks>/tabulate_blocks/{model}_{task}.tsv"
+    conda:
+        "../envs/strata.yaml"
+    params:
+        seeds=SEEDS,
+        code=code_of("tabulate_blocks"),
+    message:
+        "Blocks of {wildcards.model} on {wildcards.task}"
+    script:
+        "../workflow_scripts/tabulate_blocks.py"
+
+
 rule compare_models:
     input:
         y=EVAL_ACTIVATIONS.replace("{model}", "{y_model}"),

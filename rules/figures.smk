@@ -18,6 +18,7 @@ CKA_STYLE = dict(
 rule plot_cka:
     input:
         table=f"{CKA}.csv",
+        blocks=[BLOCKS] * config["cka"]["boundaries"],
     output:
         png=report(
             f"{CKA}.png",
@@ -131,6 +132,7 @@ rule figure1:
 rule figure2:
     input:
         tables=pairs(f"{CKA}.csv"),
+        blocks=pairs(BLOCKS) * config["cka"]["boundaries"],
     output:
         png=report(
             f"{FIGURE}2.png",
@@ -197,6 +199,8 @@ use rule plot_skipping as figure4 with:
 
 
 use rule figure2 as figure5 with:
+    input:
+        tables=pairs(f"{CKA}.csv"),
     output:
         png=report(
             f"{FIGURE}5.png",
@@ -217,6 +221,8 @@ use rule figure2 as figure5 with:
 
 
 use rule figure2 as figure6 with:
+    input:
+        tables=pairs(f"{CKA}.csv"),
     output:
         png=report(
             f"{FIGURE}6.png",

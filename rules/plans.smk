@@ -76,7 +76,7 @@ def figures(*numbers):
 
 def cka_targets():
     numbers = [1, 2, 5, *[6][: len(SEEDS) - 1], *[7][: len(MODELS) - 1]]
-    return pairs(f"{CKA}.png") + figures(*numbers)
+    return pairs(f"{CKA}.png") + pairs(BLOCKS) + figures(*numbers)
 
 
 def controls_targets():

@@ -8,5 +8,6 @@ from strata.study.settings import MapStyle
 
 params, out = snakemake.params, snakemake.output
 with job(snakemake):
-    table = read_tables(snakemake.input.tables)
-    save(map_grid(table, params.kind, MapStyle(**params.style)), out.png, out.pdf)
+    table, of_blocks = read_tables(snakemake.input.tables), snakemake.input.get("blocks")
+    blocks = read_tables(of_blocks) if of_blocks else None
+    save(map_grid(table, params.kind, MapStyle(**params.style), blocks), out.png, out.pdf)

@@ -1,17 +1,20 @@
 """Activation files: what is in them, and what happens when it should not be."""
 
 import json
+from types import SimpleNamespace
 
 import h5py
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from scipy.spatial.distance import cosine
 
 from helpers import tiny
 from strata.analysis.activations import Activations
 from strata.analysis.cka_tables import cka_table, gold_rows
 from strata.analysis.dump import Source, dump
+from strata.analysis.movement import layer_turns, movement_table
 from strata.modeling.encoder import Encoder
 from strata.runtime.errors import StrataError
 from strata.study.settings import CkaSettings, ForwardSettings, StorageSettings
@@ -74,6 +77,67 @@ def test_a_file_holds_what_the_model_puts_out(architecture, tmp_path):
             close(mean[:, row], [state[0, words].mean(0) for state in states])
 
 
+@every_architecture
+@torch.no_grad()
+def test_a_file_holds_how_far_each_layer_turns_the_words(architecture, tmp_path):
+    """Against SciPy's cosine distance, token by token, of each row by itself."""
+    model = tiny.task_model(architecture)
+    with Activations.open(write(tmp_path / "a.h5", Encoder(model))) as file:
+        cosines, angles = file.turns("cosine"), file.turns("angle")
+        table = layer_turns(file)
+    assert cosines.shape == angles.shape == (LAYERS, 12)
+    assert cosines.dtype == angles.dtype == np.float32
+    expected = np.empty((LAYERS, 12))
+    for row, features in enumerate(tiny.rows().tokenize(slice(None))[0]):
+        inputs = {name: torch.tensor([ids]) for name, ids in features.items()}
+        states = model(**inputs, output_hidden_states=True).hidden_states
+        words = [i for i, token in enumerate(features["input_ids"]) if token not in (0, 2)]
+        for k in range(LAYERS):
+            apart = np.array([cosine(states[k][0, i], states[k + 1][0, i]) for i in words])
+            close(cosines[k, row], 1 - apart.mean())
+            close(angles[k, row], (np.arccos(1 - apart) / np.pi).mean())
+            expected[k, row] = apart.mean()
+    assert table["depth"].tolist() == [1, 2, 3, 4] and (table["n"] == 12).all()
+    close(table["block_influence"], expected.mean(1))
+    close(table["angular_distance"], angles.mean(1))
+
+
+def test_a_layer_that_turns_nothing_has_no_influence_and_one_that_reverses_the_most(tmp_path):
+    class Turning(Stub):
+        def hidden_states(self, inputs):
+            hidden = torch.randn(*inputs["input_ids"].shape, 8)
+            yield from (hidden, 3 * hidden, -hidden, hidden.roll(1, -1) * 0 - hidden)
+
+    with Activations.open(write(tmp_path / "a.h5", Turning(0.0), poolings=["cls"])) as file:
+        table = layer_turns(file)
+    close(table["block_influence"], [0, 2, 0])
+    np.testing.assert_allclose(table["angular_distance"], [0, 1, 0], atol=1e-3)
+
+
+def test_a_row_without_words_has_no_turn_and_counts_for_nothing(tmp_path):
+    rows = tiny.rows()
+    rows.examples.loc[3, ["text_a", "text_b"]] = ""
+    source = Source(Encoder(tiny.task_model("bert")), rows, ATTRIBUTES)
+    dump(tmp_path / "a.h5", source, StorageSettings(["cls"], "float32"), ForwardSettings(5))
+    with Activations.open(tmp_path / "a.h5") as file:
+        cosines, table = file.turns("cosine"), layer_turns(file)
+    assert np.isnan(cosines).any(0).nonzero()[0].tolist() == [3]
+    assert (table["n"] == 11).all()
+    close(table["block_influence"], 1 - np.nanmean(cosines, axis=1))
+
+
+def test_runs_stand_one_below_the_other_with_failed_ones_flagged():
+    layers = pd.DataFrame(
+        {"depth": [1, 2], "block_influence": [0.1, 0.2], "angular_distance": [0.3, 0.4], "n": 9}
+    )
+    runs = {seed: SimpleNamespace(failed=seed == 2) for seed in (1, 2)}
+    table = movement_table({"model": "m", "task": "t"}, {1: layers, 2: layers}, runs)
+    assert table.columns.tolist() == [
+        "model", "task", "seed", "depth", "block_influence", "angular_distance", "n", "failed",
+    ]  # fmt: skip
+    assert table["failed"].tolist() == [False, False, True, True]
+
+
 def test_a_file_says_what_it_is(tmp_path):
     write(tmp_path / "a.h5", dtype="float16", poolings=["cls"])
     with Activations.open(tmp_path / "a.h5") as file:
@@ -105,6 +169,7 @@ def test_batch_size_changes_nothing(architecture, tmp_path):
     ):
         close(one.vectors(), twelve.vectors())
         close(one.vectors("mean"), twelve.vectors("mean"))
+        close(one.turns("cosine"), twelve.turns("cosine"))
 
 
 def test_rows_beyond_a_window_are_in_order(tmp_path):
@@ -177,6 +242,12 @@ def change(path, edit):
         edit(file)
 
 
+def without_a_layer(file):
+    cosines = file["cosine"][:-1]
+    del file["cosine"]
+    file["cosine"] = cosines
+
+
 def short_labels(file):
     labels = file["label"][:-1]
     del file["label"]
@@ -186,11 +257,14 @@ def short_labels(file):
 @pytest.mark.parametrize(
     ("edit", "problem"),
     [
-        (lambda f: f.attrs.update(schema_version=99), "schema version 99, expected 1"),
-        (lambda f: f.attrs.pop("schema_version"), "schema version None, expected 1"),
+        (lambda f: f.attrs.update(schema_version=99), "schema version 99, expected 2"),
+        (lambda f: f.attrs.update(schema_version=1), "schema version 1, expected 2"),
+        (lambda f: f.attrs.pop("schema_version"), "schema version None, expected 2"),
         (lambda f: f.pop("label"), "no dataset 'label'"),
         (lambda f: f.pop("example_id"), "no dataset 'example_id'"),
         (lambda f: f.pop("mean"), "no dataset 'mean'"),
+        (lambda f: f.pop("angle"), "no dataset 'angle'"),
+        (without_a_layer, r"'cosine' of shape \(3, 12\), expected \(4, 12\)"),
         (short_labels, r"'cls' of shape \(4, 12, 16\), expected \(4, 11, hidden\)"),
     ],
 )

@@ -25,6 +25,7 @@ def activations(path, vectors: np.ndarray, labels: list, choices: int = 1) -> Ac
         file["example_id"] = np.repeat(np.arange(len(labels)), choices)
         file["depth_cls"] = np.arange(len(vectors)) + 1
         file["cls"] = vectors.astype(np.float32)
+        file["cosine"] = file["angle"] = np.zeros(vectors.shape[:2], np.float32)
     return Activations.open(path)
 
 

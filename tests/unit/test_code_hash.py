@@ -283,8 +283,8 @@ def test_a_version_is_the_same_elsewhere(folder, tmp_path):
 NAMES = sorted(path.stem for path in SCRIPTS.glob("*.py"))
 DRAWS_MAPS = {"plot_cka", "plot_map_grid", "plot_model_pairs"}
 READS_ACTIVATIONS = {
-    "compare_models", "compare_states", "dump_activations", "measure_controls",
-    "measure_variability",
+    "compare_models", "compare_states", "dump_activations", "find_blocks", "measure_controls",
+    "measure_movement", "measure_variability",
     "score_untuned", "tune_fresh_heads", "tune_heads",
 }  # fmt: skip
 
@@ -333,7 +333,8 @@ EDITS = {
         "strata/analysis/tables.py", '"baseline", [', '"base", [', {"tabulate_skipping"}
     ),
     "the CKA formula": (
-        "strata/analysis/cka.py", "n / (n - 2)", "n / (n - 3)", {"compare_states", "compare_models"}
+        "strata/analysis/cka.py", "n / (n - 2)", "n / (n - 3)",
+        {"compare_states", "compare_models", "find_blocks"},
     ),
     "the optimiser": (
         "strata/modeling/training.py", '"adamw_torch_fused"', '"adamw_torch"', {"finetune"}
@@ -343,11 +344,11 @@ EDITS = {
     ),
     "the maps' colours": ("strata/figures/cka.py", '"viridis"', '"magma"', DRAWS_MAPS),
     "a sentence of the findings": (
-        "strata/analysis/agreement.py", "it needs ", "it wants ", {"compare_methods"}
+        "strata/analysis/agreement.py", " of the full score", " of all layers", {"compare_methods"}
     ),
     "the model card": ("strata/export/card.py", "fewer parameters", "less", {"export_model"}),
     "the activations' layout": (
-        "strata/analysis/activations.py", "SCHEMA_VERSION = 1", "SCHEMA_VERSION = 2",
+        "strata/analysis/activations.py", "SCHEMA_VERSION = 2", "SCHEMA_VERSION = 3",
         READS_ACTIVATIONS,
     ),
     "what runs around the work": (

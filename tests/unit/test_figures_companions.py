@@ -9,7 +9,7 @@ from matplotlib import pyplot
 from matplotlib.text import Text
 
 from strata.analysis.agreement import METHODS, suggested_depths
-from strata.analysis.blocks import Boundary
+from strata.analysis.block_tables import MadeBlocks
 from strata.figures import style as drawing
 from strata.figures.agreement import correlation_map, methods_by_depth
 from strata.figures.reinit import FIGURES
@@ -135,20 +135,19 @@ def methods(layers=12, **changes):
     return table.assign(**changes)
 
 
-@pytest.mark.parametrize("blocks", [True, False])
-def test_agreement_figure(drawn, blocks):
+@pytest.mark.parametrize("late_begin", [8, None])
+def test_agreement_figure(drawn, late_begin):
     table = methods()
-    found = Boundary(7, 0.5, 0.1 if blocks else 0.9, 0.01)
-    depths = suggested_depths(table, found, 0.01)
+    depths = suggested_depths(table, MadeBlocks(late_begin), 0.01)
     finding = pd.DataFrame([{f"depth_{k}": v for k, v in depths.items()}])
-    finding = finding.assign(blocks=blocks, early_block_end=7)
+    finding = finding.assign(late_begin=late_begin)
     texts, _ = drawn(methods_by_depth(table, finding, LABELS))
     assert {"Lost when skipped", "Variability ν (pretrained)", "Task, Model"} <= set(texts)
 
 
 def test_a_method_without_numbers_has_no_panel(drawn):
     finding = pd.DataFrame([{f"depth_{m}": np.nan for m in METHODS}])
-    finding = finding.assign(blocks=False, early_block_end=np.nan)
+    finding = finding.assign(late_begin=np.nan)
     texts, _ = drawn(methods_by_depth(methods(reinit=np.nan), finding, LABELS))
     assert "Lost when its block is new" not in texts and "Lost when skipped" in texts
 

@@ -4,11 +4,16 @@ Layout: datasets ``cls`` and, where asked, ``mean``, of shape [depths, rows, hid
 ``depth_cls`` / ``depth_mean``: the depth of each slice; ``label``, ``example_id`` and, for
 multiple choice, ``choice``, each [rows]. Depths of ``cls`` start at 1: at depth 0 it is the same
 vector for every example. Attributes say whose representations they are.
+
+``cosine`` and ``angle``, [L, rows], say how far each layer turns a row's vectors: slice k - 1 has
+the mean, over the row's tokens that are neither padding nor special, of the cosine between a
+token's vectors at depths k - 1 and k, and of that cosine's arccos / pi. A row without such tokens
+has NaN.
 """
 
 import json
 from pathlib import Path
-from typing import NoReturn, Self
+from typing import Literal, NoReturn, Self
 
 import h5py
 import numpy as np
@@ -16,8 +21,9 @@ import pandas as pd
 
 from strata.runtime.errors import StrataError, always_raises
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 FIRST_DEPTH = {"cls": 1, "mean": 0}
+TURNS = ("cosine", "angle")
 
 
 class Activations:
@@ -56,7 +62,7 @@ class Activations:
             self._fail(f"has schema version {version}, expected {SCHEMA_VERSION}")
         rows = len(self.file["label"]) if "label" in self.file else None
         numbers = (f"depth_{pooling}" for pooling in self.poolings)
-        for name in ("label", "example_id", *self.poolings, *numbers):
+        for name in ("label", "example_id", *self.poolings, *numbers, *TURNS):
             if name not in self.file:
                 self._fail(f"has no dataset '{name}'")
         if "choices" not in self.attributes:
@@ -66,7 +72,11 @@ class Activations:
             depths = len(self.file[f"depth_{pooling}"])
             if len(shape) != 3 or shape[:2] != (depths, rows):
                 self._fail(f"has '{pooling}' of shape {shape}, expected ({depths}, {rows}, hidden)")
-
+        layers = max(self.depths(self.poolings[0]))
+        for name in TURNS:
+            shape = self.file[name].shape
+            if shape != (layers, rows):
+                self._fail(f"has '{name}' of shape {shape}, expected ({layers}, {rows})")
         self._check_name()
 
     def _check_name(self) -> None:
@@ -103,6 +113,10 @@ class Activations:
         data = self.file[pooling]
         offset = data.id.get_offset()
         return np.memmap(self.path, data.dtype, "r", offset, data.shape)
+
+    def turns(self, name: Literal["cosine", "angle"]) -> np.ndarray:
+        """[layers, rows]: how far each layer turns the vectors of each row's tokens."""
+        return self.file[name][:]
 
     def examples(self) -> pd.DataFrame:
         """example_id and label, a row an example."""

@@ -3,23 +3,28 @@
 Four are a loss of score: all layers above a depth are cut, with the head as it is (``untuned``) or
 tuned there (``tuned``); one layer is skipped (``skipping``); its block is trained from new weights
 (``reinit``). Two are properties of a representation: how unlike the last depth's it is after
-fine-tuning (``cka``), and how unspecialised before (``variability``, nu).
+fine-tuning (``cka``), and how unspecialised before (``variability``, nu). Two say how far a layer
+turns the representation (``analysis.movement``): ``block_influence`` and ``angular_distance``.
 """
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from itertools import combinations
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from strata.analysis.blocks import Boundary, boundary
-from strata.analysis.correlations import correlate
+from strata.analysis.block_tables import MadeBlocks, block_words, made_blocks
+from strata.analysis.correlations import MIN_TASKS, Relation, relate
 from strata.analysis.summary import smallest_depth
 from strata.study.settings import Sampling, SummarySettings
 from strata.study.states import PRETRAINED
 
-METHODS = ("cka", "untuned", "tuned", "skipping", "reinit", "variability")
+METHODS = (
+    "cka", "untuned", "tuned", "skipping", "reinit", "variability",
+    "block_influence", "angular_distance",
+)  # fmt: skip
 
 
 def layer_table(
@@ -28,6 +33,7 @@ def layer_table(
     skipping: pd.DataFrame,
     reinit: pd.DataFrame | None,
     nu: pd.DataFrame,
+    movement: pd.DataFrame,
 ) -> pd.DataFrame:
     """One row a depth of a model and task: every method's number for it.
 
@@ -36,11 +42,12 @@ def layer_table(
     cka, truncation, skipping : the pair's tables; failed runs are left out.
     reinit : seed, depth, cost (``reinit.layer_costs``), None where there is none.
     nu : the pair's variability table.
+    movement : the pair's (``movement.movement_table``), failed runs flagged.
 
     Returns
     -------
     columns depth and one a method: means over the seeds that did not fail, NaN where a method has
-    nothing to say.
+    nothing to say. Beside them n_examples and seeds: on which examples, and of which runs.
     """
     layers = int(nu["depth"].max())
     similarity = mean_similarity(cka, layers)
@@ -56,8 +63,13 @@ def layer_table(
     if reinit is not None:
         columns["reinit"] = reinit.groupby("depth")["cost"].mean()
     columns["variability"] = nu.set_index("depth")["nu"]
+    turned = movement[~movement["failed"].astype(bool)].groupby("depth")
+    for method in ("block_influence", "angular_distance"):
+        columns[method] = turned[method].mean()
     table = pd.DataFrame(columns, index=pd.RangeIndex(1, layers + 1, name="depth"))
-    return table.reindex(columns=list(METHODS)).reset_index()
+    table = table.reindex(columns=list(METHODS)).reset_index()
+    seeds = " ".join(str(seed) for seed in full.index.astype(int))
+    return table.assign(n_examples=truncation["n_examples"].max(), seeds=seeds)
 
 
 def mean_similarity(cka: pd.DataFrame, layers: int) -> np.ndarray:
@@ -77,25 +89,29 @@ def mean_similarity(cka: pd.DataFrame, layers: int) -> np.ndarray:
     return wide.reindex(index=depths, columns=depths).to_numpy(dtype=float)
 
 
-def with_blocks(table: pd.DataFrame, finding: Mapping[str, Any]) -> pd.DataFrame:
-    """The depths' table with ``block``: early or late by CKA, empty where there are no blocks."""
-    sides = np.where(table["depth"] <= (finding["early_block_end"] or 0), "early", "late")
-    return table.assign(block=sides if finding["blocks"] else "")
+def with_blocks(table: pd.DataFrame, made: MadeBlocks) -> pd.DataFrame:
+    """The depths' table with ``block``: early or late, where fine-tuning made such blocks."""
+    late, depth = made.late_begin or made.two_late_begin, table["depth"]
+    block = np.full(len(table), "", dtype=object)
+    if made.early_begin is not None and made.early_end is not None:
+        block[depth.between(made.early_begin, made.early_end)] = "early"
+    if late is not None:
+        block[depth >= late] = "late"
+    return table.assign(block=block)
 
 
 def suggested_depths(
-    table: pd.DataFrame, split: Boundary | None, tolerance: float
+    table: pd.DataFrame, made: MadeBlocks, tolerance: float
 ) -> dict[str, int | None]:
     """To which depth each method would cut the model.
 
-    cka: the first depth of the late block, where there are blocks. untuned, tuned: the smallest
+    cka: the first depth of the late block, where fine-tuning made one. untuned, tuned: the smallest
     depth from which on no depth loses more than `tolerance`. skipping, reinit: the last layer whose
-    loss costs more. variability: where nu is lowest.
+    loss costs more. variability: where nu is lowest. The others order layers and name no depth.
     """
     depths: dict[str, int | None] = dict.fromkeys(METHODS)
     layers = table["depth"].to_numpy()
-    if split is not None and split.blocks:
-        depths["cka"] = split.depth + 1
+    depths["cka"] = made.late_begin
     for method in ("untuned", "tuned"):
         if table[method].notna().all():
             scores = dict(zip(layers.tolist(), (-table[method]).tolist(), strict=True))
@@ -110,48 +126,50 @@ def suggested_depths(
 
 
 def pair_finding(
-    model: str, task: str, table: pd.DataFrame, cka: pd.DataFrame, settings: SummarySettings
+    model: str, task: str, table: pd.DataFrame, blocks: pd.DataFrame, settings: SummarySettings
 ) -> dict[str, Any]:
-    """One row: the blocks, each method's depth, and the finding in words.
+    """One row: the blocks that fine-tuning made, each method's depth, and the finding in words.
 
     Parameters
     ----------
     table : the pair's ``layer_table``.
+    blocks : the pair's ``block_tables.blocks_table``.
     """
-    split = boundary(mean_similarity(cka, len(table)), settings)
-    depths = suggested_depths(table, split, settings.tolerance)
+    made = made_blocks(blocks)
+    depths = suggested_depths(table, made, settings.tolerance)
+    said = block_words(blocks)
     lead = f"{model} on {task}"
+    runs = f"n={table['n_examples'].iloc[0]}, seeds {table['seeds'].iloc[0]}"
     return {
         "model": model,
         "task": task,
         "layers": len(table),
-        "early_block_end": split.depth if split else None,
-        "strength": split.strength if split else None,
-        "strength_by_chance": split.null_high if split else None,
-        "p": split.p if split else None,
-        "blocks": bool(split and split.blocks),
+        **asdict(made),
         **{f"depth_{method}": depths[method] for method in METHODS},
-        "finding": f"{lead}: {finding_words(len(table), split, depths, settings.tolerance)}.",
+        "finding": f"{lead}: {finding_words(len(table), said, depths, settings.tolerance, runs)}.",
     }
 
 
 def finding_words(
-    layers: int, split: Boundary | None, depths: Mapping[str, int | None], tolerance: float
+    layers: int,
+    blocks: str,
+    depths: Mapping[str, int | None],
+    tolerance: float,
+    runs: str,
 ) -> str:
     """The finding in words, from the numbers alone.
 
     Parameters
     ----------
-    split : the blocks; None where CKA has none to tell.
+    blocks : what was found of them, in words.
     depths : the depth that each method suggests.
+    runs : on how many examples, and of which seeds.
     """
     if depths["untuned"] is None:
         return "every run failed, so there is nothing to say of its layers"
     points = f"{100 * tolerance:g} point{'' if tolerance == 0.01 else 's'}"
-    needed = " and ".join(
-        f"{_depth(depths[method], layers)} {method.upper()}" for method in ("untuned", "tuned")
-    )
-    words = f"{_block_words(layers, split)}; within {points} it needs {needed}"
+    kept = ", ".join(f"{m.upper()} {_kept_from(depths[m], layers)}" for m in ("untuned", "tuned"))
+    words = f"{blocks}; within {points} of the full score in these runs ({runs}): {kept}"
     for method, name in (("skipping", "skipping one layer"), ("reinit", "new weights for a block")):
         if depths[method] == 0:
             words += f"; {name} never costs more than that"
@@ -162,49 +180,64 @@ def finding_words(
     return words
 
 
-def _block_words(layers: int, split: Boundary | None) -> str:
-    if split is None:
-        return "too few layers for blocks" if layers < 3 else "CKA is undefined"
-    chance = f"{split.strength:.2f}, by chance up to {split.null_high:.2f}, p={split.p:.3f}"
-    if not split.blocks:
-        return f"no blocks beyond chance ({chance})"
-    return f"two blocks, depths 1-{split.depth} and {split.depth + 1}-{layers} ({chance})"
-
-
 def method_correlations(tables: pd.DataFrame, sampling: Sampling) -> pd.DataFrame:
-    """Rank correlations between methods over the depths of each task.
-
-    Ranks are taken within a model's task, so tasks may differ in level.
+    """Whether two methods' curves rise and fall at the same layers, in each model.
 
     Parameters
     ----------
     tables : ``layer_table`` of every pair, with columns model and task.
+    sampling : how many orders of depths p counts, and the intervals' confidence.
 
     Returns
     -------
-    a row a model and pair of methods: spearman, low, high (bootstrap over depths within tasks),
-    n (depths of all tasks), tasks.
+    a row a model and pair of methods: increment_spearman, low, high, p, orders, tasks, tasks_sd,
+    increments (``correlations.relate``), the finding in words; and trend_spearman, of the values
+    themselves: what two curves have in common that fall with depth, evidence of nothing.
     """
     records = []
     for model, of_model in tables.groupby("model", sort=False):
+        wide = {m: of_model.pivot(index="task", columns="depth", values=m) for m in METHODS}
         for a, b in combinations(METHODS, 2):
-            both = of_model[[a, b, "task"]].dropna()
-            x, y, tasks = (both[column].to_numpy() for column in (a, b, "task"))
-            rank = correlate(x, y, True, sampling, tasks)
+            found = relate(wide[a].to_numpy(), wide[b].to_numpy(), sampling)
             records.append(
                 {
                     "model": model,
                     "method_a": a,
                     "method_b": b,
-                    "spearman": rank.value,
-                    "low": rank.low,
-                    "high": rank.high,
-                    "n": len(both),
-                    "tasks": both["task"].nunique(),
+                    "increment_spearman": found.value,
+                    "low": found.low,
+                    "high": found.high,
+                    "p": found.p,
+                    "orders": found.orders,
+                    "tasks": found.tasks,
+                    "tasks_sd": found.spread,
+                    "increments": found.increments,
+                    "trend_spearman": found.trend,
+                    "finding": _relation_words(str(model), a, b, found, sampling.confidence),
                 }
             )
     return pd.DataFrame(records)
 
 
-def _depth(depth: int | None, layers: int) -> str:
-    return f"all {layers} layers" if depth == layers else f"depth {depth}"
+def _relation_words(model: str, a: str, b: str, found: Relation, confidence: float) -> str:
+    lead = f"in this model ({model}), {a} and {b}"
+    if not found.tasks:
+        return f"{lead}: no increments to correlate"
+    if found.p > 1 - confidence:
+        verdict = "are not shown to rise and fall at the same layers"
+    else:
+        verdict = f"rise and fall at {'the same' if found.value > 0 else 'opposite'} layers"
+    interval = (
+        f" [{found.low:.2f}, {found.high:.2f}]"
+        if found.tasks >= MIN_TASKS
+        else f", no interval below {MIN_TASKS} tasks"
+    )
+    return (
+        f"{lead} {verdict}: rank correlation of increments {found.value:.2f}{interval}, "
+        f"p={found.p:.3f}, n={found.increments} increments in "
+        f"{found.tasks} task{'' if found.tasks == 1 else 's'}"
+    )
+
+
+def _kept_from(depth: int | None, layers: int) -> str:
+    return "only uncut" if depth == layers else f"from depth {depth} on"

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+import torch
 from torch import Tensor
 
-from strata.analysis.activations import FIRST_DEPTH, SCHEMA_VERSION
+from strata.analysis.activations import FIRST_DEPTH, SCHEMA_VERSION, TURNS
 from strata.data.batches import Rows
 from strata.modeling.compute import device, inference
 from strata.modeling.encoder import Encoder
@@ -40,6 +41,8 @@ def dump(
 ) -> None:
     """Write the representations of all depths in one forward pass, streaming.
 
+    Beside them, how far each layer turns its tokens' vectors (``activations``).
+
     Memory holds a batch and a window of rows at a time. A value that overflows float16 restarts
     the file in float32.
 
@@ -69,7 +72,7 @@ def _write(path: Path, source: Source, storage: StorageSettings, forward: Forwar
     with h5py.File(path, "w") as file:
         _describe(file, source, storage)
         for window in rows.windows():
-            buffers = of_window(source, window, storage.poolings, forward)
+            buffers, turns = of_window(source, window, storage.poolings, forward)
             for pooling, buffer in buffers.items():
                 if pooling not in file:
                     shape = (len(buffer), len(rows), buffer.shape[-1])
@@ -77,6 +80,10 @@ def _write(path: Path, source: Source, storage: StorageSettings, forward: Forwar
                     file[f"depth_{pooling}"] = np.arange(len(buffer)) + FIRST_DEPTH[pooling]
                 _check_values(buffer, pooling, source, storage.dtype)
                 file[pooling][:, window.start : window.stop] = buffer.astype(storage.dtype)
+            for name, values in zip(TURNS, turns, strict=True):
+                if name not in file:
+                    file.create_dataset(name, (len(values), len(rows)), "float32")
+                file[name][:, window.start : window.stop] = values
             progress.advance(len(window))
 
 
@@ -99,12 +106,17 @@ def _describe(file: h5py.File, source: Source, storage: StorageSettings) -> None
 
 def of_window(
     source: Source, window: range, poolings: Sequence[str], forward: ForwardSettings
-) -> dict[str, np.ndarray]:
-    """Representations of a window of rows: pooling -> float32 [depths, window, hidden]."""
+) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Of a window of rows: pooling -> float32 [depths, window, hidden], and [2, layers, window]."""
     buffers: dict[str, np.ndarray] = {}
+    turns = np.empty((len(TURNS), source.encoder.num_layers, len(window)), dtype=np.float32)
 
     def work(chosen: np.ndarray, inputs: dict[str, Tensor], plain: Tensor) -> None:
+        turned, below = [], None
         for depth, hidden in enumerate(source.encoder.hidden_states(inputs)):
+            if below is not None:
+                turned.append(turn(below, hidden, plain))
+            below = hidden
             for pooling in poolings:
                 slot = depth - FIRST_DEPTH[pooling]
                 if slot < 0:
@@ -115,10 +127,11 @@ def of_window(
                     shape = (depths, len(window), vectors.shape[-1])
                     buffers[pooling] = np.empty(shape, dtype=np.float32)
                 buffers[pooling][slot, chosen - window.start] = vectors
+        turns[..., chosen - window.start] = torch.stack(turned, 1).cpu().numpy()
 
     with inference(forward.precision):
         source.rows.each_batch(window, forward.batch_size, device(), work)
-    return buffers
+    return buffers, turns
 
 
 def pool(hidden: Tensor, plain: Tensor, pooling: str) -> Tensor:
@@ -132,6 +145,19 @@ def pool(hidden: Tensor, plain: Tensor, pooling: str) -> Tensor:
         return hidden[:, 0]
     weights = plain.to(hidden.dtype)[..., None]
     return (hidden * weights).sum(1) / weights.sum(1).clamp(min=1)
+
+
+def turn(below: Tensor, above: Tensor, plain: Tensor) -> Tensor:
+    """How far a layer turns a row's vectors, [2, batch]: mean cosine, mean arccos(cosine) / pi.
+
+    Parameters
+    ----------
+    below, above : [batch, tokens, hidden], what goes into the layer and what comes out.
+    plain : [batch, tokens], the tokens over which the mean is taken; a row without any has NaN.
+    """
+    cosine = torch.cosine_similarity(below.float(), above.float(), dim=-1).clamp(-1, 1)
+    both = torch.stack([cosine, torch.arccos(cosine) / torch.pi])
+    return both.where(plain, 0).sum(-1) / plain.sum(-1)
 
 
 def _check_values(buffer: np.ndarray, pooling: str, source: Source, dtype: str) -> None:

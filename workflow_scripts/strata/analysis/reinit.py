@@ -9,7 +9,7 @@ from strata.study.settings import Sampling
 from strata.study.variants import Variant
 
 CORRELATION_COLUMNS = [
-    "model", "task_a", "task_b", "kind", "correlation", "low", "high", "n",
+    "model", "task_a", "task_b", "kind", "correlation", "low", "high", "p", "n",
 ]  # fmt: skip
 
 
@@ -22,8 +22,10 @@ def permutation_correlations(table: pd.DataFrame, sampling: Sampling) -> pd.Data
 
     Returns
     -------
-    a row a model, pair of tasks and kind (spearman, pearson), with the bootstrap interval over
-    permutations; n is the number of permutations, each with the mean of its seeds.
+    a row a model, pair of tasks and kind (spearman, pearson); n is the number of permutations, each
+    with the mean of its seeds. They are drawn independently of each other, so they are the units of
+    Fisher's interval and of p, which counts the ways to pair one task's scores with the other's
+    (``correlations.correlate``). A bootstrap of so few would be too narrow.
     """
     permuted = table[table["series"] == "permuted"]
     means = permuted.pivot_table("value", ["model", "position"], "task", sort=False)
@@ -33,7 +35,7 @@ def permutation_correlations(table: pd.DataFrame, sampling: Sampling) -> pd.Data
             both = scores[[a, b]].dropna()
             for kind in ("spearman", "pearson"):
                 r = correlate(both[a].to_numpy(), both[b].to_numpy(), kind == "spearman", sampling)
-                records.append([model, a, b, kind, r.value, r.low, r.high, len(both)])
+                records.append([model, a, b, kind, r.value, r.low, r.high, r.p, len(both)])
     return pd.DataFrame(records, columns=CORRELATION_COLUMNS)
 
 

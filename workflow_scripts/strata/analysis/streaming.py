@@ -45,7 +45,7 @@ def values_of_all(
         sums.add(kept.vectors[:, part], kept.codes[part])
     progress = Progress(len(source.rows), "rows")
     for window in source.rows.windows(ROWS_AT_ONCE):
-        vectors = of_window(source, window, ["mean"], forward)["mean"]
+        vectors = of_window(source, window, ["mean"], forward)[0]["mean"]
         sums.add(vectors, codes[window.start : window.stop])
         progress.advance(len(window))
     return sums.values(noise)

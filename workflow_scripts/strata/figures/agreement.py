@@ -58,7 +58,8 @@ def methods_by_depth(table: pd.DataFrame, finding: pd.DataFrame, labels: Labels)
     Parameters
     ----------
     table : model, task, depth and a column a method (``agreement.layer_table``).
-    finding : one row: early_block_end, blocks, and depth_{method}, the depth each suggests.
+    finding : one row: late_begin (first depth of a late block that fine-tuning made, or NaN), and
+        depth_{method}, the depth each suggests.
     """
     row = finding.iloc[0]
     titles = {method: TITLES[method] for method in METHODS if table[method].notna().any()}
@@ -73,13 +74,14 @@ def methods_by_depth(table: pd.DataFrame, finding: pd.DataFrame, labels: Labels)
         + geom_point(color=BLUE, size=0.7)
         + geom_point(in_order(suggested, titles.values()), shape="D", size=1.6, color="black")
         + scale_x_continuous(breaks=whole_breaks, expand=(0.04, 0))
-        + labs(x="Depth (diamond: suggested; dashed: end of the early block)", y="")
+        + labs(x="Depth (diamond: suggested; dashed: start of the late block)", y="")
         + ggtitle(f"{shown_name(table, 'task', labels)}, {shown_name(table, 'model', labels)}")
         + layout(len(titles), 2, aspect=0.6)
     )
-    if row["blocks"]:
-        end = row["early_block_end"] + 0.5
-        plot += geom_vline(xintercept=end, color=ORANGE, linetype="dashed", size=0.4)
+    if pd.notna(row["late_begin"]):
+        plot += geom_vline(
+            xintercept=row["late_begin"] - 0.5, color=ORANGE, linetype="dashed", size=0.4
+        )
     return plot
 
 

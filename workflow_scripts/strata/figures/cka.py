@@ -1,16 +1,18 @@
 """CKA maps: Figures 1, 2, 5, 6 and 7 (Phang et al. 2021), from their tables alone.
 
 What the tables' notes say is said below a figure. `style.shown` is the "first" seed or the "mean"
-over the seeds that did not fail; a panel says how many did.
+over the seeds that did not fail; a panel says how many did. `blocks` (``blocks_table`` of the same
+pairs) has the blocks outlined that were found in what a map shows, see ``outlines``.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations, product
 from textwrap import wrap
 
 import pandas as pd
 from plotnine import element_text, ggplot, labs, theme
 
+from strata.figures.outlines import SAID, outlines
 from strata.figures.panels import failed_rows, maps, panels_of
 from strata.figures.style import FONT_SIZE, select, shown_name, side_by_side
 from strata.study.settings import MapStyle
@@ -20,7 +22,7 @@ PLACE = ["y_depth", "x_depth"]
 CHARACTERS = 19  # of small text that fit an inch
 
 
-def pair_maps(cka: pd.DataFrame, style: MapStyle) -> ggplot:
+def pair_maps(cka: pd.DataFrame, style: MapStyle, blocks: pd.DataFrame | None = None) -> ggplot:
     """Maps of CKA between the states of one model on one task (Figure 1).
 
     `cka`: model, task, y_state, x_state, y_depth, x_depth, pooling, estimator, cka, failed, note,
@@ -36,12 +38,20 @@ def pair_maps(cka: pd.DataFrame, style: MapStyle) -> ggplot:
     if len(style.seeds) > 1:
         title = "FT[{0}]–FT[{1}]\nY seed {0}, X seed {1}".format(*style.seeds)
         panels[title] = _of_kind(table, "ft1-ft2", style)
-    plot = _cka_maps(panels, 2, style, "Depth (encoder on Y)", "Depth (encoder on X)")
+    said = [SAID] * (blocks is not None)
+    plot = _cka_maps(panels, 2, style, "Depth (encoder on Y)", "Depth (encoder on X)", said)
+    if blocks is not None:
+        original_panel, _, own_panel, *_ = panels
+        of_seeds = _of_shown_seeds(blocks, style)
+        places = {original_panel: select(blocks, state=original), own_panel: of_seeds}
+        plot += outlines(places, panels, style)
     names = f"{shown_name(cka, 'task', titles)}, {shown_name(cka, 'model', titles)}"
     return plot + labs(title=f"{names} (FT: {_shown(style)})")
 
 
-def map_grid(cka: pd.DataFrame, kind: str, style: MapStyle) -> ggplot:
+def map_grid(
+    cka: pd.DataFrame, kind: str, style: MapStyle, blocks: pd.DataFrame | None = None
+) -> ggplot:
     """Maps of one kind of CKA for every task and model (Figures 2, 5 and 6).
 
     `cka`: as for `pair_maps`, of any models and tasks. `kind` is `ft-ft` or `ft-orig`, or
@@ -60,7 +70,10 @@ def map_grid(cka: pd.DataFrame, kind: str, style: MapStyle) -> ggplot:
     table = _drawn(cka, style)
     panels = {panel: _of_kind(rows, kind, style) for panel, rows in panels_of(table, style).items()}
     columns = side_by_side(len(style.models), len(style.tasks))
-    return _cka_maps(panels, columns, style, y_title, x_title)
+    if blocks is None or kind != "ft-ft":
+        return _cka_maps(panels, columns, style, y_title, x_title)
+    plot = _cka_maps(panels, columns, style, y_title, x_title, [SAID])
+    return plot + outlines(panels_of(_of_shown_seeds(blocks, style), style), panels, style)
 
 
 def model_pair_grid(cka_models: pd.DataFrame, style: MapStyle) -> ggplot:
@@ -131,6 +144,12 @@ def _mean_map(maps_of_seeds: list[pd.DataFrame]) -> pd.DataFrame:
     return out
 
 
+def _of_shown_seeds(blocks: pd.DataFrame, style: MapStyle) -> pd.DataFrame:
+    """The rows of blocks of the runs that a map shows and that did not fail."""
+    seeds = style.seeds if _averaged(style) else style.seeds[:1]
+    return blocks[blocks["seed"].isin(seeds) & ~failed_rows(blocks)]
+
+
 def _model_pair(table: pd.DataFrame, y_model: str, x_model: str) -> pd.DataFrame:
     """The rows of an unordered pair, turned so that `y_model` is on Y."""
     turned = select(table, y_model=x_model, x_model=y_model)
@@ -139,8 +158,14 @@ def _model_pair(table: pd.DataFrame, y_model: str, x_model: str) -> pd.DataFrame
 
 
 def _cka_maps(
-    panels: Mapping[str, pd.DataFrame], columns: int, style: MapStyle, y_title: str, x_title: str
+    panels: Mapping[str, pd.DataFrame],
+    columns: int,
+    style: MapStyle,
+    y_title: str,
+    x_title: str,
+    said: Sequence[str] = (),
 ) -> ggplot:
+    """Maps, with what is `said` and what their notes say below."""
     panels = {
         panel: rows.assign(x=rows["x_depth"], y=rows["y_depth"], fill=rows["cka"])
         for panel, rows in panels.items()
@@ -150,7 +175,7 @@ def _cka_maps(
     width, height = plot.theme.getp("figure_size")
     lines = [
         line
-        for note in _notes(pd.concat(panels.values()), style)
+        for note in (*said, *_notes(pd.concat(panels.values()), style))
         for line in wrap(note, int(CHARACTERS * width))
     ]
     if not lines:
