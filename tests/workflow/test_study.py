@@ -101,6 +101,27 @@ def test_cka_across_models(table):
         assert wide["y_depth"].max() == 4 and wide["x_depth"].max() == 5
 
 
+def test_controls_stand_beside_every_map(results, table):
+    for model, task in PAIRS:
+        controls, maps = table(f"controls/{model}_{task}.csv"), table(f"cka/{model}_{task}.csv")
+        assert list(dict.fromkeys(controls["state"])) == ["pretrained", "full-seed1", "full-seed2"]
+        assert set(controls["pooling"]) == {"cls", "mean"}
+        keys = {"y_depth": "depth", "x_depth": "other_depth", "y_state": "state"}
+        maps = maps.query("estimator == 'debiased' and y_state == x_state").rename(columns=keys)
+        plain = controls.query("measure == 'cka'").merge(
+            maps, on=[*keys.values(), "pooling"], suffixes=("", "_of_map")
+        )
+        depths = {"cls": LAYERS[model], "mean": LAYERS[model] + 1}
+        assert len(plain) == 3 * sum(2 * count - 3 for count in depths.values())
+        assert (plain["failed"] == plain["failed_of_map"]).all()
+        if task != "endings":  # choices there are taken by their position
+            assert np.allclose(plain["value"], plain["cka"], equal_nan=True, atol=1e-6)
+        assert (plain["n"] == plain["n_examples"] * (3 if task == "endings" else 1)).all()
+        shares = controls.query("measure == 'pc1_share'")["value"]
+        assert len(shares) == 3 * sum(depths.values()) and shares.between(0, 1).all()
+        assert image.imread(results / f"controls/{model}_{task}.png")[..., :3].std() > 0.1
+
+
 def test_skipping_tables(table, results):
     for model, task in PAIRS:
         if model == "electra":
