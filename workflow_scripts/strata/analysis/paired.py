@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import norm, t
 
 from strata.analysis.runs import Scoring
 from strata.evaluation.metrics import bootstrap, run_metrics, score
@@ -112,6 +111,8 @@ def _interval(
     )
     if len(seeds) < MANY_SEEDS:
         return low, high
+    from scipy.stats import norm, t
+
     tail = (1 + scoring.sampling.confidence) / 2
     of_examples = (high - low) / (2 * norm.ppf(tail))
     differences = _differences(scores, seeds)
