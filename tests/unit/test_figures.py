@@ -419,6 +419,22 @@ def test_configurations_keep_their_colours_where_some_are_absent():
     assert {line.get_color()[:7] for line in mean_lines(axes)} == {"#0072B2", "#E69F00"}
 
 
+def test_the_better_of_two_curves_is_no_third():
+    """Heads tuned to convergence have a dashed curve; the better ones are on either."""
+    table = truncation_table("roberta", "rte", {1: 0.7, 2: 0.8})
+    tuned = table[table["configuration"] == "tuned"]
+    twin = tuned.assign(configuration="tuned-converged", value=tuned["value"] + 0.05)
+    best = twin.assign(configuration="tuned-best")
+    figure = curves.truncation_curves(pd.concat([table, twin, best]), style()).draw()
+    lines = {line.get_color()[:7]: line for line in mean_lines(figure.axes[0])}
+    assert len(mean_lines(figure.axes[0])) == len(lines) == 4
+    assert lines["#56B4E9"].get_linestyle() == "--"
+    assert list(lines["#56B4E9"].get_ydata()) == pytest.approx([0.8] * LAYERS["roberta"])
+    assert lines["#0072B2"].get_linestyle() == "-"
+    legend = {text.get_text() for text in figure.findobj(Text)}
+    assert "Tuned, converged" in legend and not any("best" in text for text in legend)
+
+
 def test_triangles_show_the_share_of_the_gain_kept_clipped():
     scores = {(1, 1): 0.4, (1, 2): 0.5, (1, 3): 0.7, (2, 2): 0.9, (2, 3): 0.95, (3, 3): np.nan}
     table = skip_table(lambda first, last: scores[first, last])

@@ -12,6 +12,7 @@ from strata.analysis.activations import Activations
 from strata.analysis.cka import cka
 
 MODELS, TASKS, SEEDS = ("roberta", "albert", "electra"), ("entail", "goodness", "endings"), (1, 2)
+RATES = [1e-4, 3e-4, 1e-3, 3e-3]  # config.yaml's for heads tuned to convergence
 LAYERS = {"roberta": 4, "albert": 5, "electra": 4}
 PAIRS = [(model, task) for model in MODELS for task in TASKS]
 
@@ -45,14 +46,32 @@ def test_truncation_table(table, model, task):
     assert {"model", "task", "metric", "value", "n", "degenerate", "failed"} <= set(scores)
     groups = scores.dropna(subset="seed").groupby(["configuration", "seed"])["depth"]
     depths = {key: group.tolist() for key, group in groups}
-    for configuration in ("untuned", "tuned", "tuned-orig", "tuned-orig-converged"):
+    twins = ("tuned-converged", "tuned-best", "tuned-orig-converged")
+    for configuration in ("untuned", "tuned", "tuned-orig", *twins):
         for seed in SEEDS:
             assert depths[configuration, seed] == list(range(1, LAYERS[model] + 1))
+    assert_best_is_one_of_two(scores)
     full = scores.query("configuration == 'full'").set_index("seed")["value"]
     top = scores.query(f"configuration == 'untuned' and depth == {LAYERS[model]}")
     assert np.allclose(top.set_index("seed")["value"], full, rtol=0, atol=1e-6)
     assert (scores.query("configuration == 'baseline'")["seed"].isna()).all()
     assert (scores["n"] == scores["n_examples"] * (3 if task == "endings" else 1)).all()
+
+
+def assert_best_is_one_of_two(scores):
+    """At each depth, the one that is better on train examples withheld from both."""
+    plain, twin, best, orig_twin = (
+        scores[scores["configuration"] == name].reset_index()
+        for name in ("tuned", "tuned-converged", "tuned-best", "tuned-orig-converged")
+    )
+    taken = np.where(twin["withheld"] > plain["withheld"], "tuned-converged", "tuned")
+    assert best["recipe"].tolist() == taken.tolist()
+    expected = np.where(taken == "tuned", plain["value"], twin["value"])
+    np.testing.assert_array_equal(best["value"], expected)
+    for rows in (twin, orig_twin):
+        assert rows["learning_rate"].isin(RATES).all()
+        for end, rate in (("lowest", RATES[0]), ("highest", RATES[-1])):
+            assert ((rows["grid_end"] == end) == (rows["learning_rate"] == rate)).all()
 
 
 def test_cka_tables(results, table):
