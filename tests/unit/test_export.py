@@ -53,7 +53,7 @@ MEASURED = Measured(
 
 
 def tuned_run(folder, architecture, kind):
-    """A run's checkpoint and the heads tuned at every depth; and what is kept of their answers."""
+    """A run's checkpoint and the heads tuned at every depth; and these heads' predictions."""
     model, task = tiny.task_model(architecture, kind), tiny.task(kind)
     model.save_pretrained(folder / "checkpoint")
     about = {"model": architecture, "task": kind, "state": "full-seed1"}

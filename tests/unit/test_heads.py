@@ -16,12 +16,11 @@ from helpers import tiny
 from strata.analysis import truncation
 from strata.analysis.activations import Activations
 from strata.analysis.dump import Source, dump
-from strata.evaluation.prediction_files import logit_columns, logits_of
-from strata.evaluation.predictions import answers, decode, score_table
+from strata.evaluation.predictions import decode, score_table
 from strata.modeling import head_tuning as heads
 from strata.modeling.encoder import Encoder
 from strata.modeling.head import Head, head_names
-from strata.modeling.inference import all_logits
+from strata.modeling.inference import predict
 from strata.study.settings import (
     ConvergedSettings,
     ForwardSettings,
@@ -320,12 +319,8 @@ def test_untuned_is_the_cut_model_at_every_depth_and_the_full_model_at_the_last(
     assert table["label"].tolist() == 4 * tiny.examples(kind)["label"].tolist()
     for depth, group in table.groupby("depth"):
         cut = tiny.without(model, range(depth + 1, 5))
-        expected = answers(
-            tiny.examples(kind), all_logits(cut, tiny.rows(kind), task, ForwardSettings(12)), task
-        )
-        for column in ("prediction", *logit_columns(expected)):
-            np.testing.assert_allclose(group[column], expected[column], rtol=1e-5, atol=1e-5)
-    assert len(logit_columns(table)) == {"regression": 1, "classification": 2}.get(kind, 3)
+        expected = predict(cut, tiny.rows(kind), task, ForwardSettings(12))
+        np.testing.assert_allclose(group["prediction"], expected, rtol=1e-5, atol=1e-5)
     assert depth == 4
 
 
@@ -345,14 +340,9 @@ def test_tuned_heads_are_tuned_on_one_file_and_score_another(kind, tmp_path):
         seen = evaluated.examples()["label"].to_numpy()
         inputs = heads.HeadInputs(evaluated.vectors(), seen, task)
         predictions = heads.apply_heads(Head(model), expected, inputs)
-        logits = heads.head_logits(Head(model), expected, inputs)
         converged = truncation.tuned_orig_converged(*arguments)
     same(stack, expected)
     np.testing.assert_allclose(table["prediction"], predictions.ravel(), rtol=1e-5, atol=1e-5)
-    assert logits.shape == (4, 8 * task.choices, task.num_labels) and logits.dtype == torch.float32
-    np.testing.assert_allclose(
-        logits_of(table).ravel(), logits.numpy().ravel(), rtol=1e-5, atol=1e-5
-    )
     assert table["depth"].tolist() == [depth for depth in (1, 2, 3, 4) for _ in range(8)]
     assert table["example_id"].tolist() == 4 * list(range(8))
     assert set(converged["configuration"]) == {"tuned-orig-converged"}

@@ -211,8 +211,7 @@ def test_the_exported_model_is_a_plain_checkpoint(results, table, model, task, a
     assert small.config.num_hidden_layers == depth
     scores = table(f"truncation/{model}_{task}.csv")
     tuned = scores.query("configuration == 'tuned' and depth == @depth and not failed")
-    first = tuned.sort_values("seed").iloc[0]
-    value = first["value"]
+    value = tuned.sort_values("seed")["value"].iloc[0]
     card = (folder / "README.md").read_text()
     assert f"| {value:.4f} |" in card and "examples a second" in card
 
