@@ -338,7 +338,9 @@ def calibration(kind="classification", failed=(), seeds=(1, 2)):
 
 
 def test_calibration_has_a_panel_a_number_with_means_seeds_and_the_full_model():
-    figure = calibrations.calibration_curves(calibration(), LABELS).draw()
+    table = calibration()
+    other = table[table["configuration"] == "tuned"].assign(configuration="another", nll=2.0)
+    figure = calibrations.calibration_curves(pd.concat([table, other]), LABELS).draw()
     titles = [text.get_text() for text in figure.findobj(Text)]
     assert [title for title in titles if title in calibrations.PANELS.values()] == [
         "Negative log-likelihood",
