@@ -74,6 +74,48 @@ def assert_best_is_one_of_two(scores):
             assert ((rows["grid_end"] == end) == (rows["learning_rate"] == rate)).all()
 
 
+@pytest.mark.parametrize(("model", "task"), PAIRS)
+def test_runs_keep_the_logits_that_their_predictions_are_decided_by(results, model, task):
+    """UNTUNED's at the last depth are the full model's own, from another job."""
+    folder = results / f"truncation/{model}_{task}"
+    answers = {"entail": 2, "endings": 3, "goodness": 1}[task]
+    names = [f"logit_{answer}" for answer in range(answers)]
+    for seed in SEEDS:
+        run = pd.read_parquet(results / f"runs/{model}_{task}/full/seed{seed}/predictions.parquet")
+        assert run.columns.tolist() == ["example_id", "label", "prediction", *names]
+        assert (run[names].dtypes == np.float32).all()
+        logits = run[names].to_numpy()
+        decided = logits[:, 0] if answers == 1 else logits.argmax(1)
+        np.testing.assert_allclose(run["prediction"], decided)
+        untuned = pd.read_parquet(folder / f"untuned-full-seed{seed}.parquet")
+        top = untuned[untuned["depth"] == LAYERS[model]]
+        both = top.merge(run, on="example_id", validate="one_to_one")
+        assert len(both) == len(top)
+        for name in names:
+            np.testing.assert_allclose(both[f"{name}_x"], both[f"{name}_y"], atol=1e-4)
+
+
+@pytest.mark.parametrize(("model", "task"), PAIRS)
+def test_calibration_table(results, table, model, task):
+    rows = table(f"truncation/{model}_{task}.calibration.csv")
+    scores = table(f"truncation/{model}_{task}.csv").query("configuration != 'full'")
+    keys = ["seed", "configuration", "depth"]
+    both = rows.merge(scores, on=keys, validate="one_to_one")
+    assert len(both) == len(rows) == len(scores)
+    assert (both["failed_x"] == both["failed_y"]).all()
+    assert (both["n_x"] == both["n_y"]).all()
+    of_runs = both[both["configuration"] != "baseline"]
+    if task == "goodness":
+        assert of_runs["squared_error"].gt(0).all() and rows["nll"].isna().all()
+    else:
+        assert of_runs["nll"].gt(0).all() and of_runs["ece"].between(0, 1).all()
+        changed = of_runs["flips"] - of_runs["worse"] - of_runs["better"]
+        assert (changed >= -1e-9).all()  # wrong answers may change into other wrong ones
+    for kind in ("png", "pdf"):
+        drawn = results / f"truncation/{model}_{task}.calibration.{kind}"
+        assert drawn.stat().st_size > 5000
+
+
 def test_cka_tables(results, table):
     for model, task in PAIRS:
         rows = table(f"cka/{model}_{task}.csv")
