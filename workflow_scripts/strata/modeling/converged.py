@@ -141,12 +141,9 @@ def tune_both(head: Head, inputs: HeadInputs, settings: HeadSettings, seed: int)
     ValueError : the settings do not say how to choose a rate.
     """
     converged = tune_converged(head, inputs, settings, seed, continued=True)
-    withheld, copies = (
-        _Withheld.of(inputs, settings, seed),
-        Copies.by_depth(inputs, settings.learning_rate),
-    )
-    trials = withheld.trials(head, settings, seed, copies)
-    scores = withheld.score(trials, withheld.everywhere)
+    copies = Copies.by_depth(inputs, settings.learning_rate)
+    withheld = _Withheld.of(inputs, settings, seed)
+    scores = withheld.score(withheld.trials(head, settings, seed, copies), withheld.everywhere)
     return Choice(tune_heads(head, inputs, settings, seed, copies), converged, scores)
 
 
@@ -185,9 +182,8 @@ class _Withheld:
     def trials(self, head: Head, settings: HeadSettings, seed: int, copies: Copies) -> np.ndarray:
         """Tune heads on the others, predict the withheld examples: [heads, withheld]."""
         seen, unseen = (replace(self.inputs, examples=e) for e in (self.kept, self.examples))
-        return apply_heads(
-            head, tune_heads(head, seen, settings, seed, copies), unseen, copies.slots
-        )
+        stack = tune_heads(head, seen, settings, seed, copies)
+        return apply_heads(head, stack, unseen, copies.slots)
 
     def score(self, predictions: np.ndarray, where: np.ndarray) -> np.ndarray:
         """Scores of [..., withheld] on some of them: [...]; not above any other where NaN."""
