@@ -128,6 +128,17 @@ def test_another_estimator_only_draws(study):
     assert planned and planned <= DRAWING
 
 
+def test_the_mean_of_the_seeds_only_draws(study):
+    planned = rules(study.planned(cka={"seeds": "mean"}))
+    assert planned and planned <= DRAWING
+
+
+def test_more_half_samples_compare_again_and_run_no_model(study):
+    planned = rules(study.planned(cka={"resamples": 50}))
+    assert {"compare_states", "compare_models", "tabulate_cka", "figure2"} <= planned
+    assert not planned & {"finetune", "dump_eval", "tune_heads", "tabulate_truncation"}
+
+
 def test_a_title_only_draws(study):
     planned = rules(study.planned(tasks={"entail": {"title": "Entailment"}}))
     assert planned and planned <= DRAWING | {"export_model"}

@@ -9,7 +9,7 @@ from matplotlib import image
 from transformers import AutoModelForMultipleChoice, AutoModelForSequenceClassification
 
 from strata.analysis.activations import Activations
-from strata.analysis.cka import cka
+from strata.analysis.cka import alignment
 
 MODELS, TASKS, SEEDS = ("roberta", "albert", "electra"), ("entail", "goodness", "endings"), (1, 2)
 RATES = [1e-4, 3e-4, 1e-3, 3e-3]  # config.yaml's for heads tuned to convergence
@@ -131,6 +131,8 @@ def test_cka_tables(results, table):
         }
         own = rows.query("y_state == x_state and y_depth == x_depth and y_depth > 0")
         assert np.allclose(own["cka"], 1)
+        assert np.allclose(own["se"], 0, atol=1e-6)
+        assert rows["se"].notna().all() and (rows["se"] < 0.5).all()
         assert rows.query("pooling == 'mean'")["y_depth"].min() == 0
         assert rows.query("pooling == 'cls'")["y_depth"].min() == 1
 
@@ -141,7 +143,10 @@ def test_a_cka_value_is_that_of_the_activations(results, table):
         Activations.open(folder / "full-seed1.h5") as y,
         Activations.open(folder / "pretrained.h5") as x,
     ):
-        expected = cka(y.vectors()[4], x.vectors()[1], debiased=True)
+        pair = y.vectors()[[4]], x.vectors()[[1]]
+        expected = alignment(*pair, choices=y.choices).debiased.item()
+    # As if a row were an example it would be another number.
+    assert alignment(*pair).debiased.item() != pytest.approx(expected, abs=1e-3)
     rows = table("cka/albert_endings.csv").query(
         "y_state == 'full-seed1' and x_state == 'pretrained' and y_depth == 5 and x_depth == 2"
         " and pooling == 'cls' and estimator == 'debiased'"
@@ -158,6 +163,7 @@ def test_cka_across_models(table):
             ("albert", "electra"),
         }
         assert set(rows["seed"]) == set(SEEDS)
+        assert rows["se"].notna().all()
         wide = rows.query("y_model == 'roberta' and x_model == 'albert' and pooling == 'cls'")
         assert wide["y_depth"].max() == 4 and wide["x_depth"].max() == 5
 
