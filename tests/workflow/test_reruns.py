@@ -13,6 +13,7 @@ DRAWING = {
     "plot_cka",
     "plot_truncation",
     "plot_skipping",
+    "plot_calibration",
     "figure1",
     "figure2",
     "figure3",
