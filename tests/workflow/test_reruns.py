@@ -14,6 +14,7 @@ DRAWING = {
     "plot_controls",
     "plot_truncation",
     "plot_skipping",
+    "plot_calibration",
     "figure1",
     "figure2",
     "figure3",
