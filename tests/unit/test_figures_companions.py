@@ -1,6 +1,7 @@
 """Figures of the companion studies: drawn without a warning, nothing missing, nothing cut off."""
 
 import warnings
+from itertools import combinations
 
 import numpy as np
 import pandas as pd
@@ -143,6 +144,7 @@ def test_agreement_figure(drawn, late_begin):
     finding = finding.assign(late_begin=late_begin)
     texts, _ = drawn(methods_by_depth(table, finding, LABELS))
     assert {"Lost when skipped", "Variability ν (pretrained)", "Task, Model"} <= set(texts)
+    assert {"Block Influence (1 − cosine)", "Angular distance (angle / π)"} <= set(texts)
 
 
 def test_a_method_without_numbers_has_no_panel(drawn):
@@ -152,28 +154,48 @@ def test_a_method_without_numbers_has_no_panel(drawn):
     assert "Lost when its block is new" not in texts and "Lost when skipped" in texts
 
 
-def correlations(models=("m",), without=None):
+def correlations(models=("m",), without=None, **changes):
     rows = [
         {
             "model": model,
             "method_a": a,
             "method_b": b,
-            "spearman": np.nan if without in (a, b) else 0.9 - 0.3 * i,
+            "increment_spearman": np.nan if without in (a, b) else 0.9 - 0.06 * i,
             "low": -0.2,
             "high": 1.0,
+            "p": 0.03,
         }
         for model in models
-        for i, (a, b) in enumerate(
-            [(a, b) for k, a in enumerate(METHODS) for b in METHODS[k + 1 :]][:15]
-        )
+        for i, (a, b) in enumerate(combinations(METHODS, 2))
     ]
-    return pd.DataFrame(rows).assign(spearman=lambda t: t["spearman"].clip(-1, 1))
+    return pd.DataFrame(rows).assign(**changes)
 
 
-@pytest.mark.parametrize("models", [("m",), ("m", "n")])
+@pytest.mark.parametrize("models", [("m",), ("m", "n"), ("m", "n", "o")])
 def test_correlation_map(drawn, models):
-    texts, _ = drawn(correlation_map(correlations(models), LABELS))
-    assert "0.90\n[-0.20, 1.00]" in texts and {"CKA", "ν", "Model"} <= set(texts)
+    texts, width = drawn(correlation_map(correlations(models), LABELS))
+    assert ".90\np=.030\n[-.20,1.00]" in texts and {"CKA", "ν", "Influence", "Model"} <= set(texts)
+    assert "-.72\np=.030\n[-.20,1.00]" in texts and "Angle" in texts
+    assert any("in this model" in text for text in texts)
+    assert width <= drawing.TEXT_WIDTH + 0.1
+
+
+def test_where_there_is_no_interval_none_is_drawn(drawn):
+    texts, _ = drawn(correlation_map(correlations(low=np.nan, high=np.nan), LABELS))
+    assert ".90\np=.030" in texts and not any("[" in text for text in texts)
+
+
+def test_numbers_stay_within_their_cell(tmp_path):
+    """Of three models with intervals, the widest cell there is."""
+    plot = correlation_map(correlations(("m", "n", "o"), low=-0.99, high=-0.11), LABELS)
+    figure = plot.draw()
+    figure.canvas.draw()
+    axes = figure.axes[0]
+    corners = axes.transData.transform([(1, 1), (2, 1)])
+    cell = corners[1, 0] - corners[0, 0]
+    widths = [t.get_window_extent().width for t in axes.texts]
+    pyplot.close(figure)
+    assert len(widths) == 28 and max(widths) <= cell
 
 
 def test_a_method_that_correlates_with_nothing_is_left_out(drawn):
@@ -182,5 +204,5 @@ def test_a_method_that_correlates_with_nothing_is_left_out(drawn):
 
 
 def test_without_any_correlation_every_method_is_there(drawn):
-    texts, _ = drawn(correlation_map(correlations().assign(spearman=np.nan), LABELS))
-    assert {"CKA", "UNTUNED", "New weights"} <= set(texts)
+    texts, _ = drawn(correlation_map(correlations(increment_spearman=np.nan), LABELS))
+    assert {"CKA", "UNTUNED", "New weights", "Influence"} <= set(texts)

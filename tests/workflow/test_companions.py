@@ -166,12 +166,35 @@ def test_findings_are_printed_at_the_end(companions, read):
         assert finding in companions.said
 
 
+def test_how_far_layers_turn_is_the_mean_of_the_runs_that_did_not_fail(read):
+    for model, task in PAIRS:
+        rows = read(f"agreement/{model}_{task}.csv").set_index("depth")
+        turned = read(f"agreement/{model}_{task}/movement.csv")
+        layers = 4 if model == "roberta" else 5
+        assert turned["depth"].tolist() == list(range(1, layers + 1))
+        assert turned["seed"].tolist() == [1] * layers and (turned["n"] > 0).all()
+        assert turned["block_influence"].between(0, 2).all()
+        assert turned["angular_distance"].between(0, 1).all()
+        if turned["failed"].any():
+            assert rows["block_influence"].isna().all()
+            continue
+        for method in ("block_influence", "angular_distance"):
+            means = turned.groupby("depth")[method].mean()
+            assert rows[method].tolist() == pytest.approx(means.tolist())
+
+
 def test_correlations_between_methods(read):
     rows = read("agreement/correlations.csv")
-    assert set(rows["model"]) == {"roberta", "albert"} and len(rows) == 2 * 15
-    known = rows.dropna(subset="spearman")
-    assert known["spearman"].between(-1, 1).all()
-    assert (known["low"] <= known["high"]).all()
+    assert set(rows["model"]) == {"roberta", "albert"} and len(rows) == 2 * 28
+    known = rows.dropna(subset="increment_spearman")
+    assert len(known) > 0 and known["increment_spearman"].between(-1, 1).all()
+    assert known["p"].between(1 / 24, 1).all() and (known["tasks"] <= 2).all()
+    assert rows["low"].isna().all() and rows["high"].isna().all()  # two tasks
+    assert known["finding"].str.contains("in this model").all()
+    assert known["finding"].str.contains("no interval below 8 tasks").all()
+    # The angle follows from the cosine, so these two say nearly the same.
+    pair = known.query("method_a == 'block_influence' and method_b == 'angular_distance'")
+    assert (pair["increment_spearman"] > 0).all()
 
 
 def test_every_figure_exists(outdir):

@@ -228,12 +228,12 @@ def _relation_words(model: str, a: str, b: str, found: Relation, confidence: flo
     else:
         verdict = f"rise and fall at {'the same' if found.value > 0 else 'opposite'} layers"
     interval = (
-        f" [{found.low:.2f}, {found.high:.2f}]"
+        f" [{found.low:z.2f}, {found.high:z.2f}]"
         if found.tasks >= MIN_TASKS
         else f", no interval below {MIN_TASKS} tasks"
     )
     return (
-        f"{lead} {verdict}: rank correlation of increments {found.value:.2f}{interval}, "
+        f"{lead} {verdict}: rank correlation of increments {found.value:z.2f}{interval}, "
         f"p={found.p:.3f}, n={found.increments} increments in "
         f"{found.tasks} task{'' if found.tasks == 1 else 's'}"
     )

@@ -1,5 +1,7 @@
 """Figures of what the methods say together, from their tables alone."""
 
+import re
+
 import pandas as pd
 from plotnine import (
     aes,
@@ -24,8 +26,10 @@ from plotnine import (
 from strata.analysis.agreement import METHODS
 from strata.figures.style import (
     BLUE,
+    COLUMN_WIDTH,
     FONT_SIZE,
     ORANGE,
+    TEXT_WIDTH,
     UNDEFINED,
     Labels,
     in_order,
@@ -41,6 +45,8 @@ TITLES = {
     "skipping": "Lost when skipped",
     "reinit": "Lost when its block is new",
     "variability": "Variability ν (pretrained)",
+    "block_influence": "Block Influence (1 − cosine)",
+    "angular_distance": "Angular distance (angle / π)",
 }
 SHORT = {
     "cka": "CKA",
@@ -49,6 +55,8 @@ SHORT = {
     "skipping": "Skipping",
     "reinit": "New weights",
     "variability": "ν",
+    "block_influence": "Influence",
+    "angular_distance": "Angle",
 }
 
 
@@ -86,28 +94,30 @@ def methods_by_depth(table: pd.DataFrame, finding: pd.DataFrame, labels: Labels)
 
 
 def correlation_map(correlations: pd.DataFrame, labels: Labels) -> ggplot:
-    """Rank correlations between methods, with their intervals, a panel a model.
+    """Rank correlations between methods' increments, with p, a panel a model.
+
+    Below p the interval, where there are tasks enough for one.
 
     Parameters
     ----------
-    correlations : model, method_a, method_b, spearman, low, high.
+    correlations : model, method_a, method_b, increment_spearman, low, high, p
+        (``agreement.method_correlations``).
     """
     table = correlations.copy()
     shown = [m for m in METHODS if _said(table, m)] or list(METHODS)
     table = table[table["method_a"].isin(shown) & table["method_b"].isin(shown)]
     table["panel"] = table["model"].map(lambda model: labels.get(model, model))
-    values = zip(table["spearman"], table["low"], table["high"], strict=True)
-    table["text"] = [
-        "" if pd.isna(value) else f"{value:.2f}\n[{low:.2f}, {high:.2f}]"
-        for value, low, high in values
-    ]
+    table["text"] = [_cell(row) for _, row in table.iterrows()]
     names = [SHORT[method] for method in shown]
     table["x"], table["y"] = table["method_a"].map(SHORT), table["method_b"].map(SHORT)
-    strong = table["spearman"].abs() > 0.6
+    strong = table["increment_spearman"].abs() > 0.6
     panels = list(dict.fromkeys(table["panel"]))
+    columns = min(len(panels), 2)
+    width = COLUMN_WIDTH if columns == 1 else TEXT_WIDTH
+    height = -(-len(panels) // columns) * COLUMN_WIDTH + 0.3
     return (
         ggplot(in_order(table, panels), aes("x", "y"))
-        + geom_tile(aes(fill="spearman"))
+        + geom_tile(aes(fill="increment_spearman"))
         + geom_text(in_order(table[~strong], panels), aes(label="text"), size=FONT_SIZE - 2.5)
         + geom_text(
             in_order(table[strong], panels), aes(label="text"), size=FONT_SIZE - 2.5, color="white"
@@ -115,9 +125,10 @@ def correlation_map(correlations: pd.DataFrame, labels: Labels) -> ggplot:
         + scale_fill_cmap("PuOr", limits=(-1, 1), breaks=[-1, 0, 1], na_value=UNDEFINED)
         + scale_x_discrete(limits=names[:-1])
         + scale_y_discrete(limits=names[:0:-1])
-        + labs(x="", y="", fill="Spearman")
-        + layout(len(panels), min(len(panels), 3), aspect=1)
+        + labs(x="", y="", fill="Rank correlation of\nincrements, in this model")
+        + layout(len(panels), columns, aspect=1)
         + theme(
+            figure_size=(width, height),
             panel_grid=element_blank(),
             axis_text_x=element_text(angle=30, ha="right"),
             legend_key_width=70,
@@ -127,6 +138,16 @@ def correlation_map(correlations: pd.DataFrame, labels: Labels) -> ggplot:
     )
 
 
+def _cell(row: pd.Series) -> str:
+    if pd.isna(row["increment_spearman"]):
+        return ""
+    lines = [f"{row['increment_spearman']:z.2f}", f"p={row['p']:.3f}"]
+    if pd.notna(row["low"]):
+        lines.append(f"[{row['low']:z.2f},{row['high']:z.2f}]")
+    # Without the zeros before the points, else neighbours touch.
+    return re.sub(r"\b0\.", ".", "\n".join(lines))
+
+
 def _said(table: pd.DataFrame, method: str) -> bool:
     of_method = table[(table["method_a"] == method) | (table["method_b"] == method)]
-    return bool(of_method["spearman"].notna().any())
+    return bool(of_method["increment_spearman"].notna().any())
