@@ -10,6 +10,7 @@ from works import Run, Work, largest_difference
 
 SIZES = ((12, 2_000, 768), (12, 6_000, 768), (25, 2_000, 1_024), (25, 20_000, 1_024))
 IN_MEMORY = 1e10  # bytes of all Gram matrices, above which peers that keep them are not run
+RESAMPLES = 100  # half-samples of the standard errors
 MANY = 2_000  # rows, above which the float64 reference takes few depths: all would take minutes
 
 
@@ -40,6 +41,35 @@ def strata(folder: Path, mapped: bool) -> Run:
     def run() -> np.ndarray:
         both = alignment(values, values)
         return np.stack([both.biased, both.debiased])
+
+    return run
+
+
+def strata_with_errors(folder: Path) -> Run:
+    from strata.analysis.half_samples import half_samples, standard_error
+
+    values, alone = np.array(load(folder)), strata(folder, mapped=False)
+
+    def run() -> np.ndarray:
+        found = alone()
+        halves = half_samples(values, values, RESAMPLES)
+        each = (halves.biased, halves.debiased)
+        return np.concatenate([found, [standard_error(own, halves.scale) for own in each]])
+
+    return run
+
+
+def one_half_sample(folder: Path) -> Run:
+    """The map of one half-sample's rows, which are copied first."""
+    from strata.analysis.cka import alignment
+    from strata.analysis.half_samples import draw_halves
+
+    values = np.array(load(folder))
+    _, weights = draw_halves(values.shape[1], RESAMPLES, 0)
+
+    def run() -> None:
+        half = values[:, weights[:, 0] == 1]
+        alignment(half, half)
 
     return run
 
@@ -191,3 +221,19 @@ def work(size: tuple[int, int, int]) -> Work:
 
 
 WORKS = {f"cka-{'x'.join(map(str, size))}": work(size) for size in SIZES}
+WORKS["cka-errors"] = Work(
+    name="CKA with standard errors",
+    size=" x ".join(f"{number:,}" for number in SIZES[0]),
+    prepare=partial(prepare, size=SIZES[0]),
+    contestants={
+        "strata": strata_with_errors,
+        "the map alone": partial(strata, mapped=False),
+        "one by one": one_half_sample,
+    },
+    goals={"the map alone": 1 / 6},
+    scale={"one by one": RESAMPLES},
+    notes={
+        "strata": f"the map and {RESAMPLES} half-samples",
+        "one by one": f"the map of one half-sample, times {RESAMPLES}",
+    },
+)

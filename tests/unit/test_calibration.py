@@ -10,6 +10,7 @@ from scipy.special import softmax
 from sklearn.metrics import log_loss
 
 from helpers import tiny
+from strata.analysis.activations import Activations
 from strata.analysis.calibration import (
     COLUMNS,
     bin_gaps,
@@ -18,6 +19,8 @@ from strata.analysis.calibration import (
     calibration_table,
     log_probabilities,
 )
+from strata.analysis.dump import Source, dump
+from strata.analysis.truncation import untuned
 from strata.evaluation.prediction_files import (
     logit_columns,
     logits_of,
@@ -25,7 +28,12 @@ from strata.evaluation.prediction_files import (
     write_predictions,
 )
 from strata.evaluation.predictions import prediction_table
+from strata.modeling.encoder import Encoder
+from strata.modeling.head import Head
+from strata.modeling.head_tuning import HeadInputs, apply_heads, head_logits, repeat_head
+from strata.modeling.inference import timed_predictions
 from strata.runtime.errors import StrataError
+from strata.study.settings import ForwardSettings, StorageSettings
 
 KINDS = ("classification", "multiple-choice", "regression")
 LAYERS = 3
@@ -201,6 +209,38 @@ def test_the_baseline_is_the_best_constant_under_the_loss(kind):
     constant = np.tile(shares, (len(labels), 1))
     assert row["nll"] == pytest.approx(log_loss(labels, constant, labels=range(len(shares))))
     assert pd.isna(row["ece"]) and pd.isna(row["flips"])
+
+
+# ---------------------------------------------------------------- logits that are kept
+
+
+@pytest.mark.parametrize("architecture", ("bert", "albert"))
+@pytest.mark.parametrize("kind", KINDS)
+def test_kept_logits_are_those_of_the_cut_model(architecture, kind, tmp_path):
+    """At every depth, the full model's own at the last; and of heads that were tuned."""
+    model, task, rows = tiny.task_model(architecture, kind), tiny.task(kind), tiny.rows(kind)
+    source = Source(Encoder(model), rows, {"model": "tiny", "task": kind, "state": "full-seed1"})
+    dump(tmp_path / "a.h5", source, StorageSettings(["cls"], "float32"), ForwardSettings(5))
+    with Activations.open(tmp_path / "a.h5") as file:
+        table = untuned(file, Head(model), task)
+        head, labels = Head(model), file.examples()["label"].to_numpy()
+        inputs = HeadInputs(np.array(file.vectors()), labels, task)
+    for depth, group in table.groupby("depth"):
+        cut = tiny.without(model, range(depth + 1, 5))
+        expected, _ = timed_predictions(cut, tiny.rows(kind), task)
+        columns = ["example_id", "label", "prediction", *logit_columns(expected)]
+        assert len(columns) == {"regression": 4, "classification": 5, "multiple-choice": 6}[kind]
+        for column in columns:
+            np.testing.assert_allclose(group[column], expected[column], rtol=1e-5, atol=1e-5)
+    stack = repeat_head(head, 4)
+    logits = head_logits(head, stack, inputs, at_once=7)
+    assert logits.shape == (4, 12 * task.choices, task.num_labels)
+    assert logits.dtype == torch.float32
+    np.testing.assert_allclose(
+        logits_of(table).ravel(), logits.numpy().ravel(), rtol=1e-5, atol=1e-5
+    )
+    decided = apply_heads(head, stack, inputs)
+    np.testing.assert_allclose(table["prediction"], decided.ravel(), rtol=1e-5, atol=1e-5)
 
 
 # ---------------------------------------------------------------- files

@@ -312,7 +312,7 @@ EDITS = {
         "strata/data/batches.py", "The GPU's memory does not hold", "The GPU cannot hold", set()
     ),
     "a log line": (
-        "strata/analysis/truncation.py", "learning rate by depth: ", "rates: ", set()
+        "strata/analysis/truncation.py", " rate of the grid is the best", " rate wins", set()
     ),
     "a warning sign in a helper": (
         "strata/analysis/activations.py", "is not a whole HDF5 file", "is cut short", set()

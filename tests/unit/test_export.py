@@ -15,6 +15,8 @@ from transformers import (
 from helpers import tiny
 from strata.analysis.activations import Activations
 from strata.analysis.dump import Source, dump
+from strata.evaluation.prediction_files import logits_of
+from strata.evaluation.predictions import answers
 from strata.export.card import model_card
 from strata.export.cut import choose, choose_seed, cut_model, write_model
 from strata.export.measure import Measured, measure
@@ -72,8 +74,8 @@ def tuned_run(folder, architecture, kind, recipe="tuned"):
         if recipe == "tuned-converged":
             stack = tune_converged(head, inputs, SETTINGS, seed=1, continued=True).stack
         heads.save_stack(stack, file.depths(), folder / "heads.safetensors")
-        predictions = heads.apply_heads(head, stack, inputs)[DEPTH - 1]
-    return model, predictions
+        at_depths = heads.head_logits(head, stack, inputs)
+    return model, answers(tiny.examples(kind), at_depths[DEPTH - 1], task)
 
 
 @pytest.mark.parametrize("architecture", tiny.ARCHITECTURES)
@@ -103,9 +105,10 @@ def test_a_stranger_loads_the_folder_and_gets_the_tuned_predictions(
         inputs = tokenizer(*texts, padding=True, return_tensors="pt")
         if kind == "multiple-choice":
             inputs = {name: tensor[None] for name, tensor in inputs.items()}
-        logits = small(**inputs).logits
-        found.append(logits.item() if kind == "regression" else logits.argmax().item())
-    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+        found.append(small(**inputs).logits[0].numpy())
+    np.testing.assert_allclose(found, logits_of(expected), rtol=1e-4, atol=1e-5)
+    decided = np.ravel(found) if kind == "regression" else np.argmax(found, axis=1)
+    np.testing.assert_allclose(decided, expected["prediction"], rtol=1e-4, atol=1e-5)
     assert small.config.num_hidden_layers == DEPTH and model.config.num_hidden_layers == 4
     assert (num_parameters(small) < num_parameters(model)) == (architecture != "albert")
     assert (tmp_path / "small" / "model.safetensors").is_file()
@@ -144,7 +147,7 @@ def test_heads_of_another_model_are_refused(tmp_path):
 
 @pytest.mark.parametrize("kind", ("classification", "multiple-choice"))
 def test_measured_are_scores_sizes_and_speeds_of_both(kind, tmp_path):
-    model, predictions = tuned_run(tmp_path, "bert", kind)
+    model, kept = tuned_run(tmp_path, "bert", kind)
     arguments = (tmp_path / "checkpoint", tmp_path / "heads.safetensors", tiny.task(kind), DEPTH)
     small = cut_model(*arguments)
     write_model(small, tiny.tokenizer(), tmp_path / "small")
@@ -157,7 +160,7 @@ def test_measured_are_scores_sizes_and_speeds_of_both(kind, tmp_path):
         Sampling(50, 0.9),
     )
     labels = tiny.examples(kind)["label"].to_numpy()
-    assert measured.score == pytest.approx((predictions == labels).mean())
+    assert measured.score == pytest.approx((kept["prediction"] == labels).mean())
     assert measured.layers == DEPTH and measured.full_layers == 4
     assert measured.parameters == num_parameters(small)
     assert measured.full_parameters == num_parameters(model)

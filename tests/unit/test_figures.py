@@ -11,6 +11,8 @@ from matplotlib import colormaps, image, pyplot
 from matplotlib.colors import to_rgba
 from matplotlib.text import Text
 
+from strata.analysis.calibration import COLUMNS
+from strata.figures import calibration as calibrations
 from strata.figures import cka as maps
 from strata.figures import skipping as triangles
 from strata.figures import style as drawing
@@ -446,6 +448,68 @@ def test_curves_of_runs_that_all_failed_have_no_means_and_are_marked():
     assert len(mean_lines(well)) == 3
 
 
+def calibration(kind="classification", failed=(), seeds=(1, 2)):
+    """UNTUNED and TUNED at four depths; noise is 0.02 at depth 1, and 0.01 more at each."""
+    numbers = ["squared_error", "moved"] if kind == "regression" else ["nll", "ece", "flips"]
+    rows = [
+        {"seed": seed, "configuration": name, "depth": depth, "failed": seed in failed}
+        | {column: 1 / depth + seed / 10 for column in numbers}
+        for seed, name, depth in product(seeds, ("untuned", "tuned"), range(1, 5))
+    ]
+    rows.append({"configuration": "baseline", "failed": False, numbers[0]: 0.9})
+    table = pd.DataFrame(rows).assign(model="roberta", task="rte")
+    if kind != "regression":
+        high = 0.01 + table["depth"] / 100
+        table["ece_noise_high"] = high.where(table["configuration"] == "untuned", high / 2)
+    return table.reindex(columns=COLUMNS)
+
+
+def test_calibration_has_a_panel_a_number_with_means_seeds_and_the_full_model():
+    table = calibration()
+    other = table[table["configuration"] == "tuned"].assign(configuration="another", nll=2.0)
+    figure = calibrations.calibration_curves(pd.concat([table, other]), LABELS).draw()
+    titles = [text.get_text() for text in figure.findobj(Text)]
+    assert [title for title in titles if title in calibrations.PANELS.values()] == [
+        "Negative log-likelihood",
+        "Calibration error",
+        "Answers changed",
+    ]
+    assert "RoBERTa on RTE" in titles
+    likelihood, _, changed = figure.axes
+    for axes in figure.axes:
+        visible = [line for line in seed_lines(axes) if to_rgba(line.get_color())[3] > 0]
+        assert [len(mean_lines(axes)), len(visible)] == [2, 4]
+        for line in mean_lines(axes):
+            expected = [[depth, 1 / depth + 0.15] for depth in range(1, 5)]
+            assert line.get_xydata() == pytest.approx(np.array(expected))
+        assert axes.collections[-1].get_offsets().tolist() == [[4, pytest.approx(0.4)]]
+        assert tick_labels(axes.xaxis) == ["1", "2", "3", "4"]
+    assert likelihood.collections[0].get_segments()[0][:, 1] == pytest.approx([0.9, 0.9])
+    assert len(changed.collections) == 1
+
+
+def test_the_noise_of_the_calibration_error_is_a_grey_area_from_0():
+    figure = calibrations.calibration_curves(calibration(), LABELS).draw()
+    _, error, _ = figure.axes
+    outline = error.collections[0].get_paths()[0].vertices
+    assert tuple(error.collections[0].get_facecolor()[0]) == GREY
+    top = {depth: outline[outline[:, 0] == depth, 1].max() for depth in range(1, 5)}
+    assert top == {depth: pytest.approx(0.01 + depth / 100) for depth in range(1, 5)}
+    assert outline[:, 1].min() == 0
+
+
+def test_calibration_of_a_regression_and_of_runs_that_failed():
+    figure = calibrations.calibration_curves(calibration("regression", failed=[1]), LABELS).draw()
+    assert notes(figure) == 2 * [["failed: seed 1"]]
+    for axes in figure.axes:
+        assert [line.get_xydata()[0, 1] for line in mean_lines(axes)] == 2 * [pytest.approx(1.2)]
+        assert len(seed_lines(axes)) == 4
+    everything = calibration(failed=[1, 2])
+    figure = calibrations.calibration_curves(everything, LABELS).draw()
+    assert notes(figure) == 3 * [["failed"]]
+    assert not any(mean_lines(axes) for axes in figure.axes)
+
+
 def test_models_share_the_y_axis_of_a_task_but_tasks_do_not():
     table = pd.concat(
         [
@@ -470,6 +534,22 @@ def test_configurations_keep_their_colours_where_some_are_absent():
     table = table[table["configuration"] != "untuned"]
     axes = curves.truncation_curves(table, style()).draw().axes[0]
     assert {line.get_color()[:7] for line in mean_lines(axes)} == {"#0072B2", "#E69F00"}
+
+
+def test_the_better_of_two_curves_is_no_third():
+    """Heads tuned to convergence have a dashed curve; the better ones are on either."""
+    table = truncation_table("roberta", "rte", {1: 0.7, 2: 0.8})
+    tuned = table[table["configuration"] == "tuned"]
+    twin = tuned.assign(configuration="tuned-converged", value=tuned["value"] + 0.05)
+    best = twin.assign(configuration="tuned-best")
+    figure = curves.truncation_curves(pd.concat([table, twin, best]), style()).draw()
+    lines = {line.get_color()[:7]: line for line in mean_lines(figure.axes[0])}
+    assert len(mean_lines(figure.axes[0])) == len(lines) == 4
+    assert lines["#56B4E9"].get_linestyle() == "--"
+    assert list(lines["#56B4E9"].get_ydata()) == pytest.approx([0.8] * LAYERS["roberta"])
+    assert lines["#0072B2"].get_linestyle() == "-"
+    legend = {text.get_text() for text in figure.findobj(Text)}
+    assert "Tuned, converged" in legend and not any("best" in text for text in legend)
 
 
 def test_triangles_show_the_share_of_the_gain_kept_clipped():

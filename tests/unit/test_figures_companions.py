@@ -13,6 +13,7 @@ from strata.analysis.agreement import METHODS, suggested_depths
 from strata.analysis.block_tables import MadeBlocks
 from strata.figures import style as drawing
 from strata.figures.agreement import correlation_map, methods_by_depth
+from strata.figures.controls import OF_ONE, OF_TWO, controls_by_depth
 from strata.figures.reinit import FIGURES
 from strata.figures.variability import variability_and_selection
 from strata.study.plans import planned_runs, selection_variants
@@ -206,3 +207,56 @@ def test_a_method_that_correlates_with_nothing_is_left_out(drawn):
 def test_without_any_correlation_every_method_is_there(drawn):
     texts, _ = drawn(correlation_map(correlations(increment_spearman=np.nan), LABELS))
     assert {"CKA", "UNTUNED", "New weights", "Influence"} <= set(texts)
+
+
+def controls(layers=6, seeds=(1, 2), first=1, **changes):
+    """A controls table whose values are a depth's share of the layers."""
+    depths = range(first, layers + 1)
+    pairs = {(k, k + 1) for k in depths if k < layers} | {(k, layers) for k in depths if k < layers}
+    kinds = [(depth, None, measure) for depth in depths for measure in OF_ONE]
+    kinds += [(*pair, measure) for pair in sorted(pairs) for measure in OF_TWO]
+    rows = [
+        {
+            "state": state,
+            "depth": depth,
+            "other_depth": other,
+            "measure": measure,
+            "value": depth / layers,
+            "se": 0.02 if measure.startswith("cka") else np.nan,
+        }
+        for state in ("pretrained", *(f"full-seed{seed}" for seed in seeds))
+        for depth, other, measure in kinds
+    ]
+    table = pd.DataFrame(rows).assign(model="m", task="t", pooling="cls", chance=0.05, failed=False)
+    return table.assign(n_examples=1234).assign(**changes)
+
+
+# A composition that is drawn a second time, as `drawn` does, gets its scales a second time.
+drawn_twice = pytest.mark.filterwarnings("ignore:Scale for")
+
+
+@drawn_twice
+def test_controls_figure(drawn):
+    table = controls(failed=lambda t: t["state"] == "full-seed2")
+    texts, width = drawn(controls_by_depth(table, "cls", LABELS))
+    assert "Task, Model (1,234 examples)" in texts
+    assert {"Pretrained", "Fine-tuned, seed 1", "Fine-tuned, seed 2 (failed)"} <= set(texts)
+    entries = {name for kind in (OF_ONE, OF_TWO) for name, *_ in kind.values()} - {"Step"}
+    assert entries <= set(texts) and width <= drawing.TEXT_WIDTH + 0.1
+
+
+@drawn_twice
+@pytest.mark.parametrize(
+    "table",
+    [
+        controls(24, (1,)),
+        controls(4, (), first=0, value=lambda t: t["value"].where(t["depth"] > 0)),
+        controls(1, ()),
+        controls(2, (), value=np.nan, se=np.nan, chance=np.nan),
+    ],
+    ids=["deep", "a depth without variance", "one layer", "nothing varies"],
+)
+def test_controls_of_any_size_are_drawn(drawn, table):
+    texts, width = drawn(controls_by_depth(table, "cls", LABELS))
+    assert "Task, Model (1,234 examples)" in texts and "Pretrained" in texts
+    assert width <= drawing.TEXT_WIDTH + 0.1

@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 from itertools import pairwise
 
+import numpy as np
 import pytest
 import torch
 from torch.testing import assert_close
@@ -12,9 +13,10 @@ from transformers import AutoConfig, AutoModel, AutoTokenizer
 from helpers import tiny
 from strata.data.batches import Rows
 from strata.data.tokens import load_tokenizer
+from strata.evaluation.prediction_files import logits_of
 from strata.modeling.encoder import Encoder, num_parameters, truncate
 from strata.modeling.head import Head, head_names, load_head
-from strata.modeling.inference import predict, row_logits
+from strata.modeling.inference import predict, row_logits, timed_predictions
 from strata.modeling.loading import check_length, load_model
 from strata.runtime.errors import StrataError
 from strata.study.settings import ForwardSettings
@@ -121,7 +123,7 @@ def test_batch_size_padding_and_row_order_change_nothing(architecture):
 def test_predictions_are_the_models_own_in_the_examples_order(kind):
     """A multiple-choice model is called as Transformers means it: [examples, choices, tokens]."""
     model, task, rows = tiny.task_model("mpnet", kind), tiny.task(kind), tiny.rows(kind)
-    expected = []
+    expected, stated = [], []
     for example in range(12):
         features, _ = rows.tokenize([example])
         inputs = tiny.tokenizer().pad(features, return_tensors="pt")
@@ -129,8 +131,13 @@ def test_predictions_are_the_models_own_in_the_examples_order(kind):
             inputs = {name: tensor[None] for name, tensor in inputs.items()}
         logits = model(**inputs).logits
         expected.append(logits.item() if kind == "regression" else logits.argmax().item())
+        stated.append(logits[0].tolist())
     predictions = predict(model, rows, task, ForwardSettings(5))
     assert predictions.tolist() == pytest.approx(expected, rel=1e-4)
+    table, speed = timed_predictions(model, rows, task)
+    assert table["prediction"].tolist() == pytest.approx(expected, rel=1e-4) and speed > 0
+    assert table[["example_id", "label"]].equals(rows.examples[["example_id", "label"]])
+    np.testing.assert_allclose(logits_of(table), stated, rtol=1e-4, atol=1e-5)
     assert len(set(expected)) > 1
 
 

@@ -555,6 +555,8 @@ CONFIGS = [
     ("training: {weight_decay: .inf}", ("training.weight_decay: inf is not", FINITE)),
     ("training: {warmup_steps: -.inf}", ("training.warmup_steps: -inf is not", FINITE)),
     ("summary: {confidence: .NaN}", ("summary.confidence: nan is not", FINITE)),
+    ("heads: {converged: null}", WORKS),
+    ("heads: {converged: false}", ("heads.converged: False", "allowed is object or null")),
     ("heads: {converged: {learning_rates: [.nan]}}", ("converged.learning_rates.0: nan", FINITE)),
     ("training: {learning_rate: 1e-5}", ("'1e-5' is not allowed", "number")),  # YAML 1.1: text
     ("training: {max_steps: '100'}", ("training.max_steps: '100'", "allowed is integer")),

@@ -65,6 +65,7 @@ def test_the_schema_has_the_same_keys(kind, path):
 def test_heads_without_their_converged_part_have_none():
     plain = {key: value for key, value in PAPER["heads"].items() if key != "converged"}
     assert HeadSettings.of(plain).converged is None
+    assert HeadSettings.of(plain | {"converged": None}).converged is None
     assert HeadSettings.of(PAPER["heads"]).converged == ConvergedSettings(
         PAPER["heads"]["converged"]["learning_rates"], PAPER["heads"]["converged"]["held_out"]
     )

@@ -12,7 +12,7 @@ from transformers import get_linear_schedule_with_warmup
 from helpers import tiny
 from strata.data.batches import Rows
 from strata.evaluation.metrics import run_metrics
-from strata.evaluation.predictions import decode, prediction_table, score_table
+from strata.evaluation.predictions import answers, decode, prediction_table, score_table
 from strata.modeling import training
 from strata.modeling.inference import predict
 from strata.modeling.loading import load_model
@@ -315,17 +315,34 @@ def test_decoding_by_type_of_task():
 def test_tables_of_predictions_and_scores():
     """A row a depth and example; scores of each depth from its own rows."""
     examples = pd.DataFrame({"example_id": [7, 9, 11], "label": [0, 1, 1]})
-    predictions = np.array([[0, 0, 0], [0, 1, 1]])
-    table = prediction_table(examples, predictions, [1, 2], "untuned")
+    logits = torch.tensor([[[2.0, 1], [1, 0], [3, -1]], [[0.5, 0], [-1, 0], [0, 0.25]]])
+    table = prediction_table(examples, logits, [1, 2], "untuned", tiny.task())
+    assert table.columns.tolist() == [
+        "configuration", "depth", "example_id", "label", "prediction", "logit_0", "logit_1",
+    ]  # fmt: skip
     assert table["depth"].tolist() == [1, 1, 1, 2, 2, 2]
     assert table["example_id"].tolist() == [7, 9, 11, 7, 9, 11]
     assert table["prediction"].tolist() == [0, 0, 0, 0, 1, 1]
+    assert table["logit_1"].tolist() == [1, 0, -1, 0, 0, 0.25]
+    assert table["logit_0"].dtype == np.float32
     scores = score_table(table, tiny.task())
     assert scores["depth"].tolist() == [1, 2]
     np.testing.assert_allclose(scores["value"], [1 / 3, 1])
     assert (scores["n"] == 3).all() and (scores["n_examples"] == 3).all()
     choices = score_table(table, tiny.task("multiple-choice"))
     assert (choices["n"] == 9).all() and (choices["n_examples"] == 3).all()
+
+
+def test_logits_are_one_an_answer_whatever_the_type_of_task():
+    """A score a choice, from a row a choice; of a regression the value, as it is predicted."""
+    examples = pd.DataFrame({"example_id": [0, 1], "label": [1, 0]})
+    scores = torch.tensor([1.0, 3.0, 2.0, 0.3, 0.2, 0.1], dtype=torch.bfloat16)[:, None]
+    choices = answers(examples, scores.float(), tiny.task("multiple-choice"))
+    assert choices["prediction"].tolist() == [1, 0]
+    assert choices[["logit_0", "logit_1", "logit_2"]].loc[0].tolist() == [1, 3, 2]
+    values = answers(examples, scores[:2], tiny.task("regression"))
+    assert values["logit_0"].dtype == np.float32 and "logit_1" not in values
+    assert values["logit_0"].tolist() == values["prediction"].tolist() == [1, 3]
 
 
 # ---------------------------------------------------------------- length of training

@@ -11,6 +11,7 @@ from helpers.workflows import Workflow, copy_workflow
 
 DRAWING = {
     "plot_cka",
+    "plot_controls",
     "plot_truncation",
     "plot_skipping",
     "figure1",

@@ -12,6 +12,7 @@ from strata.analysis.activations import Activations
 from strata.analysis.cka import cka
 
 MODELS, TASKS, SEEDS = ("roberta", "albert", "electra"), ("entail", "goodness", "endings"), (1, 2)
+RATES = [1e-4, 3e-4, 1e-3, 3e-3]  # config.yaml's for heads tuned to convergence
 LAYERS = {"roberta": 4, "albert": 5, "electra": 4}
 PAIRS = [(model, task) for model in MODELS for task in TASKS]
 
@@ -45,14 +46,74 @@ def test_truncation_table(table, model, task):
     assert {"model", "task", "metric", "value", "n", "degenerate", "failed"} <= set(scores)
     groups = scores.dropna(subset="seed").groupby(["configuration", "seed"])["depth"]
     depths = {key: group.tolist() for key, group in groups}
-    for configuration in ("untuned", "tuned", "tuned-orig", "tuned-orig-converged"):
+    twins = ("tuned-converged", "tuned-best", "tuned-orig-converged")
+    for configuration in ("untuned", "tuned", "tuned-orig", *twins):
         for seed in SEEDS:
             assert depths[configuration, seed] == list(range(1, LAYERS[model] + 1))
+    assert_best_is_one_of_two(scores)
     full = scores.query("configuration == 'full'").set_index("seed")["value"]
     top = scores.query(f"configuration == 'untuned' and depth == {LAYERS[model]}")
     assert np.allclose(top.set_index("seed")["value"], full, rtol=0, atol=1e-6)
     assert (scores.query("configuration == 'baseline'")["seed"].isna()).all()
     assert (scores["n"] == scores["n_examples"] * (3 if task == "endings" else 1)).all()
+
+
+def assert_best_is_one_of_two(scores):
+    """At each depth, the one that is better on train examples withheld from both."""
+    plain, twin, best, orig_twin = (
+        scores[scores["configuration"] == name].reset_index()
+        for name in ("tuned", "tuned-converged", "tuned-best", "tuned-orig-converged")
+    )
+    taken = np.where(twin["withheld"] > plain["withheld"], "tuned-converged", "tuned")
+    assert best["recipe"].tolist() == taken.tolist()
+    expected = np.where(taken == "tuned", plain["value"], twin["value"])
+    np.testing.assert_array_equal(best["value"], expected)
+    for rows in (twin, orig_twin):
+        assert rows["learning_rate"].isin(RATES).all()
+        for end, rate in (("lowest", RATES[0]), ("highest", RATES[-1])):
+            assert ((rows["grid_end"] == end) == (rows["learning_rate"] == rate)).all()
+
+
+@pytest.mark.parametrize(("model", "task"), PAIRS)
+def test_runs_keep_the_logits_that_their_predictions_are_decided_by(results, model, task):
+    """UNTUNED's at the last depth are the full model's own, from another job."""
+    folder = results / f"truncation/{model}_{task}"
+    answers = {"entail": 2, "endings": 3, "goodness": 1}[task]
+    names = [f"logit_{answer}" for answer in range(answers)]
+    for seed in SEEDS:
+        run = pd.read_parquet(results / f"runs/{model}_{task}/full/seed{seed}/predictions.parquet")
+        assert run.columns.tolist() == ["example_id", "label", "prediction", *names]
+        assert (run[names].dtypes == np.float32).all()
+        logits = run[names].to_numpy()
+        decided = logits[:, 0] if answers == 1 else logits.argmax(1)
+        np.testing.assert_allclose(run["prediction"], decided)
+        untuned = pd.read_parquet(folder / f"untuned-full-seed{seed}.parquet")
+        top = untuned[untuned["depth"] == LAYERS[model]]
+        both = top.merge(run, on="example_id", validate="one_to_one")
+        assert len(both) == len(top)
+        for name in names:
+            np.testing.assert_allclose(both[f"{name}_x"], both[f"{name}_y"], atol=1e-4)
+
+
+@pytest.mark.parametrize(("model", "task"), PAIRS)
+def test_calibration_table(results, table, model, task):
+    rows = table(f"truncation/{model}_{task}.calibration.csv")
+    scores = table(f"truncation/{model}_{task}.csv").query("configuration != 'full'")
+    keys = ["seed", "configuration", "depth"]
+    both = rows.merge(scores, on=keys, validate="one_to_one")
+    assert len(both) == len(rows) == len(scores)
+    assert (both["failed_x"] == both["failed_y"]).all()
+    assert (both["n_x"] == both["n_y"]).all()
+    of_runs = both[both["configuration"] != "baseline"]
+    if task == "goodness":
+        assert of_runs["squared_error"].gt(0).all() and rows["nll"].isna().all()
+    else:
+        assert of_runs["nll"].gt(0).all() and of_runs["ece"].between(0, 1).all()
+        changed = of_runs["flips"] - of_runs["worse"] - of_runs["better"]
+        assert (changed >= -1e-9).all()  # wrong answers may change into other wrong ones
+    for kind in ("png", "pdf"):
+        drawn = results / f"truncation/{model}_{task}.calibration.{kind}"
+        assert drawn.stat().st_size > 5000
 
 
 def test_cka_tables(results, table):
@@ -99,6 +160,27 @@ def test_cka_across_models(table):
         assert set(rows["seed"]) == set(SEEDS)
         wide = rows.query("y_model == 'roberta' and x_model == 'albert' and pooling == 'cls'")
         assert wide["y_depth"].max() == 4 and wide["x_depth"].max() == 5
+
+
+def test_controls_stand_beside_every_map(results, table):
+    for model, task in PAIRS:
+        controls, maps = table(f"controls/{model}_{task}.csv"), table(f"cka/{model}_{task}.csv")
+        assert list(dict.fromkeys(controls["state"])) == ["pretrained", "full-seed1", "full-seed2"]
+        assert set(controls["pooling"]) == {"cls", "mean"}
+        keys = {"y_depth": "depth", "x_depth": "other_depth", "y_state": "state"}
+        maps = maps.query("estimator == 'debiased' and y_state == x_state").rename(columns=keys)
+        plain = controls.query("measure == 'cka'").merge(
+            maps, on=[*keys.values(), "pooling"], suffixes=("", "_of_map")
+        )
+        depths = {"cls": LAYERS[model], "mean": LAYERS[model] + 1}
+        assert len(plain) == 3 * sum(2 * count - 3 for count in depths.values())
+        assert (plain["failed"] == plain["failed_of_map"]).all()
+        if task != "endings":  # choices there are taken by their position
+            assert np.allclose(plain["value"], plain["cka"], equal_nan=True, atol=1e-6)
+        assert (plain["n"] == plain["n_examples"] * (3 if task == "endings" else 1)).all()
+        shares = controls.query("measure == 'pc1_share'")["value"]
+        assert len(shares) == 3 * sum(depths.values()) and shares.between(0, 1).all()
+        assert image.imread(results / f"controls/{model}_{task}.png")[..., :3].std() > 0.1
 
 
 def test_skipping_tables(table, results):

@@ -5,13 +5,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import norm, t
 
+from strata.analysis.depth_bounds import RECIPE_SEEDS, Answers
 from strata.analysis.runs import Scoring
-from strata.evaluation.metrics import bootstrap, run_metrics, score
+from strata.evaluation.metrics import run_metrics
 
-# From so many on, the spread of seeds is estimated, and the claim is about the recipe.
-MANY_SEEDS = 5
 SAME = "the same layers: the selected depth is the last"
 
 
@@ -59,62 +57,32 @@ def _row(
     if missing:
         return about | {"note": missing}
     seeds = sorted(seed for variant, seed in predictions if variant == selected["variant"])
-    runs = {
-        (side, seed): predictions[run["variant"], seed]
+    labels = predictions[selected["variant"], seeds[0]]["label"].to_numpy()
+    answers = {
+        side: np.stack([predictions[run["variant"], seed]["prediction"] for seed in seeds])
         for side, run in (("selected", selected), ("last", last))
-        for seed in seeds
     }
-    labels = runs["selected", seeds[0]]["label"].to_numpy()
-    predicted = {
-        f"{side} {seed}": run["prediction"].to_numpy() for (side, seed), run in runs.items()
-    }
-    scores = {name: score(metric, labels, each).value for name, each in predicted.items()}
     failed = any(
         run_metrics(scoring.task, labels, each, scoring.sampling).failed
-        for each in predicted.values()
+        for side in answers.values()
+        for each in side
     )
-    low, high = _interval(labels, predicted, scores, seeds, scoring)
+    scored = {
+        side: Answers.of(metric, labels, each[:, None], scoring.sampling)
+        for side, each in answers.items()
+    }
+    # Two one-sided bounds make an interval.
+    tail = (1 + scoring.sampling.confidence) / 2
+    gain = scored["selected"].less(scored["last"], tail)
+    loss = scored["last"].less(scored["selected"], tail)
     return about | {
         "seeds": len(seeds),
-        "selected": _mean(scores, "selected", seeds),
-        "last": _mean(scores, "last", seeds),
-        "difference": float(np.mean(_differences(scores, seeds))),
-        "low": low,
-        "high": high,
-        "about": "the recipe" if len(seeds) >= MANY_SEEDS else "these runs",
+        "selected": float(scored["selected"].scores.mean()),
+        "last": float(scored["last"].scores.mean()),
+        "difference": float(gain.difference[0]),
+        "low": float(gain.low[0]),
+        "high": -float(loss.low[0]),
+        "about": "the recipe" if len(seeds) >= RECIPE_SEEDS else "these runs",
         "failed": failed,
         "note": "",
     }
-
-
-def _mean(scores: Mapping[str, float], side: str, seeds: Sequence[int]) -> float:
-    return float(np.mean([scores[f"{side} {seed}"] for seed in seeds]))
-
-
-def _differences(scores: Mapping[str, float], seeds: Sequence[int]) -> np.ndarray:
-    return np.array([scores[f"selected {seed}"] - scores[f"last {seed}"] for seed in seeds])
-
-
-def _interval(
-    labels: np.ndarray,
-    predicted: dict[str, np.ndarray],
-    scores: Mapping[str, float],
-    seeds: Sequence[int],
-    scoring: Scoring,
-) -> tuple[float, float]:
-    """Of the mean difference over seeds: the same examples are drawn for all runs."""
-    low, high = bootstrap(
-        scoring.task.metric,
-        labels,
-        predicted,
-        lambda drawn: float(_differences(drawn, seeds).mean()),
-        scoring.sampling,
-    )
-    if len(seeds) < MANY_SEEDS:
-        return low, high
-    tail = (1 + scoring.sampling.confidence) / 2
-    of_examples = (high - low) / (2 * norm.ppf(tail))
-    differences = _differences(scores, seeds)
-    of_seeds = differences.std(ddof=1) / np.sqrt(len(seeds))
-    half = t.ppf(tail, len(seeds) - 1) * np.hypot(of_seeds, of_examples)
-    return float(differences.mean() - half), float(differences.mean() + half)

@@ -11,7 +11,6 @@ same rows. Regression: ridge regression of the target.
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg import cho_factor, cho_solve
 
 
 @dataclass(frozen=True)
@@ -112,6 +111,8 @@ def _predicted(train: np.ndarray, held_out: np.ndarray, given: Labelling) -> np.
 
 def _solved(rows: np.ndarray, pulls: np.ndarray) -> np.ndarray:
     """(rows' rows / n + penalty)^-1 rows' pulls, by whichever side is smaller."""
+    from scipy.linalg import cho_factor, cho_solve  # which figures do without
+
     n, features = rows.shape
     wide = features > n
     product = (rows @ rows.T if wide else rows.T @ rows) / n

@@ -121,7 +121,7 @@ def _converged(splits: Splits, head: Head, converged: Converged, configuration: 
     ends = made.recipes[made.recipes["grid_end"].isin(["lowest", "highest"])]
     for end, rows in ends.groupby("grid_end"):
         depths = ", ".join(map(str, rows["depth"]))
-        print(f"{configuration}: the {end} rate of the grid is the best at depths {depths}")
+        print(f"{configuration}: the {end} rate of the grid is the best at depth {depths}")
     return made
 
 

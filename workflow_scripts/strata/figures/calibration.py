@@ -52,6 +52,8 @@ def calibration_curves(calibration: pd.DataFrame, titles: Labels) -> ggplot:
     single seeds, failed ones too. The grey area ends at the highest calibration error that answers
     as sure as these would show by chance, were they perfectly calibrated (95th percentile).
     """
+    # As in the truncation curves, a configuration that has no colour is in the table alone.
+    calibration = calibration[calibration["configuration"].isin(CONFIGURATIONS)]
     shown = [column for column in PANELS if calibration[column].notna().any()]
     panels = {
         PANELS[column]: calibration.assign(value=calibration[column]).dropna(subset="value")

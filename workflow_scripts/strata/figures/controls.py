@@ -1,14 +1,17 @@
 """The figure of what the similarity of depths is made of, from its table alone."""
 
+from itertools import product
+
 import pandas as pd
 from plotnine import (
     aes,
     element_blank,
     element_text,
     facet_grid,
-    geom_errorbar,
+    geom_blank,
     geom_hline,
     geom_line,
+    geom_linerange,
     geom_point,
     ggplot,
     ggtitle,
@@ -31,7 +34,6 @@ from strata.figures.style import (
     ORANGE,
     PURPLE,
     RED,
-    TEXT_PANELS,
     TEXT_WIDTH,
     Labels,
     layout,
@@ -56,13 +58,16 @@ OF_TWO = {
 }
 FIRST, STEP = "First\ncomponent", "Relative\nstep"
 BELOW, LAST = "With the\ndepth below", "With the\nlast depth"
-MOST_STATES = TEXT_PANELS
+MOST_STATES = 4  # more are too narrow to read
+FEW_DEPTHS = 12
 ERRORS = 1.96  # standard errors on either side
 PANEL_WIDTH, ASPECT = 2.1, 0.62
 
 
 def controls_by_depth(controls: pd.DataFrame, pooling: str, labels: Labels) -> Compose:
     """A column a state, and rows: first component, step, similarity of depths by each measure.
+
+    Of more than four states the first four are drawn: the pretrained and three seeds.
 
     Parameters
     ----------
@@ -95,7 +100,7 @@ def _of_one(table: pd.DataFrame, title: str) -> ggplot:
     shown = shown.assign(row=pd.Categorical(row, [FIRST, STEP]), x=shown["depth"])
     entries = [name for name in OF_ONE if name != "step"]
     return (
-        _lines(shown, OF_ONE, entries)
+        _lines(shown, _corners(table, [FIRST, STEP]), OF_ONE, entries)
         + scale_y_continuous(limits=(0, None), breaks=[0, 0.5, 1, 1.5, 2])
         + labs(x="", y="")
         + ggtitle(title)
@@ -112,10 +117,13 @@ def _of_two(table: pd.DataFrame) -> ggplot:
     }
     shown = pd.concat([rows.assign(row=row) for row, rows in parts.items()])
     shown = shown.assign(row=pd.Categorical(shown["row"], list(parts)))
-    by_chance = shown[shown["measure"].isin(["neighbours", "procrustes"])]
+    corners = _corners(table, list(parts))
+    by_chance = shown[shown["measure"].isin(["neighbours", "procrustes"]) & shown["chance"].notna()]
     return (
-        _lines(shown, OF_TWO, list(OF_TWO))
-        + geom_line(by_chance, aes(y="chance"), linetype="dotted", size=0.35, show_legend=False)
+        _lines(shown, corners, OF_TWO, list(OF_TWO))
+        + geom_line(
+            _joined(by_chance), aes(y="chance"), linetype="dotted", size=0.35, show_legend=False
+        )
         + scale_y_continuous(breaks=[0, 0.5, 1], labels=["0", "0.5", "1"])
         + labs(x="Depth", y="")
     )
@@ -126,10 +134,32 @@ def _follows(pairs: pd.DataFrame) -> pd.Series:
     return pairs["other_depth"] == pairs["depth"] + 1
 
 
-def _lines(shown: pd.DataFrame, kinds: dict[str, tuple], entries: list[str]) -> ggplot:
+def _corners(table: pd.DataFrame, rows: list[str]) -> pd.DataFrame:
+    """What every panel spans, those without a value, too: all depths, and from 0 to 1."""
+    columns = table["column"].cat.categories
+    ends = zip((table["depth"].min(), table["depth"].max()), (0, 1), strict=True)
+    corners = pd.DataFrame(product(rows, columns, ends), columns=["row", "column", "end"])
+    return corners.assign(
+        row=pd.Categorical(corners["row"], rows),
+        column=pd.Categorical(corners["column"], columns),
+        x=corners["end"].str[0],
+        value=corners["end"].str[1],
+    )
+
+
+def _joined(rows: pd.DataFrame) -> pd.DataFrame:
+    """Those of lines that have two points."""
+    keys = ["row", "column", "measure"]
+    return rows[rows.groupby(keys, observed=True)["x"].transform("size") > 1]
+
+
+def _lines(
+    shown: pd.DataFrame, corners: pd.DataFrame, kinds: dict[str, tuple], entries: list[str]
+) -> ggplot:
     names, colours, lines, points = zip(*kinds.values(), strict=True)
     shown = shown.assign(low=shown["value"] - ERRORS * shown["se"])
     shown = shown.assign(high=shown["value"] + ERRORS * shown["se"])
+    defined = shown[shown["value"].notna()]
     legend = dict(zip(kinds, names, strict=True))
     scales = {
         "color": (scale_color_manual, colours),
@@ -139,16 +169,16 @@ def _lines(shown: pd.DataFrame, kinds: dict[str, tuple], entries: list[str]) -> 
     return (
         ggplot(shown, aes("x", "value", color="measure", linetype="measure", shape="measure"))
         + geom_hline(yintercept=[0, 1], color="#BFBFBF", size=0.3)
-        + geom_errorbar(
-            shown[shown["se"].notna()],
+        + geom_blank(corners, aes("x", "value"), inherit_aes=False)
+        + geom_linerange(
+            shown[shown["low"].notna()],
             aes(ymin="low", ymax="high"),
-            width=0.15,
-            size=0.3,
+            size=0.35,
             linetype="solid",
             show_legend=False,
         )
-        + geom_line(size=0.5)
-        + geom_point(size=1.1)
+        + geom_line(_joined(defined), size=0.5)
+        + geom_point(defined, size=1.1 if shown["x"].nunique() <= FEW_DEPTHS else 0.5)
         + facet_grid("row", "column", scales="free_y")
         + scale_x_continuous(breaks=whole_breaks, expand=(0.04, 0))
         + [

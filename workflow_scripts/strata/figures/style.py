@@ -35,6 +35,7 @@ FONT_SIZE = 7
 UNDEFINED = "#D9D9D9"
 # Okabe and Ito's colours.
 GREEN, BLUE, ORANGE, PURPLE, RED = "#009E73", "#0072B2", "#E69F00", "#CC79A7", "#D55E00"
+SKY = "#56B4E9"
 Labels = Mapping[str, str]
 
 

@@ -29,6 +29,7 @@ from strata.figures.style import (
     ORANGE,
     PURPLE,
     RED,
+    SKY,
     layout,
     metric_title,
     panel_name,
@@ -38,10 +39,12 @@ from strata.figures.style import (
 )
 from strata.study.settings import FigureStyle
 
-# configuration -> (legend entry, colour, line type, point)
+# configuration -> (legend entry, colour, line type, point). `tuned-best` is on one of two curves at
+# each depth, and none of its own.
 CONFIGURATIONS = {
     "untuned": ("Untuned", GREEN, "solid", "none"),
     "tuned": ("Tuned", BLUE, "solid", "none"),
+    "tuned-converged": ("Tuned, converged", SKY, "dashed", "none"),
     "tuned-orig": ("Tuned-Orig", ORANGE, "solid", "none"),
     "tuned-orig-converged": ("Tuned-Orig, converged", PURPLE, "dashed", "none"),
     "full": ("Full model", "black", "none", "D"),
@@ -59,6 +62,7 @@ def truncation_curves(truncation: pd.DataFrame, style: FigureStyle) -> ggplot:
     """
     models, tasks, titles = style.models, style.tasks, style.titles
     wanted = truncation["model"].isin(models) & truncation["task"].isin(tasks)
+    wanted &= truncation["configuration"].isin(CONFIGURATIONS)
     truncation = truncation[wanted & truncation["value"].notna()]
     panels = panels_of(truncation, style)
     scores = stack(panels)

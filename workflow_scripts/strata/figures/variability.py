@@ -91,7 +91,7 @@ def variability_and_selection(
     row = finding.iloc[0]
     above = _curves(nu, row, title) | _probe(nu, row)
     both = above / (_scores(table, labels) | _differences(paired, labels))
-    return both & theme(figure_size=(TEXT_WIDTH, 5.8))
+    return both & theme(figure_size=(TEXT_WIDTH, 5.4))
 
 
 def _curves(nu: pd.DataFrame, row: pd.Series, title: str) -> ggplot:
@@ -156,17 +156,12 @@ def _selections(row: pd.Series) -> str:
     )
 
 
-def _depth(value: object) -> str:
+def _depth(value: Any) -> str:
     return "nowhere" if pd.isna(value) else str(int(value))
 
 
 def _probe(nu: pd.DataFrame, row: pd.Series) -> ggplot:
     layers = nu[nu["depth"] > 0]
-    claim = (
-        f"All select depth {_depth(row['claimed'])}"
-        if pd.notna(row["claimed"])
-        else "No depth is claimed: all agree"
-    )
     chance = layers.assign(
         low=layers["probe_shuffled"] - 2 * layers["probe_shuffled_sd"],
         high=layers["probe_shuffled"] + 2 * layers["probe_shuffled_sd"],
@@ -181,13 +176,20 @@ def _probe(nu: pd.DataFrame, row: pd.Series) -> ggplot:
         + scale_x_continuous(breaks=whole_breaks, expand=(0.04, 0))
         + labs(
             x="Depth (dashed: shuffled labels)",
-            y=str(nu["probe_score"].iloc[0]).capitalize() + " of a linear probe",
-            subtitle=f"Best: {_depth(row['depth_probe'])}. {claim}\n"
-            f"in {row['agreed']:.0%} of half-samples",
+            y=f"Linear probe, {nu['probe_score'].iloc[0]}",
+            subtitle=f"Best: {_depth(row['depth_probe'])}.\n{_claim(row)}",
         )
         + ggtitle(" ")
         + _half()
     )
+
+
+def _claim(row: pd.Series) -> str:
+    if pd.notna(row["claimed"]):
+        return f"All select depth {_depth(row['claimed'])}"
+    if any(_depth(row[f"depth_{name}"]) != _depth(row["depth_nu"]) for name in MEASURES):
+        return "They differ: no depth is claimed"
+    return f"Together in only {row['agreed']:.0%} of half-samples: none claimed"
 
 
 def _scores(table: pd.DataFrame, labels: Labels) -> ggplot:
@@ -231,11 +233,12 @@ def _differences(paired: pd.DataFrame, labels: Labels) -> ggplot:
             aes(label="words"),
             missing.assign(top=missing["top"].astype(str)),
             size=FONT_SIZE - 1,
+            va="bottom",
         )
         + scale_x_discrete(limits=tops)
         + labs(
             x="Layers trained",
-            y=f"{name}: selected less last layers",
+            y=f"{name}, selected less last",
             subtitle=_about(paired, len(there)),
         )
         + ggtitle(" ")
@@ -247,14 +250,14 @@ def _differences(paired: pd.DataFrame, labels: Labels) -> ggplot:
 def _about(paired: pd.DataFrame, there: int) -> str:
     if there:
         about = paired["about"].dropna().iloc[0]
-        return f"Paired difference; the interval is about {about}"
+        return f"Paired difference; interval about {about}"
     same = (paired["note"] == SAME).any()
     return "The selected layers are the last layers" if same else "Nothing to compare"
 
 
 def _half() -> list:
     """The house style for one of two plots side by side: no facets."""
-    return layout(1, 1, aspect=0.8)[1:]
+    return layout(1, 1, aspect=0.68)[1:]
 
 
 def _count(value: float) -> str:
@@ -293,7 +296,8 @@ def robustness(table: pd.DataFrame, labels: Labels) -> ggplot:
     )
     possible["panel"] = pd.Categorical(possible["measure"].map(TITLES), list(TITLES.values()))
     depths = sorted(possible["depth"].astype(int).unique())
-    possible["depth"] = pd.Categorical(possible["depth"].astype(int).astype(str), map(str, depths))
+    names = [str(depth) for depth in depths]
+    possible["depth"] = pd.Categorical(possible["depth"].astype(int).astype(str), names)
     skipped = [f"1:{row.level}" for row in table[table["measure"].isna()].itertuples()]
     note = f" (not possible: {', '.join(skipped)})" if skipped else ""
     shown = set(map(str, whole_breaks((depths[0], depths[-1]))))
@@ -303,7 +307,7 @@ def robustness(table: pd.DataFrame, labels: Labels) -> ggplot:
         + facet_grid("panel", "kind", scales="free_x", space="free_x")
         + scale_fill_cmap("cividis", limits=(0, 1), name="Share of subsamples")
         + scale_x_discrete()
-        + scale_y_discrete(breaks=[str(depth) for depth in depths if str(depth) in shown])
+        + scale_y_discrete(breaks=[name for name in names if name in shown])
         + labs(x=f"Sample{note}", y="Selected depth")
         + ggtitle(title)
         + layout(1, 1, aspect=0.8)[1:]
