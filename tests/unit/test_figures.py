@@ -309,6 +309,59 @@ def test_a_long_note_stays_within_the_figure(tmp_path):
     assert plot.labels.caption.count("\n") >= 3
 
 
+def block_table(task="rte", late=9, **changes):
+    """The blocks of two seeds and of the pretrained encoder, of a model with 24 layers."""
+    states = [(1, "full-seed1", late), (2, "full-seed2", late + 2), (None, "pretrained", 20)]
+    rows = [
+        {"seed": seed, "state": state, "kind": kind, "late_begin": begin, "found": kind == "late"}
+        for seed, state, begin in states
+        for kind in ("late", "two")
+    ]
+    places = {"model": "albert", "task": task, "pooling": "cls", "failed": False, "layers": 24}
+    return pd.DataFrame(rows).assign(early_begin=1, early_end=6, **places | changes)
+
+
+def squares(axes):
+    """(first depth, last depth, linestyle is solid) of each black outline."""
+    return [
+        (path.vertices[:, 0].min() + 0.5, path.vertices[:, 0].max() - 0.5, line[1] is None)
+        for drawn in axes.collections
+        if tuple(drawn.get_edgecolor()[0]) == to_rgba("black")
+        for path, line in zip(
+            drawn.get_paths(), drawn.get_linestyle() * len(drawn.get_paths()), strict=False
+        )
+        if len(path.vertices) > 3
+    ]
+
+
+def test_blocks_that_were_found_are_outlined_in_what_shows_them():
+    cka = cka_table(["albert"], ["rte"], (1, 2))
+    figure = maps.pair_maps(cka, style(["albert"], seeds=[1, 2]), block_table()).draw()
+    original, other, own, seeds = figure.axes
+    assert squares(original) == [(20, 24, True)] and squares(own) == [(9, 24, True)]
+    assert not squares(other) and not squares(seeds)
+    both = block_table(found=True)
+    figure = maps.pair_maps(cka, style(["albert"], seeds=[1, 2]), both).draw()
+    assert squares(figure.axes[2]) == [(9, 24, True), (1, 6, False), (9, 24, False)]
+
+
+def test_outlines_of_figure_2_are_of_the_seeds_shown_that_did_not_fail():
+    tasks = ["rte", "cola"]
+    cka = cka_table(["albert"], tasks, (1, 2))
+    blocks = pd.concat([block_table(), block_table("cola", failed=[True] * 2 + [False] * 4)])
+    look = {"models": ["albert"], "tasks": tasks, "seeds": [1, 2]}
+    plot = maps.map_grid(cka, "ft-ft", style(**look), blocks)
+    assert [squares(axes) for axes in plot.draw().axes] == [[(9, 24, True)], []]
+    assert plot.labels.caption.startswith("Outlined where found")
+    plot = maps.map_grid(cka, "ft-ft", style(**look, shown="mean"), blocks)
+    assert [len(squares(axes)) for axes in plot.draw().axes] == [2, 1]
+    for plot in (
+        maps.map_grid(cka, "ft-orig", style(**look), blocks),
+        maps.map_grid(cka, "ft-ft", style(**look), blocks.assign(pooling="mean")),
+    ):
+        assert not any(squares(axes) for axes in plot.draw().axes)
+
+
 def test_maps_across_models_average_seeds_too():
     both = [
         cka_block(3, 4, value, y_model="roberta", x_model="electra", task="rte", seed=seed,

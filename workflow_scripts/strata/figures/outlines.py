@@ -9,7 +9,7 @@ from strata.figures.style import in_order, select
 from strata.study.settings import MapStyle
 
 SAID = "Outlined where found: late block (solid), two blocks (dashed)."
-DASHES = {"late": "solid", "two": (0, (2.5, 1.5))}
+DASHES = {"late": "solid", "two": "dashed"}
 
 
 def outlines(
