@@ -234,8 +234,7 @@ def _pair(
     nu = float((np.diagonal(spread.mean(0)) / axes.lengths**2).sum())
     if noise is None:
         return nu, np.nan
-    unbiased = (spread * (sizes / np.maximum(sizes - 1, 1))[:, None, None]).mean(0)
-    return nu, _corrected(axes, unbiased, sizes, noise)
+    return nu, _corrected(axes, spread.mean(0), sizes, noise)
 
 
 def _corrected(axes: _Axes, within: np.ndarray, sizes: np.ndarray, noise: Scatter) -> float:
