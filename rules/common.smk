@@ -159,9 +159,8 @@ def train_disk_mb(wildcards, input):
 
 def means_disk_mb(wildcards, input):
     asked = config["variability"]
-    limits = (asked["kept_examples"], asked["max_examples"])  # more are not stored
-    limit = min(limit for limit in limits if limit is not None)
-    return disk.mean_activations_mb(input.model, input.task, limit)
+    limits = (asked["kept_examples"], asked["max_examples"])
+    return disk.mean_activations_mb(input.model, input.task, *limits)
 
 
 def cka_memory_mb(wildcards, attempt):

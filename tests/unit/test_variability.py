@@ -1,5 +1,6 @@
-"""nu: by hand, against the explicit formula, and how it behaves when classes are copied."""
+"""nu, plain and corrected: by hand, against explicit formulas, and from rows that pass by."""
 
+import json
 import tracemalloc
 from itertools import pairwise
 
@@ -7,9 +8,23 @@ import numpy as np
 import pytest
 
 from helpers import tiny
-from strata.analysis.variability import classes, resampled, select, variability, variability_table
+from strata.analysis.activations import Activations
+from strata.analysis.dump import Source, dump
+from strata.analysis.selection import Labelled
+from strata.analysis.streaming import Kept, values_of_all
+from strata.analysis.variability import (
+    Sums,
+    classes,
+    corrected_variability,
+    scatter,
+    values_of_samples,
+    variability,
+)
+from strata.data.batches import Rows
+from strata.modeling.encoder import Encoder
 from strata.runtime.errors import StrataError
-from strata.study.settings import Sampling
+from strata.study.disk import mean_activations_mb
+from strata.study.settings import ForwardSettings, StorageSettings
 
 
 def explicit(vectors, rows):
@@ -81,30 +96,149 @@ def test_equal_means_are_undefined():
     assert np.isnan(variability(vectors, [np.array([0, 1]), np.array([2, 3])]))
 
 
-def test_the_bootstrap_surrounds_the_value_and_is_reproducible():
-    vectors, rows = data((300, 200))
-    drawn = resampled(vectors, rows, 100)
-    assert np.array_equal(drawn, resampled(vectors, rows, 100))
-    assert drawn.min() < variability(vectors, rows) < drawn.max()
+def coded(vectors, rows):
+    """The rows of the classes one after another, and the class of each."""
+    codes = np.repeat(np.arange(len(rows)), [len(own) for own in rows])
+    return np.asarray(vectors[np.concatenate(rows)], dtype=float), codes
 
 
-def test_a_resample_is_nu_of_the_drawn_rows():
+def test_each_sample_is_nu_of_its_rows():
     vectors, rows = data()
+    drawn, codes = coded(vectors, rows)
+    taken = np.random.default_rng(0).random((300, len(drawn))) < 0.6
+    found = values_of_samples(drawn, np.where(taken, codes, -1)).nu
+    for kept, nu in list(zip(taken, found, strict=True))[::60]:
+        own = [np.flatnonzero(kept & (codes == y)) for y in range(3)]
+        assert nu == pytest.approx(variability(drawn, own), rel=1e-10)
+
+
+# ---------------------------------------------------------------- without the noise of class means
+
+
+def explicit_corrected(vectors, rows):
+    """The same from d x d matrices, class by class."""
+    parts = [np.asarray(vectors[own], dtype=np.float64) for own in rows]
+    means = np.stack([part.mean(0) for part in parts])
+    means -= means.mean(0)
+    covariances = [np.cov(part.T) for part in parts]
+    within, count = sum(covariances) / len(parts), len(parts)
+    shared = []
+    for part, own in zip(parts, covariances, strict=True):
+        m = len(part) - 1
+        square = m**2 / (m - 1) / (m + 2) * (np.trace(own @ own) - np.trace(own) ** 2 / m)
+        others = np.trace(within @ own) - np.trace(own @ own) / count
+        shared.append((others + square / count) / len(part))
+    centring = np.eye(count) - 1 / count
+    lengths = np.diag([np.trace(own) / len(p) for own, p in zip(covariances, parts, strict=True)])
+    between = means @ means.T - centring @ lengths @ centring
+    paper = sum(np.cov(part.T, bias=True) for part in parts) / count
+    across = means @ paper @ means.T - centring @ np.diag(shared) @ centring
+    inverse = np.linalg.pinv(between, rcond=1e-10, hermitian=True)
+    return np.trace(inverse @ across @ inverse)
+
+
+@pytest.mark.parametrize(("sizes", "d"), [((300, 120), 20), ((300, 200, 150), 20), ((60, 40), 150)])
+def test_the_corrected_nu_equals_the_explicit_formula(sizes, d):
+    vectors, rows = data(sizes, d, offset=10)
+    assert corrected_variability(vectors, rows) == pytest.approx(
+        explicit_corrected(vectors, rows), rel=1e-8
+    )
+
+
+def test_the_corrected_nu_is_that_of_the_population_and_nu_is_not():
+    """Two classes sqrt(8) apart: nu is 2 / 8."""
+    drawn = []
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        vectors = rng.standard_normal((200, 150))
+        vectors[:100, 0] += np.sqrt(8)
+        rows = [np.arange(100), np.arange(100, 200)]
+        drawn.append([variability(vectors, rows), corrected_variability(vectors, rows)])
+    nu, corrected = np.mean(drawn, axis=0)
+    assert corrected == pytest.approx(0.25, rel=0.1)
+    assert nu < 0.2
+
+
+def test_nothing_is_left_of_labels_that_have_nothing_to_do_with_the_vectors():
     rng = np.random.default_rng(0)
-    counts = [rng.multinomial(len(own), np.full(len(own), 1 / len(own)), 5) for own in rows]
-    drawn = [np.repeat(own, each[3]) for own, each in zip(rows, counts, strict=True)]
-    assert resampled(vectors, rows, 5)[3] == pytest.approx(variability(vectors, drawn), rel=1e-10)
+    rows = [np.arange(0, 60), np.arange(60, 130), np.arange(130, 200)]
+    found = [corrected_variability(rng.standard_normal((200, 50)), rows) for _ in range(20)]
+    assert np.isnan(found).sum() >= 19
 
 
-def test_one_class_at_a_time_is_in_memory():
-    vectors = np.zeros((8000, 200), dtype=np.float32)
-    vectors[:, 0] = np.repeat(np.arange(8), 1000) + np.tile([0.0, 0.5], 4000)
-    rows = [np.arange(1000 * y, 1000 * (y + 1)) for y in range(8)]
-    tracemalloc.start()
-    variability(vectors, rows)
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    assert peak < 3 * 1000 * 200 * 8 < vectors.size * 8
+# ---------------------------------------------------------------- rows that pass by
+
+
+@pytest.mark.parametrize("sizes", [(300, 120), (300, 200, 150)])
+def test_sums_of_passing_rows_are_nu_of_all(sizes):
+    vectors, rows = data(sizes, 20, offset=100)
+    vectors, codes = coded(vectors, rows)
+    order = np.random.default_rng(0).permutation(len(codes))
+    vectors, codes = vectors[order], codes[order]
+    codes[:7] = -1
+    two = np.stack([vectors, 2 * vectors[:, ::-1] + 5]).astype(np.float32)
+    sums = Sums(2, 20, np.bincount(codes[codes >= 0]))
+    for begin in range(0, len(codes), 64):
+        sums.add(two[:, begin : begin + 64], codes[begin : begin + 64])
+    own = [np.flatnonzero(codes == y) for y in range(len(sizes))]
+    noise = [scatter(each[codes >= 0].astype(float), codes[codes >= 0]) for each in two]
+    found = sums.values(noise)
+    assert found.nu == pytest.approx([variability(each, own) for each in two], rel=1e-8)
+    expected = [corrected_variability(each, own) for each in two]
+    assert found.corrected == pytest.approx(expected, rel=1e-6)
+
+
+def test_passing_rows_are_not_kept():
+    rng = np.random.default_rng(0)
+    sums = Sums(3, 50, np.array([20_000, 20_000]))
+
+    def peak(windows):
+        tracemalloc.start()
+        for _ in range(windows):
+            codes = np.arange(200) % 2
+            sums.add(rng.standard_normal((3, 200, 50), dtype=np.float32), codes)
+        found = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return found
+
+    assert peak(100) < 1.5 * peak(2)
+
+
+@pytest.mark.parametrize("kind", ["classification", "multiple-choice"])
+def test_all_examples_count_where_some_are_kept(kind, tmp_path):
+    """Vectors of 30 of 90 examples are on disk; nu is that of all 90."""
+    task, examples = tiny.task(kind), tiny.examples(kind, 90)
+    labelled = Labelled(task, examples["label"].to_numpy(), 2, most=30)
+    assert len(labelled.chosen) == 30 and len(labelled.others) == 60
+    encoder, forward = Encoder(tiny.task_model("bert", kind)), ForwardSettings(16)
+
+    def vectors(name, chosen):
+        rows = Rows(tiny.tokenizer(), examples.iloc[chosen].reset_index(drop=True), 32)
+        source = Source(encoder, rows, {"state": "pretrained"})
+        dump(tmp_path / name, source, StorageSettings(["mean"], "float32"), forward)
+        return Activations.open(tmp_path / name).vectors("mean"), source
+
+    every, _ = vectors("all.h5", np.arange(90))
+    stored, _ = vectors("kept.h5", labelled.chosen)
+    _, rest = vectors("rest.h5", labelled.others)
+    codes = labelled.groups.codes(90 * task.choices).reshape(90, -1)
+    kept = Kept(stored, codes[labelled.chosen].reshape(-1))
+    noise = [scatter(np.asarray(each, float), kept.codes) for each in stored]
+    found = values_of_all(kept, rest, codes[labelled.others].reshape(-1), noise, forward)
+    own = list(labelled.groups.rows.values())
+    assert found.nu == pytest.approx([variability(each, own) for each in every], rel=1e-4)
+
+
+def test_the_disk_that_is_asked_for_is_that_of_the_kept_examples(tmp_path):
+    """MNLI and RoBERTa-large: 10,000 of 392,702 are stored, at 25 depths."""
+    model, task = tmp_path / "model", tmp_path / "task.json"
+    model.mkdir()
+    config = {"model_type": "roberta", "num_hidden_layers": 24, "hidden_size": 1024}
+    (model / "config.json").write_text(json.dumps(config))
+    task.write_text(json.dumps({"sizes": {"train": 392_702}, "choices": 1}))
+    needed = 10_000 * 25 * 1024 * 4 / 2**20
+    assert needed <= mean_activations_mb(model, task, 10_000, None) <= 2 * needed
+    assert mean_activations_mb(model, task, 10_000, 1000) < 0.2 * needed
 
 
 # ---------------------------------------------------------------- classes
@@ -152,43 +286,3 @@ def test_a_class_with_one_example_or_none_is_left_out_and_named():
 def test_too_few_classes_are_explained():
     with pytest.raises(StrataError, match="compares classes, and of task 'tiny-classification' 1"):
         classes(tiny.task(), np.array([0, 0, 1]), bins=2)
-
-
-# ---------------------------------------------------------------- the table
-
-
-def layered(depths=5):
-    """Depth 3 separates the classes best; depth 0, the embeddings, even better."""
-    rng = np.random.default_rng(0)
-    noise = rng.standard_normal((depths, 60, 8))
-    labels = np.repeat([0, 1], 30)
-    for depth, gap in enumerate((90, 1, 2, 9, 4)[:depths]):
-        noise[depth, :, 0] += gap * labels
-    return noise, classes(tiny.task(), labels, 2)
-
-
-def test_the_table_selects_the_lowest_of_the_layers():
-    vectors, found = layered()
-    table = variability_table(vectors, range(5), found, Sampling(50, 0.95))
-    assert table["depth"].tolist() == list(range(5)) and table["nu"].idxmin() == 0
-    assert table.loc[table["selected"], "depth"].tolist() == [3] and select(table) == 3
-    assert table["share_selected"].sum() == pytest.approx(1) and table["share_selected"][0] == 0
-    assert table["share_selected"].idxmax() == 3
-    assert (table["nu_low"] <= table["nu_high"]).all()
-    assert (table["n"] == 60).all() and (table["classes"] == 2).all()
-
-
-def test_the_interval_is_about_nu_where_resamples_lie_below_it():
-    """Classes hardly apart: resampling moves their means farther, so that resamples are lower."""
-    vectors = np.random.default_rng(0).standard_normal((2, 60, 40))
-    vectors[:, 30:, 0] += 0.5
-    found = classes(tiny.task(), np.repeat([0, 1], 30), 2)
-    for row in variability_table(vectors, range(2), found, Sampling(100, 0.95)).itertuples():
-        drawn = resampled(vectors[row.depth], list(found.rows.values()), 100)
-        assert np.quantile(drawn, 0.975) < row.nu and row.nu_low < row.nu < row.nu_high
-
-
-def test_undefined_everywhere_is_explained():
-    vectors, found = layered(3)
-    with pytest.raises(StrataError, match="undefined at every depth"):
-        variability_table(np.zeros_like(vectors), range(3), found, Sampling(20, 0.95))

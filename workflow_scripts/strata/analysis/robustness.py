@@ -18,6 +18,7 @@ from strata.analysis.selection import (
     MEASURES,
     SHUFFLES,
     Labelled,
+    mean_of_defined,
     select,
     selected_depth,
     stratified,
@@ -67,6 +68,7 @@ def settings_of(labelled: Labelled, asked: RobustnessSettings, seed: int = 0) ->
     most = min([RATIO_EXAMPLES, *(int((sizes / shares).min()) for shares in wanted)])
     for ratio, shares in zip(asked.ratios, wanted, strict=True):
         counts = np.round(most * shares).astype(int)
+        counts[sizes.argmax()] += most - counts.sum()
         drawn = [_drawn(strata, counts, rng) for _ in range(asked.repeats)]
         found.append(_setting("ratio", ratio, drawn, labelled.codes[0], choices))
     return found
@@ -94,7 +96,7 @@ def _setting(
     examples, rarest = len(drawn[0]), int(np.bincount(codes[rows[0]]).min())
     if rarest >= FEWEST:
         return Setting(varied, level, examples, rarest, rows)
-    reason = f"not possible: {rarest} rows of the rarest class, fewer than {FEWEST}"
+    reason = f"not possible: {rarest} of the rarest class, fewer than {FEWEST} rows"
     return Setting(varied, level, examples, rarest, [], reason)
 
 
@@ -114,7 +116,7 @@ def values_of_subsample(
     if choices == 1:  # within the subsample, where classes have other shares
         shuffled = np.stack([rng.permutation(own[0]) for _ in range(SHUFFLES)])
     values = values_of_samples(part, own, scatter(part, own[0]))
-    level = float(np.nanmean(values_of_samples(part, shuffled).nu))
+    level = mean_of_defined(values_of_samples(part, shuffled).nu)
     folds = np.repeat(folds_of(labelled.strata[chosen][::choices], FOLDS, seed), choices)
     kept = given.first()
     probe = score(kept, out_of_fold(part, kept, folds), slice(None))

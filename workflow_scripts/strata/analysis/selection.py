@@ -133,7 +133,7 @@ def measure_depth(vectors: np.ndarray, labelled: Labelled, halves: np.ndarray) -
     half = values_of_samples(rows, np.where(halves, codes[0], -1), noise)
     # As many rows as in a half, as nu grows with them.
     cut = np.resize(np.arange(len(halves)), len(codes) - 1)
-    level = np.nanmean(values_of_samples(rows, np.where(halves[cut], codes[1:], -1)).nu)
+    level = mean_of_defined(values_of_samples(rows, np.where(halves[cut], codes[1:], -1)).nu)
     predicted = out_of_fold(rows, labelled.given, labelled.folds)
     scores = score(labelled.given, predicted, slice(None))
     kept = labelled.given.first()
@@ -152,6 +152,12 @@ def measure_depth(vectors: np.ndarray, labelled: Labelled, halves: np.ndarray) -
         },
         scatter=noise,
     )
+
+
+def mean_of_defined(values: np.ndarray) -> float:
+    """The mean of what is not NaN; NaN where all is."""
+    there = values[~np.isnan(values)]
+    return float(there.mean()) if len(there) else np.nan
 
 
 def select(values: np.ndarray, measure: str) -> np.ndarray:

@@ -81,7 +81,7 @@ def classes(task: Task, labels: np.ndarray, bins: int) -> Classes:
 
 @dataclass(frozen=True)
 class Scatter:
-    """What the noise of class means is made of, each [classes].
+    """What the noise of class means is made of, each [classes] (or [samples, classes]).
 
     Attributes
     ----------
@@ -182,34 +182,41 @@ def values_of_samples(
     vectors = _centred(vectors)  # means dwarf variance, and what is squared below is near 0
     step = max(1, COLUMNS_AT_ONCE // count)
     parts = [codes[begin : begin + step] for begin in range(0, len(codes), step)]
-    found = [pair for part in parts for pair in _pairs(vectors, part, count, noise)]
-    nu, corrected = np.array(found).T
-    return Values(nu, corrected)
+    found = [_of_some(vectors, part, count, noise) for part in parts]
+    return Values(
+        np.concatenate([values.nu for values in found]),
+        np.concatenate([values.corrected for values in found]),
+    )
 
 
-def _pairs(
-    vectors: np.ndarray, codes: np.ndarray, count: int, noise: Scatter | None
-) -> list[tuple[float, float]]:
-    """(nu, corrected) of each sample: one product with the rows serves them all."""
+def _of_some(vectors: np.ndarray, codes: np.ndarray, count: int, noise: Scatter | None) -> Values:
+    """Of few samples: one product with the rows serves them all."""
     members = (codes[:, None] == np.arange(count)[:, None]).astype(np.float64)
-    sizes = members.sum(-1)
+    sizes = np.maximum(members.sum(-1), 1)
     means = (members.reshape(-1, len(vectors)) @ vectors).reshape(*sizes.shape, -1)
-    means /= np.maximum(sizes, 1)[..., None]
-    axes = [_axes(of_sample) for of_sample in means]
-    along = vectors @ np.concatenate([each.directions for each in axes], axis=1)
-    ends = np.cumsum([each.directions.shape[1] for each in axes])
-    found = []
-    for each, own, n, places in zip(
-        axes, members, sizes, np.split(along, ends[:-1], axis=1), strict=True
-    ):
-        spread = [_covariance(places[rows > 0]) for rows in own]
-        found.append(_pair(each, np.stack(spread), n, noise))
-    return found
+    means /= sizes[..., None]
+    axes = _axes(means)
+    samples, features, rank = axes.directions.shape
+    beside = axes.directions.transpose(1, 0, 2).reshape(features, -1)
+    along = (vectors @ beside).reshape(-1, samples, rank).transpose(1, 0, 2)
+    weights = (members / sizes[..., None]).mean(1)[..., None]
+    centres = means @ axes.directions
+    within = _turned(along * weights) @ along - _turned(centres) @ centres / count
+    known = None if noise is None else Scatter(sizes, noise.own, noise.shared)
+    return _from(axes, within, known)
+
+
+def _turned(matrices: np.ndarray) -> np.ndarray:
+    return matrices.transpose(0, 2, 1)
 
 
 @dataclass(frozen=True)
 class _Axes:
-    """The class means' own axes: U [classes, rank], S [rank] and V [features, rank]."""
+    """The class means' own axes, of each sample: M - mean = U S V'.
+
+    U [samples, classes, rank], S [samples, rank] and V [samples, features, rank]; axes in which the
+    means do not differ have S = 0 and U = 0.
+    """
 
     classes: np.ndarray
     lengths: np.ndarray
@@ -217,42 +224,49 @@ class _Axes:
 
 
 def _axes(means: np.ndarray) -> _Axes:
-    centred = means - means.mean(0)
+    """Of class means [samples, classes, features]."""
+    centred = means - means.mean(1, keepdims=True)
     classes, lengths, directions = np.linalg.svd(centred, full_matrices=False)
     # Rank is at most |Y| - 1; what is left beyond it is rounding.
-    scale = np.linalg.norm(means)
-    real = lengths > scale * max(means.shape) * np.finfo(np.float64).eps
-    return _Axes(classes[:, real], lengths[real], directions[real].T)
+    rank = min(means.shape[1] - 1, means.shape[2])
+    scale = np.linalg.norm(means, axis=(1, 2))[:, None]
+    real = lengths > scale * max(means.shape[1:]) * np.finfo(np.float64).eps
+    lengths = np.where(real, lengths, 0)[:, :rank]
+    classes = np.where(real[:, None], classes, 0)[:, :, :rank]
+    return _Axes(classes, lengths, _turned(directions)[:, :, :rank])
 
 
-def _pair(
-    axes: _Axes, spread: np.ndarray, sizes: np.ndarray, noise: Scatter | None
-) -> tuple[float, float]:
-    """nu and the corrected nu, from the covariances [classes, rank, rank] along the axes."""
-    if len(axes.lengths) == 0:
-        return np.nan, np.nan
-    nu = float((np.diagonal(spread.mean(0)) / axes.lengths**2).sum())
-    if noise is None:
-        return nu, np.nan
-    unbiased = (spread * (sizes / np.maximum(sizes - 1, 1))[:, None, None]).mean(0)
-    return nu, _corrected(axes, unbiased, sizes, noise)
+def _from(axes: _Axes, within: np.ndarray, noise: Scatter | None) -> Values:
+    """Values of samples whose Sigma_w along the axes is [samples, rank, rank].
+
+    Parameters
+    ----------
+    noise : with sizes [samples, classes].
+    """
+    real = axes.lengths > 0
+    squares = np.where(real, axes.lengths, np.inf) ** 2
+    nu = (np.diagonal(within, axis1=1, axis2=2) / squares).sum(1)
+    nu = np.where(real.any(1), nu, np.nan)
+    corrected = np.full(len(nu), np.nan) if noise is None else _corrected(axes, within, noise)
+    return Values(nu, corrected)
 
 
-def _corrected(axes: _Axes, within: np.ndarray, sizes: np.ndarray, noise: Scatter) -> float:
+def _corrected(axes: _Axes, within: np.ndarray, noise: Scatter) -> np.ndarray:
     u, lengths = axes.classes, axes.lengths
     # Axes are of centred means, so U'H = U'.
-    between = np.diag(lengths**2) - (u.T * (noise.own / sizes)) @ u
-    across = np.outer(lengths, lengths) * within - (u.T * (noise.shared / sizes)) @ u
+    between = _turned(u * (noise.own / noise.sizes)[..., None]) @ u
+    between = np.eye(u.shape[2]) * lengths[:, None] ** 2 - between
+    shared = _turned(u * (noise.shared / noise.sizes)[..., None]) @ u
+    across = lengths[:, :, None] * lengths[:, None] * within - shared
     values, vectors = np.linalg.eigh(between)
-    # Squared lengths of nothing but noise have this variance.
-    error = np.sqrt(2 * (u**2).T @ (np.maximum(noise.shared, 0) / sizes**2)).max()
-    # The largest of several such values is larger by chance.
-    left = values > BEYOND_NOISE * error * np.sqrt(len(values))
-    if not left.any():
-        return np.nan
-    kept = vectors[:, left]
-    corrected = float((np.diagonal(kept.T @ across @ kept) / values[left] ** 2).sum())
-    return corrected if corrected > 0 else np.nan
+    # Squared lengths of nothing but noise have this variance, and the largest of several is
+    # larger by chance.
+    variance = 2 * _turned(u**2) @ (np.maximum(noise.shared, 0) / noise.sizes**2)[..., None]
+    error = np.sqrt(variance.max((1, 2)) * (lengths > 0).sum(1))
+    left = values > BEYOND_NOISE * error[:, None]
+    along = np.diagonal(_turned(vectors) @ across @ vectors, axis1=1, axis2=2)
+    corrected = (along / np.where(left, values, np.inf) ** 2).sum(1)
+    return np.where(left.any(1) & (corrected > 0), corrected, np.nan)
 
 
 class Sums:
@@ -298,28 +312,15 @@ class Sums:
         ----------
         noise : of each depth, from some of the rows: only `shared` is taken from it.
         """
-        found = []
-        for slot, given in enumerate(noise):
-            means = self.means[slot] / self.sizes[:, None]
-            lengths = (means**2).sum(1)
-            free = np.maximum(self.sizes - 1, 1)
-            own = (self.squares[slot] - self.sizes * lengths) / free
-            axes = _axes(means)
-            along = means @ axes.directions
-            covariance = axes.directions.T @ self.within[
-                slot
-            ] @ axes.directions - along.T @ along / len(self.sizes)
-            spread = np.repeat(covariance[None], len(self.sizes), axis=0)
-            known = Scatter(self.sizes, own, given.shared)
-            found.append(_pair(axes, spread, self.sizes, known))
-        nu, corrected = np.array(found).T
-        return Values(nu, corrected)
+        means = self.means / self.sizes[:, None]
+        own = self.squares - self.sizes * (means**2).sum(2)
+        axes = _axes(means)
+        centres = means @ axes.directions
+        within = _turned(axes.directions) @ self.within @ axes.directions
+        within -= _turned(centres) @ centres / len(self.sizes)
+        shared = np.stack([each.shared for each in noise])
+        return _from(axes, within, Scatter(self.sizes, own / np.maximum(self.sizes - 1, 1), shared))
 
 
 def _centred(vectors: np.ndarray) -> np.ndarray:
     return vectors - vectors.mean(0)
-
-
-def _covariance(rows: np.ndarray) -> np.ndarray:
-    centred = _centred(rows)
-    return centred.T @ centred / len(rows)

@@ -30,6 +30,12 @@ def train_activations_mb(model: str | Path, task: str | Path, limit: int | None)
     return rows * layers * hidden * 2 // 2**20 + 1
 
 
-def mean_activations_mb(model: str | Path, task: str | Path, limit: int | None) -> int:
-    """MiB of mean-pooled train activations: float32, and depth 0 beside the layers."""
-    return 3 * train_activations_mb(model, task, limit)
+def mean_activations_mb(model: str | Path, task: str | Path, kept: int, limit: int | None) -> int:
+    """MiB of mean-pooled train activations: float32, and depth 0 beside the layers.
+
+    Parameters
+    ----------
+    kept : most examples whose vectors are stored; others pass by.
+    limit : most examples that are taken, None for all.
+    """
+    return 3 * train_activations_mb(model, task, kept if limit is None else min(kept, limit))
