@@ -39,7 +39,8 @@ def layer_table(
 
     Parameters
     ----------
-    cka, truncation, skipping : the pair's tables; failed runs are left out.
+    cka, truncation, skipping : the pair's tables; failed runs are left out. TUNED is, as in the
+        summary, the better of its two recipes at each depth (configuration ``tuned-best``).
     reinit : seed, depth, cost (``reinit.layer_costs``), None where there is none.
     nu : the pair's variability table.
     movement : the pair's (``movement.movement_table``), failed runs flagged.
@@ -54,10 +55,10 @@ def layer_table(
     kept = truncation[~truncation["failed"].astype(bool)]
     full = kept[kept["configuration"] == "full"].set_index("seed")["value"]
     columns = {"cka": pd.Series(1 - similarity[:, -1], range(1, layers + 1))}
-    for configuration in ("untuned", "tuned"):
+    for method, configuration in (("untuned", "untuned"), ("tuned", "tuned-best")):
         scores = kept[kept["configuration"] == configuration]
         lost = scores["seed"].map(full) - scores["value"]
-        columns[configuration] = lost.groupby(scores["depth"]).mean()
+        columns[method] = lost.groupby(scores["depth"]).mean()
     single = skipping[(skipping["first"] == skipping["last"]) & ~skipping["failed"]]
     columns["skipping"] = (single["full"] - single["value"]).groupby(single["first"]).mean()
     if reinit is not None:
