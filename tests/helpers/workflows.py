@@ -230,6 +230,13 @@ COMPANIONS = {
         "permutation": {"count": 3, "size": 160, "seeds": [1]},
         "probing": {"sizes": [160], "seeds": [1], "step": 2},
     },
-    "variability": {"max_examples": 100, "bins": 3, "top": [1, 4], "resamples": 20},
+    "variability": {
+        "max_examples": 100,
+        "kept_examples": 60,
+        "bins": 2,
+        "top": [1, 4],
+        "resamples": 20,
+        "robustness": {"sizes": [40], "ratios": [1, 49], "repeats": 3},
+    },
     "evaluation": {"max_train_examples": 96, "poolings": ["cls"]},
 }

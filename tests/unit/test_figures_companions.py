@@ -10,12 +10,12 @@ from matplotlib import pyplot
 from matplotlib.text import Text
 
 from strata.analysis.agreement import METHODS, suggested_depths
-from strata.analysis.block_tables import MadeBlocks
+from strata.analysis.paired import SAME
 from strata.figures import style as drawing
 from strata.figures.agreement import correlation_map, methods_by_depth
 from strata.figures.controls import OF_ONE, OF_TWO, controls_by_depth
 from strata.figures.reinit import FIGURES
-from strata.figures.variability import variability_and_selection
+from strata.figures.variability import claim_words, robustness, variability_and_selection
 from strata.study.plans import planned_runs, selection_variants
 from strata.study.settings import FigureStyle
 
@@ -116,17 +116,100 @@ def selection():
     return pd.DataFrame(rows)
 
 
-def nu_table():
-    nu = [3.0, 2.0, 1.0, 1.5, 1.7, 1.8, 2.0]
-    return pd.DataFrame(
-        {"model": "m", "task": "t", "depth": range(7), "nu": nu, "nu_low": nu, "nu_high": nu}
-    ).assign(selected=lambda table: table["depth"] == 2)
+def nu_table(**changes):
+    nu = np.array([3.0, 2.0, 1.0, 1.5, 1.7, 1.8, 2.0])
+    table = pd.DataFrame({"model": "m", "task": "t", "depth": range(7), "nu": nu})
+    for name, scale in (("nu_low", 0.9), ("nu_high", 1.1), ("shuffled", 9), ("corrected", 1.2)):
+        table[name] = scale * nu
+    table = table.assign(
+        shuffled_sd=2.0, relative=1 / 9, probe=0.8, probe_low=0.78, probe_high=0.82
+    )
+    table = table.assign(
+        probe_shuffled=0.5, probe_shuffled_sd=0.02, probe_score="balanced accuracy"
+    )
+    return table.assign(selected=table["depth"] == 2, **changes)
+
+
+def found(**changes):
+    depths = dict.fromkeys(("nu", "shuffled", "relative", "corrected", "probe"), 2)
+    row = {f"depth_{name}": depth for name, depth in depths.items()}
+    return pd.DataFrame([row | {"agreed": 0.99, "claimed": 2, "finding": "…"} | changes])
+
+
+def differences(*notes):
+    there = {"difference": -0.02, "low": -0.04, "high": 0.01, "about": "these runs"}
+    rows = [
+        {"top": top, "metric": "accuracy", "note": note} | ({} if note else there)
+        for top, note in enumerate(notes, 1)
+    ]
+    columns = ["top", "metric", "difference", "low", "high", "about", "note"]
+    return pd.DataFrame(rows).reindex(columns=columns)
 
 
 def test_variability_figure(drawn):
-    texts, width = drawn(variability_and_selection(nu_table(), selection(), LABELS))
+    plot = variability_and_selection(
+        nu_table(), found(), selection(), differences("", "none"), LABELS
+    )
+    texts, width = drawn(plot)
     assert {"Task, Model", "Layers up to l*", "Last layers", "Whole model"} <= set(texts)
-    assert "Accuracy" in texts and width <= drawing.TEXT_WIDTH + 0.1
+    assert {"ν", "ν of shuffled labels", "ν without noise of means"} <= set(texts)
+    assert {"Linear probe, balanced accuracy", "Accuracy", "none"} <= set(texts)
+    assert any("All select depth 2" in text for text in texts)
+    assert "Paired difference; interval about these runs" in texts
+    assert width <= drawing.TEXT_WIDTH + 0.1
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"depth_probe": 4}, "They differ: no depth is claimed"),
+        ({"depth_corrected": np.nan}, "They differ: no depth is claimed"),
+        ({"agreed": 0.6}, "Together in only 60% of half-samples: none claimed"),
+    ],
+)
+def test_the_figure_says_why_no_depth_is_claimed(changes, words):
+    assert claim_words(found(claimed=np.nan, **changes).iloc[0]) == words
+
+
+def test_variability_figure_without_a_claim(drawn):
+    nu, none = nu_table(corrected=np.nan), found(claimed=np.nan, depth_corrected=np.nan)
+    plot = variability_and_selection(nu, none, selection(), differences(SAME, SAME), LABELS)
+    texts, _ = drawn(plot)
+    assert any("without noise nowhere" in text for text in texts)
+    assert {"same", "The selected layers are the last layers"} <= set(texts)
+
+
+def robustness_rows(layers=6, measure_of=("nu", "relative", "corrected", "probe")):
+    rows = [
+        {
+            "varied": varied,
+            "level": level,
+            "examples": 1000 if varied == "ratio" else level,
+            "measure": measure,
+            "depth": float(depth),
+            "share": 1 / layers,
+        }
+        for varied, levels in (("size", (100, 2000)), ("ratio", (1, 9)))
+        for level in levels
+        for measure in measure_of
+        for depth in range(1, layers + 1)
+    ]
+    rows.append({"varied": "ratio", "level": 99, "examples": 1000, "reason": "not possible: …"})
+    return pd.DataFrame(rows).assign(model="m", task="t")
+
+
+def test_robustness_figure(drawn):
+    texts, width = drawn(robustness(robustness_rows(24), LABELS))
+    assert {"ν", "ν / shuffled", "ν without noise", "Linear probe", "Task, Model"} <= set(texts)
+    assert {"100", "2,000", "1:1", "1:9", "Class ratio, n = 1,000"} <= set(texts)
+    assert "Sample (not possible: 1:99)" in texts
+    assert width <= drawing.COLUMN_WIDTH + 0.1
+
+
+def test_robustness_figure_without_ratios(drawn):
+    table = robustness_rows(3)
+    texts, _ = drawn(robustness(table[(table["varied"] == "size")], LABELS))
+    assert "Examples" in texts and not any("ratio" in text for text in texts)
 
 
 def methods(layers=12, **changes):

@@ -122,6 +122,41 @@ def test_selection_is_compared_with_what_else_one_might_train(read):
         assert rows.loc[("selected", 1), "trainable_parameters"] < whole
 
 
+def test_what_is_beside_nu(read):
+    for model, task in PAIRS:
+        nu, finding = (read(f"variability/{model}_{task}/{name}.csv") for name in ("nu", "finding"))
+        assert np.isfinite(nu[["shuffled", "shuffled_sd", "relative", "probe"]]).all(axis=None)
+        assert (nu["n_kept"] == 60 * (1 if task == "entail" else 3)).all()  # nu is of all 100
+        selected = nu.loc[nu["selected"], "depth"].item()
+        assert finding["depth_nu"].item() == selected
+        words = f"{model} on {task}: variability is lowest at depth {selected}, of shuffled labels"
+        assert finding["finding"].item().startswith(words)
+
+
+def test_subsamples_select_again(read):
+    for model, task in PAIRS:
+        rows = read(f"variability/{model}_{task}/robustness.csv")
+        sizes = rows[rows["varied"] == "size"]
+        assert set(sizes["examples"]) == {40, 60} and len(set(sizes["measure"])) == 4
+        reasons = rows.loc[rows["measure"].isna(), "reason"]
+        assert reasons.str.startswith("not possible: ").all() and len(reasons) >= 1
+
+
+def test_selected_less_last_layers_is_paired(read):
+    for model, task in PAIRS:
+        rows = read(f"variability/{model}_{task}/selected_less_last.csv")
+        assert rows["top"].tolist() == [1, 4]
+        runs = read(f"variability/{model}_{task}.csv").set_index(["comparison", "top"])
+        for row in rows.itertuples():
+            if isinstance(row.note, str):
+                assert row.note
+                continue
+            scores = [runs.loc[(kind, row.top), "value"] for kind in ("selected", "last")]
+            means = [np.mean(score) for score in scores]
+            assert row.difference == pytest.approx(means[0] - means[1])
+            assert row.low <= row.difference <= row.high
+
+
 def test_albert_has_cells_with_a_reason(read):
     rows = read("variability/albert_entail.csv")
     empty = rows[rows["value"].isna()]
@@ -200,6 +235,7 @@ def test_correlations_between_methods(read):
 def test_every_figure_exists(outdir):
     figures = [f"reinit/{n}" for n in ("progressive", "kept-norms", "localized", "permutation")]
     figures += [f"{kind}/{m}_{t}" for kind in ("variability", "agreement") for m, t in PAIRS]
+    figures += [f"variability/{m}_{t}/robustness" for m, t in PAIRS]
     for name in [*figures, "agreement/correlations"]:
         assert image.imread(outdir / f"{name}.png")[..., :3].std() > 0.02, name
         assert (outdir / f"{name}.pdf").stat().st_size > 5000

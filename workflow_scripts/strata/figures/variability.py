@@ -177,14 +177,15 @@ def _probe(nu: pd.DataFrame, row: pd.Series) -> ggplot:
         + labs(
             x="Depth (dashed: shuffled labels)",
             y=f"Linear probe, {nu['probe_score'].iloc[0]}",
-            subtitle=f"Best: {_depth(row['depth_probe'])}.\n{_claim(row)}",
+            subtitle=f"Best: {_depth(row['depth_probe'])}.\n{claim_words(row)}",
         )
         + ggtitle(" ")
         + _half()
     )
 
 
-def _claim(row: pd.Series) -> str:
+def claim_words(row: pd.Series) -> str:
+    """What a row of ``finding_table`` claims, or why it claims nothing."""
     if pd.notna(row["claimed"]):
         return f"All select depth {_depth(row['claimed'])}"
     if any(_depth(row[f"depth_{name}"]) != _depth(row["depth_nu"]) for name in MEASURES):
