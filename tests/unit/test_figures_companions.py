@@ -10,6 +10,7 @@ from matplotlib import pyplot
 from matplotlib.text import Text
 
 from strata.analysis.agreement import METHODS, suggested_depths
+from strata.analysis.block_tables import MadeBlocks
 from strata.analysis.paired import SAME
 from strata.figures import style as drawing
 from strata.figures.agreement import correlation_map, methods_by_depth
