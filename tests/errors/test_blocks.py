@@ -92,7 +92,7 @@ def place_of(block, kind, layers):
     return [(p.early_begin, p.early_end, p.late_begin) for p in places].index(wanted)
 
 
-def record(name, kind, block, population, near=False, before=False):
+def record(name, kind, block, population, off=np.nan, before=False):
     true = truth(population, kind)
     at = true[place_of(block, kind, len(population))]
     return {
@@ -102,7 +102,7 @@ def record(name, kind, block, population, near=False, before=False):
         "found": block.found,
         "at a place without": block.found and at <= 1e-9,
         "made": block.made,
-        "near": near,
+        "off": off,
         "before": before,
     }
 
@@ -128,9 +128,9 @@ def simulated(layers, count):
             last[between] = own
             for kind in KINDS:
                 block = getattr(found, kind)
-                near = block.found and abs(block.late_begin - k) <= 1
+                off = abs(block.late_begin - k) if block.found else np.inf
                 before = getattr(again, kind).made
-                rows.append(record(name, kind, block, population, near=near, before=before))
+                rows.append(record(name, kind, block, population, off, before))
     return pd.DataFrame(rows)
 
 
@@ -149,7 +149,8 @@ def counted(rows):
             "found there": int((each["found"] & ~each["has it"]).sum()),
             "with": int(each["has it"].sum()),
             "found": int((each["found"] & each["has it"]).sum()),
-            "k within one": int((each["near"] & each["has it"]).sum()) if asked(name) else "",
+            "k within one": int(((each["off"] <= 1) & each["has it"]).sum()) if asked(name) else "",
+            "k within two": int(((each["off"] <= 2) & each["has it"]).sum()),
             "made": int((each["made"] & each["has it"]).sum()),
             "made, ORIG has it": int(each["before"].sum()) if asked(name) else "",
             "elsewhere": int(each["at a place without"].sum()),
@@ -162,7 +163,7 @@ def counted(rows):
 def test_blocks_are_found_where_they_are_and_seldom_elsewhere(layers):
     count = repeats(10, 200)
     table = counted(simulated(layers, count))
-    publish(f"blocks-{layers}", table.drop(columns="elsewhere"))
+    publish(f"blocks-{layers}", table.drop(columns=["elsewhere", "k within two"]))
     # Counted among all repeats: where the population has no such block, or not at that place.
     wrong = table[["found there", "elsewhere"]].max(axis=1) > at_most(0.05, count)
     assert not wrong.any(), table[wrong].to_string()
@@ -171,7 +172,9 @@ def test_blocks_are_found_where_they_are_and_seldom_elsewhere(layers):
     there = table[drawn & (table["with"] == count)]
     # With six layers and one between them two clusters cannot be placed: the late block is there.
     assert len(there) == 2 * 2 * len(CLUSTERS) - (len(CLUSTERS) if layers == 6 else 0)
-    missed = there[["found", "k within one", "made"]].min(axis=1) < at_least(0.95, count)
+    # Leaving out depths never makes a separation smaller: where two may be, k is up to two off.
+    near = "k within two" if layers >= 24 else "k within one"
+    missed = there[["found", near, "made"]].min(axis=1) < at_least(0.95, count)
     assert not missed.any(), there[missed].to_string()
     assert (table[drawn]["made, ORIG has it"] <= at_most(0.05, count)).all()
 

@@ -34,6 +34,7 @@ COSTLY = (
     "dump_eval",
     "dump_train",
     "export_model",
+    "find_blocks",
     "finetune",
     "measure_controls",
     "measure_variability",

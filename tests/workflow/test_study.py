@@ -168,6 +168,24 @@ def test_cka_across_models(table):
         assert wide["y_depth"].max() == 4 and wide["x_depth"].max() == 5
 
 
+def test_blocks_of_every_run_are_in_a_table(table):
+    for model, task in PAIRS:
+        blocks = table(f"cka/{model}_{task}.blocks.csv")
+        assert len(blocks) == 3 * 2 * 2  # states, poolings, kinds
+        assert set(blocks["state"]) == {"pretrained", "full-seed1", "full-seed2"}
+        assert (blocks["layers"] == LAYERS[model]).all()  # depth 0 of `mean` is no layer's
+        maps = table(f"cka/{model}_{task}.csv").query("estimator == 'debiased'")
+        late = blocks.query("kind == 'late' and pooling == 'cls'").dropna(subset="separation")
+        for block in late.itertuples():
+            own = maps[(maps["y_state"] == block.state) & (maps["x_state"] == block.state)]
+            own = own[(own["pooling"] == "cls") & (own["y_depth"] < own["x_depth"])]
+            above = own["x_depth"] >= block.late_begin
+            within = own.loc[own["y_depth"] >= block.late_begin, "cka"].min()
+            across = own.loc[above & (own["y_depth"] <= block.early_end), "cka"].max()
+            assert block.separation == pytest.approx(within - across, abs=1e-9)
+            assert block.found == (block.separation_low > 0)
+
+
 def test_controls_stand_beside_every_map(results, table):
     for model, task in PAIRS:
         controls, maps = table(f"controls/{model}_{task}.csv"), table(f"cka/{model}_{task}.csv")
