@@ -328,6 +328,9 @@ def test_of_many_examples_a_fixed_subset_is_measured(stored, monkeypatch):
     assert table.equals(again)
     whole = values(*vectors)["cka"]
     assert 0 < abs(in_table(table, "cka", 1, 2)["value"].item() - whole) < 0.2
+    vectors[:, :50] = 1  # not the first ones: files may be sorted
+    table = controls_table(stored(vectors, labels), {})
+    assert in_table(table, "pc1_share", 1)["value"].notna().item()
 
 
 def test_too_few_examples_are_refused(stored):
@@ -370,6 +373,23 @@ def test_choices_of_one_prompt_are_not_independent_rows(stored):
     assert in_table(table, "procrustes", 1, 2)["chance"].item() == pytest.approx(
         in_table(table, "procrustes", 1, 2)["value"].item(), abs=0.01
     )
+
+
+def test_positions_are_averaged_and_their_hsics_before_the_ratio(stored):
+    y, labels = choices(40, 6, 0.5, 3, seed=1)
+    x = y + noise(*y.shape, seed=2) * np.tile([1, 2, 3, 4], 40)[:, None]  # alike ever less
+    table = controls_table(stored(np.stack([y, x]), labels, choices=4), {})
+    of_y, of_x = ([z[p::4] for p in range(4)] for z in (y, x))
+
+    def total(a, b):
+        return sum(song(i - i.mean(0), j - j.mean(0)) for i, j in zip(a, b, strict=True))
+
+    ratio = total(of_y, of_x) / np.sqrt(total(of_y, of_y) * total(of_x, of_x))
+    assert in_table(table, "cka", 1, 2)["value"].item() == pytest.approx(ratio, abs=1e-10)
+    share = np.mean([alone(z, np.arange(40) % 2)["pc1_share"] for z in of_x])
+    assert in_table(table, "pc1_share", 2)["value"].item() == pytest.approx(share, abs=1e-10)
+    moved = np.linalg.norm(x - y, axis=1) / np.linalg.norm(y, axis=1)
+    assert in_table(table, "step", 2)["value"].item() == pytest.approx(moved.mean(), abs=1e-10)
 
 
 def test_layers_that_share_the_right_choice_alone(stored):

@@ -170,7 +170,14 @@ def test_a_new_task_runs_only_its_own_jobs(study):
 
 def test_a_third_seed_reruns_nothing_of_the_first_two(study):
     planned = study.planned(study={"seeds": [1, 2, 3]})
-    costly = {"finetune", "dump_eval", "tune_heads", "skip_spans", "compare_states"}
+    costly = {
+        "finetune",
+        "dump_eval",
+        "tune_heads",
+        "skip_spans",
+        "compare_states",
+        "measure_controls",
+    }
     assert costly <= rules(planned)
     for rule, output in planned:
         if rule in costly | {"score_untuned", "compare_models"}:
