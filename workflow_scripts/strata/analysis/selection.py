@@ -128,7 +128,7 @@ def measure_depth(vectors: np.ndarray, labelled: Labelled, halves: np.ndarray) -
     halves : [halves, rows], of ``labelled.halves``.
     """
     rows = np.asarray(vectors[labelled.rows], dtype=np.float64)
-    codes, noise = labelled.codes, scatter(rows, labelled.codes[0])
+    codes, noise = labelled.codes, scatter(rows, labelled.codes[0], labelled.choices)
     own, shuffled = values_of_samples(rows, codes[:1], noise), values_of_samples(rows, codes[1:])
     half = values_of_samples(rows, np.where(halves, codes[0], -1), noise)
     # As many rows as in a half, as nu grows with them.
