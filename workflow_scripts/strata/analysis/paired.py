@@ -12,6 +12,20 @@ from strata.evaluation.metrics import bootstrap, run_metrics, score
 # From so many on, the spread of seeds is estimated, and the claim is about the recipe.
 MANY_SEEDS = 5
 SAME = "the same layers: the selected depth is the last"
+COLUMNS = (
+    "top",
+    "seeds",
+    "metric",
+    "selected",
+    "last",
+    "difference",
+    "low",
+    "high",
+    "about",
+    "failed",
+    "n_examples",
+    "note",
+)
 
 
 def selected_less_last(
@@ -41,7 +55,7 @@ def selected_less_last(
             if run["top"] == top and run["comparison"] in ("selected", "last")
         }
         rows.append({"top": top} | _row(pair["selected"], pair["last"], predictions, scoring))
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
 def _row(
