@@ -49,7 +49,7 @@ def test_the_same_layers_have_no_difference_and_say_so():
     plan = selection_variants(6, 6, [1], False)
     row = selected_less_last(plan, runs(plan, (1,), lambda *_: 0.9), scoring()).iloc[0]
     assert row["note"] == "the same layers: the selected depth is the last"
-    assert "difference" not in row or np.isnan(row["difference"])
+    assert pd.isna(row[["difference", "low", "high"]]).all()
 
 
 def test_what_has_no_run_says_why():

@@ -134,6 +134,7 @@ def test_shuffled_labels_have_the_geometry_and_select_by_it():
     labels = np.arange(300) % 2
     table = tabled(vectors, labels, halves=20)
     assert selected_depth(table, "shuffled") == 2 == selected_depth(table, "nu")
+    assert table["share_shuffled"][2] >= 0.9  # the draws, one by one
     assert table["shuffled"][2] < 0.5 * table["shuffled"][1]
     assert finding_table("m", "t", table)["claimed"].isna().all()
 

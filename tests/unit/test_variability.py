@@ -166,6 +166,23 @@ def test_nothing_is_left_of_labels_that_have_nothing_to_do_with_the_vectors():
     assert np.isnan(found).sum() >= 19
 
 
+def test_the_noise_of_a_prompt_is_in_both_means_and_not_in_their_difference():
+    """Four choices share a prompt with nine tenths of the variance; nu is 2 tr / 2 = 10 / 4."""
+    drawn = []
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        codes = (np.arange(4) == rng.integers(4, size=(500, 1))).astype(int)
+        vectors = 3 * rng.standard_normal((500, 1, 60)) + rng.standard_normal((500, 4, 60))
+        vectors[:, :, 0] += np.sqrt(8) * codes
+        rows, codes = vectors.reshape(2000, 60), codes.reshape(-1)
+        by_rows, by_examples = (scatter(rows, codes, choices) for choices in (1, 4))
+        values = [values_of_samples(rows, codes[None], n) for n in (by_rows, by_examples)]
+        drawn.append([each.corrected[0] for each in values])
+    by_rows, by_examples = np.nanmean(drawn, axis=0)
+    assert by_examples == pytest.approx(10 * 2 / 8, rel=0.05)
+    assert by_rows > 1.15 * by_examples
+
+
 # ---------------------------------------------------------------- rows that pass by
 
 

@@ -11,6 +11,20 @@ from strata.analysis.runs import Scoring
 from strata.evaluation.metrics import run_metrics
 
 SAME = "the same layers: the selected depth is the last"
+COLUMNS = (
+    "top",
+    "seeds",
+    "metric",
+    "selected",
+    "last",
+    "difference",
+    "low",
+    "high",
+    "about",
+    "failed",
+    "n_examples",
+    "note",
+)
 
 
 def selected_less_last(
@@ -40,7 +54,7 @@ def selected_less_last(
             if run["top"] == top and run["comparison"] in ("selected", "last")
         }
         rows.append({"top": top} | _row(pair["selected"], pair["last"], predictions, scoring))
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
 def _row(

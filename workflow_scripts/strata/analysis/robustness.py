@@ -115,7 +115,7 @@ def values_of_subsample(
     own, shuffled = given.codes[:1], given.codes[1:]
     if choices == 1:  # within the subsample, where classes have other shares
         shuffled = np.stack([rng.permutation(own[0]) for _ in range(SHUFFLES)])
-    values = values_of_samples(part, own, scatter(part, own[0]))
+    values = values_of_samples(part, own, scatter(part, own[0], choices))
     level = mean_of_defined(values_of_samples(part, shuffled).nu)
     folds = np.repeat(folds_of(labelled.strata[chosen][::choices], FOLDS, seed), choices)
     kept = given.first()

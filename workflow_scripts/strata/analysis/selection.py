@@ -128,7 +128,7 @@ def measure_depth(vectors: np.ndarray, labelled: Labelled, halves: np.ndarray) -
     halves : [halves, rows], of ``labelled.halves``.
     """
     rows = np.asarray(vectors[labelled.rows], dtype=np.float64)
-    codes, noise = labelled.codes, scatter(rows, labelled.codes[0])
+    codes, noise = labelled.codes, scatter(rows, labelled.codes[0], labelled.choices)
     own, shuffled = values_of_samples(rows, codes[:1], noise), values_of_samples(rows, codes[1:])
     half = values_of_samples(rows, np.where(halves, codes[0], -1), noise)
     # As many rows as in a half, as nu grows with them.
@@ -192,8 +192,9 @@ def variability_table(
     columns depth, nu, nu_low, nu_high (of half-samples about nu), shuffled and shuffled_sd (nu of
     shuffled labels), relative (nu / shuffled, of the same rows), corrected, corrected_low,
     corrected_high, probe, probe_low, probe_high, probe_shuffled, probe_shuffled_sd, selected (nu's
-    lowest, l*), and share_<measure>: of the half-samples, how many select the depth; share_all: in
-    how many do all measures.
+    lowest, l*), share_shuffled: of the draws of shuffled labels, how many have the lowest nu here;
+    share_<measure>: of the half-samples, how many select the depth; share_all: in how many do all
+    measures.
 
     Raises
     ------
@@ -217,6 +218,8 @@ def variability_table(
         )
     layers = np.flatnonzero(np.asarray(depths) > 0)
     places = [_places(np.stack([each.halves[m] for each in measured]), m, layers) for m in MEASURES]
+    draws = _places(np.stack([each.shuffled for each in measured]), "nu", layers)
+    table["share_shuffled"] = _shares(draws, len(table))
     for name, found in zip(MEASURES, places, strict=True):
         table[f"share_{name}"] = _shares(found, len(table))
     alike = np.where((np.stack(places) == places[0]).all(0), places[0], -1)

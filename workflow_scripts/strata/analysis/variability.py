@@ -15,7 +15,7 @@ Saranadasa 1996) and keeps the directions in which more is left than two standar
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -88,11 +88,13 @@ class Scatter:
     sizes : rows.
     own : trace of the covariance within the class.
     shared : trace of its product with Sigma_w, unbiased where rows are normal.
+    squared : trace of its square, likewise.
     """
 
     sizes: np.ndarray
     own: np.ndarray
     shared: np.ndarray
+    squared: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -125,7 +127,7 @@ def variability(vectors: np.ndarray, rows: Sequence[np.ndarray]) -> float:
 
 
 def corrected_variability(vectors: np.ndarray, rows: Sequence[np.ndarray]) -> float:
-    """nu of one depth less what the noise of the class means does to it, see the module's top.
+    """nu of one depth without what the noise of the class means does to it; rows are independent.
 
     Parameters
     ----------
@@ -141,30 +143,50 @@ def corrected_variability(vectors: np.ndarray, rows: Sequence[np.ndarray]) -> fl
     return float(found.corrected[0])
 
 
-def scatter(vectors: np.ndarray, codes: np.ndarray) -> Scatter:
+def scatter(vectors: np.ndarray, codes: np.ndarray, choices: int = 1) -> Scatter:
     """How far the rows of each class scatter.
+
+    Rows of one example of multiple choice share a prompt, whose noise both means have and their
+    difference has not: there, what scatters is the right choice less the mean of the wrong ones.
 
     Parameters
     ----------
     vectors : [rows, features], float64.
     codes : [rows], the class of each from 0 on, or -1.
+    choices : rows an example has, one after another; with several, code 1 is the right one.
     """
     count = int(codes.max()) + 1
     parts = [_centred(vectors[codes == y]) for y in range(count)]
     sizes = np.array([len(part) for part in parts])
-    free = np.maximum(sizes - 1, 1)
-    own = np.array([(part**2).sum() for part in parts]) / free
+    differ = [_right_less_wrong(vectors, codes, choices)] if choices > 1 else []
     if len(vectors) < vectors.shape[1]:  # as many coordinates as rows say the same
         basis, _ = np.linalg.qr(np.concatenate(parts).T)
         parts = [part @ basis for part in parts]
-    covariances = [part.T @ part / n for part, n in zip(parts, free, strict=True)]
+        differ = [each @ basis for each in differ]
+    covariances = [part.T @ part / max(len(part) - 1, 1) for part in parts]
     within = sum(covariances) / count
+    noisy = differ or parts
+    free = np.array([max(len(each) - 1, 1) for each in noisy])
+    if differ:
+        covariances = [each.T @ each / n for each, n in zip(differ, free, strict=True)]
+    own = np.array([np.trace(each) for each in covariances])
     shared = np.array([(within * each).sum() for each in covariances])
     squared = np.array([(each * each).sum() for each in covariances])
     # A covariance is not independent of itself: its square is too large by chance.
     unbiased = free**2 / (np.maximum(free - 1, 1) * (free + 2.0)) * (squared - own**2 / free)
     unbiased = np.where(free > 1, np.maximum(unbiased, 0), 0)
-    return Scatter(sizes, own, shared + (unbiased - squared) / count)
+    if differ:
+        # Shared out between the two means, so that the sum is that of their difference.
+        half = sizes / len(differ[0]) / 2
+        return Scatter(sizes, own * half, shared * half, unbiased * half**2)
+    return Scatter(sizes, own, shared + (unbiased - squared) / count, unbiased)
+
+
+def _right_less_wrong(vectors: np.ndarray, codes: np.ndarray, choices: int) -> np.ndarray:
+    """[examples, features], centred."""
+    of_examples = vectors.reshape(-1, choices, vectors.shape[1])
+    weights = np.where(codes == 1, 1.0, -1 / (choices - 1)).reshape(-1, 1, choices)
+    return _centred((weights @ of_examples)[:, 0])
 
 
 def values_of_samples(
@@ -202,7 +224,7 @@ def _of_some(vectors: np.ndarray, codes: np.ndarray, count: int, noise: Scatter 
     weights = (members / sizes[..., None]).mean(1)[..., None]
     centres = means @ axes.directions
     within = _turned(along * weights) @ along - _turned(centres) @ centres / count
-    known = None if noise is None else Scatter(sizes, noise.own, noise.shared)
+    known = None if noise is None else replace(noise, sizes=sizes)
     return _from(axes, within, known)
 
 
@@ -261,7 +283,7 @@ def _corrected(axes: _Axes, within: np.ndarray, noise: Scatter) -> np.ndarray:
     values, vectors = np.linalg.eigh(between)
     # Squared lengths of nothing but noise have this variance, and the largest of several is
     # larger by chance.
-    variance = 2 * _turned(u**2) @ (np.maximum(noise.shared, 0) / noise.sizes**2)[..., None]
+    variance = 2 * _turned(u**2) @ (noise.squared / noise.sizes**2)[..., None]
     error = np.sqrt(variance.max((1, 2)) * (lengths > 0).sum(1))
     left = values > BEYOND_NOISE * error[:, None]
     along = np.diagonal(_turned(vectors) @ across @ vectors, axis1=1, axis2=2)
@@ -283,7 +305,6 @@ class Sums:
     def __init__(self, depths: int, features: int, sizes: np.ndarray):
         self.sizes = np.asarray(sizes, dtype=np.float64)
         self.means = np.zeros((depths, len(sizes), features))
-        self.squares = np.zeros((depths, len(sizes)))
         self.within = np.zeros((depths, features, features))
         self.centre: np.ndarray | None = None
 
@@ -301,7 +322,6 @@ class Sums:
         for slot, centre in enumerate(self.centre):
             rows = vectors[slot][there].astype(np.float64) - centre
             self.means[slot] += members @ rows
-            self.squares[slot] += members @ (rows**2).sum(1)
             rows *= weights
             self.within[slot] += rows.T @ rows
 
@@ -310,16 +330,17 @@ class Sums:
 
         Parameters
         ----------
-        noise : of each depth, from some of the rows: only `shared` is taken from it.
+        noise : of each depth, from some of the rows: how far they scatter is the same of all.
         """
         means = self.means / self.sizes[:, None]
-        own = self.squares - self.sizes * (means**2).sum(2)
         axes = _axes(means)
         centres = means @ axes.directions
         within = _turned(axes.directions) @ self.within @ axes.directions
         within -= _turned(centres) @ centres / len(self.sizes)
+        own = np.stack([each.own for each in noise])
         shared = np.stack([each.shared for each in noise])
-        return _from(axes, within, Scatter(self.sizes, own / np.maximum(self.sizes - 1, 1), shared))
+        squared = np.stack([each.squared for each in noise])
+        return _from(axes, within, Scatter(self.sizes, own, shared, squared))
 
 
 def _centred(vectors: np.ndarray) -> np.ndarray:
