@@ -1,6 +1,7 @@
 """The smaller model: a plain checkpoint that predicts as the tuned head on depth k does."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -175,9 +176,9 @@ def test_the_card_says_what_was_cut_and_what_it_costs():
     assert text.startswith("---\nlibrary_name: transformers\n")
     for part in (
         "# RoBERTa on rte, cut to 4 of 12 layers",
-        "without its top 8 layers",
+        "without its top 8 layers: those below are the full model's (seed 2), the head",
         "seed 2",
-        "Phang, Liu and Bowman 2021). A claim.",
+        "Phang, Liu and Bowman 2021).\n\nA claim.\n",
         "| layers | 12 | 4 |",
         "| parameters | 8,000,000 | 6,000,000 |",
         "| accuracy on 1,200 eval examples | 0.9250 | 0.9000 |",
@@ -189,6 +190,9 @@ def test_the_card_says_what_was_cut_and_what_it_costs():
         "labels yes, no",
     ):
         assert part in text
+    whole = replace(MEASURED, layers=12)
+    text = model_card("RoBERTa on rte", tiny.task(), 2, 8, whole, 0.95, "A claim.")
+    assert "The encoder of the full model (seed 2), nothing cut; the head was tuned" in text
     choice = model_card("BERT on x", tiny.task("multiple-choice"), 1, 8, MEASURED, 0.95, "")
     assert "AutoModelForMultipleChoice.from_pretrained" in choice
 

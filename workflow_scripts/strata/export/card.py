@@ -20,7 +20,6 @@ def model_card(
     ----------
     claim : what may be said of its depth (``cut.Choice``).
     """
-    dropped = measured.full_layers - measured.layers
     smaller = 1 - measured.parameters / measured.full_parameters
     faster = measured.examples_per_second / measured.full_examples_per_second
     auto = auto_class(task).__name__
@@ -32,9 +31,9 @@ pipeline_tag: text-classification
 
 # {title}, cut to {measured.layers} of {measured.full_layers} layers
 
-A fine-tuned encoder without its top {dropped} layers: the layers below are those of the full model
-(seed {seed}), the head was tuned further at depth {measured.layers} on the frozen encoder. Made by
-Strata (TUNED truncation, Phang, Liu and Bowman 2021). {claim}
+{_made_of(measured, seed)} Made by Strata (TUNED truncation, Phang, Liu and Bowman 2021).
+
+{claim}
 
 | | full model | this model |
 |---|---:|---:|
@@ -61,3 +60,15 @@ model = {auto}.from_pretrained("FOLDER")
 Task: {task.name} ({task.type}{", labels " + ", ".join(task.labels) if task.labels else ""}), from
 `{task.source["source"]}`.
 """
+
+
+def _made_of(measured: Measured, seed: int) -> str:
+    dropped = measured.full_layers - measured.layers
+    head = "the head was tuned further"
+    if not dropped:
+        return f"The encoder of the full model (seed {seed}), nothing cut; {head} on it, frozen."
+    layers = "its top layer" if dropped == 1 else f"its top {dropped} layers"
+    return (
+        f"A fine-tuned encoder without {layers}: those below are the full model's (seed {seed}), "
+        f"{head} at depth {measured.layers} on the frozen encoder."
+    )
