@@ -1,6 +1,6 @@
 """Blocks of depths: the rule against a search written out anew, and what is said of what it finds.
 
-How often it is wrong: tests/errors/test_blocks.py.
+How often it is wrong: tests/errors/test_blocks_errors.py.
 """
 
 from functools import cache

@@ -327,7 +327,7 @@ EDITS = {
     ),
     "a new metric": (
         "strata/study/metrics.py", '    "f1": Metric(',
-        '    "kappa": Metric(CLASSES, mcc, title="Kappa"),\n    "f1": Metric(', set(),
+        '    "kappa": Metric(CLASSES, mcc, counted_mcc, title="Kappa"),\n    "f1": Metric(', set(),
     ),
     "a column of the skipping table": (
         "strata/analysis/tables.py", '"baseline", [', '"base", [', {"tabulate_skipping"}

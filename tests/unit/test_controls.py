@@ -12,7 +12,7 @@ from sklearn.linear_model import LinearRegression
 from sklearn.neighbors import NearestNeighbors
 
 from strata.analysis import control_tables
-from strata.analysis.activations import Activations
+from strata.analysis.activations import SCHEMA_VERSION, Activations
 from strata.analysis.cka import cka
 from strata.analysis.control_tables import controls_table
 from strata.analysis.controls import combined, depth_parts, label_correlation, pair_parts, step_part
@@ -282,8 +282,10 @@ def stored(tmp_path):
             file["cls"], file["label"] = vectors, labels
             file["depth_cls"] = np.arange(first, first + len(vectors))
             file["example_id"] = np.arange(len(labels)) // choices
+            file["cosine"] = file["angle"] = np.zeros(vectors.shape[:2], np.float32)
+            poolings = json.dumps(["cls"])
             file.attrs.update(
-                {"schema_version": 1, "choices": choices, "poolings": json.dumps(["cls"])}
+                {"schema_version": SCHEMA_VERSION, "choices": choices, "poolings": poolings}
             )
         return Activations.open(path)
 

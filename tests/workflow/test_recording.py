@@ -7,8 +7,11 @@ import pytest
 from helpers.recording import recorded
 from strata.runtime.code_hash import REGISTRIES, SCRIPTS, CodeTree
 
-# What runs for a line of progress alone.
-SAID = {("strata.modeling.head_tuning", "_mean_loss")}
+# What runs in a script for a line of progress, or of its log, alone.
+SAID = {("strata.modeling.head_tuning", "_mean_loss")} | {
+    ("strata.analysis.block_tables", name)
+    for name in ("_kind_words", "_numbers", "_places", "block_words")
+}
 
 
 @pytest.fixture(scope="module")

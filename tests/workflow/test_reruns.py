@@ -78,7 +78,7 @@ def test_a_row_that_is_added_to_a_registry_reruns_nothing(edited):
         edited,
         f"{study}/metrics.py",
         '    "f1": Metric(',
-        '    "new": Metric(CLASSES, f1),\n    "f1": Metric(',
+        '    "new": Metric(CLASSES, f1, counted_f1),\n    "f1": Metric(',
     )
     edit(
         edited, f"{study}/task_types.py", "TASK_TYPES = {", 'TASK_TYPES = {\n    "new": TaskType(),'

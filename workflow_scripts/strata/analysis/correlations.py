@@ -11,7 +11,6 @@ from statistics import NormalDist
 
 import numpy as np
 import pandas as pd
-from scipy.special import stdtrit
 
 from strata.study.settings import Sampling
 
@@ -104,6 +103,8 @@ def relate(a: np.ndarray, b: np.ndarray, sampling: Sampling, seed: int = 0) -> R
             float(np.quantile(np.abs(drawn), sampling.confidence, method="higher"))
             for drawn in chance
         ]
+        from scipy.special import stdtrit  # only where there are so many tasks
+
         t = float(stdtrit(tasks - 1, (1 + sampling.confidence) / 2))
         half = max(t * spread / sqrt(tasks), *exceeded) + ROUNDING
         low, high = max(value - half, -1.0), min(value + half, 1.0)
