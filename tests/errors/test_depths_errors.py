@@ -65,7 +65,8 @@ def test_a_certified_depth_errs_in_at_most_five_of_a_hundred():
         rows.append((seeds, n, changed, spread, count, wrong, *seen))
         assert wrong <= at_most(0.05, count), rows[-1]
     columns = [
-        "seeds", "n", "answers changed", "SD of seeds", "repeats", "wrong", "first certified", "both",
+        "seeds", "n", "answers changed", "SD of seeds", "repeats", "wrong", "first certified",
+        "both",
     ]  # fmt: skip
     publish("certified", pd.DataFrame(rows, columns=columns))
 
