@@ -121,9 +121,9 @@ def heads_of(wildcards):
     return head_settings(config, wildcards.task)
 
 
-def pairs(pattern, models=MODELS):
+def pairs(pattern, models=MODELS, tasks=TASKS):
     """A file of every model and task of the study."""
-    return expand(pattern, model=models, task=TASKS)
+    return expand(pattern, model=models, task=tasks)
 
 
 def runs(pattern, seeds=SEEDS):

@@ -121,7 +121,8 @@ def reinit_targets(wildcards=None):
 
 def variability_targets():
     files = (f"{VARIABILITY}.csv", f"{VARIABILITY}.png", f"{ROBUSTNESS}.png")
-    return [path for pattern in files for path in pairs(pattern)]
+    tasks = config["variability"]["tasks"] or TASKS
+    return [path for pattern in files for path in pairs(pattern, tasks=tasks)]
 
 
 def agreement_targets():

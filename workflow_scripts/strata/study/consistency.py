@@ -46,6 +46,9 @@ def inconsistencies(config: Mapping[str, Any]) -> Iterator[str]:
     for name in config["reinit"]["models"] or []:
         if name not in study["models"]:
             yield f"reinit.models: '{name}' is not among study.models."
+    for name in config["variability"]["tasks"] or []:
+        if name not in study["tasks"]:
+            yield f"variability.tasks: '{name}' is not among study.tasks."
     if config["cka"]["pooling"] not in config["evaluation"]["poolings"]:
         yield (
             f"cka.pooling: '{config['cka']['pooling']}' is not kept; evaluation.poolings has "
