@@ -35,7 +35,6 @@ pipeline_tag: text-classification
 # {title}, cut to {measured.layers} of {measured.full_layers} layers
 
 {_made_of(measured, seed)} Made by Strata (TUNED truncation, Phang, Liu and Bowman 2021).
-{_head_words(style)}
 
 {claim}
 
@@ -62,16 +61,16 @@ model = {auto}.from_pretrained("FOLDER")
 ```
 
 Task: {task.name} ({task.type}{", labels " + ", ".join(task.labels) if task.labels else ""}), from
-`{task.source["source"]}`.
+`{task.source["source"]}`. {_head_words(style)}
 """
 
 
 def _head_words(style: str) -> str:
     if style == OWN:
-        return f"Style of the head: {style}, the class's own."
+        return f"Style of the head: `{style}`, the class's own."
     return (
-        f"Style of the head: {style} (dropout, dense, tanh, dropout, out_proj on the CLS vector), "
-        "in the places that the class has for such layers."
+        f"Style of the head: `{style}`\n(dropout, dense, tanh, dropout, out_proj on the CLS "
+        "vector), in the places that this class has for such layers."
     )
 
 
