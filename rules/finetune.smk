@@ -52,6 +52,7 @@ rule finetune:
     params:
         training=training_of,
         ablation=ablation_of,
+        style=style_of,
         code=finetune_code,
     message:
         "Fine-tune {wildcards.model} on {wildcards.task}: {wildcards.variant}, seed {wildcards.seed}"

@@ -6,7 +6,9 @@ import functools
 def finetune_code(wildcards):
     """The metric's row counts only where it chooses the checkpoint."""
     chosen = ["metric"] if training_of(wildcards)["checkpoint"] == "best" else []
-    return code_of("finetune", "architecture", "task_type", *chosen)(wildcards)
+    return code_of("finetune", "architecture", "head_style", "task_type", *chosen)(
+        wildcards
+    )
 
 
 def reinit_tables(part):

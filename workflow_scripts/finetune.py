@@ -22,7 +22,8 @@ with gpu_job(snakemake):
 
     task, variant = Task.read(inputs.task), Variant.parse(wildcards.variant)
     settings = TrainingSettings(**params.training)
-    model, tokenizer = load_model(inputs.model, task, seed), load_tokenizer(inputs.model)
+    model = load_model(inputs.model, task, seed, params.style)
+    tokenizer = load_tokenizer(inputs.model)
     adapt(model, variant, ablation_settings_of(variant, params.ablation), seed)
     examples = training_examples(read_examples(inputs.train), variant, seed)
     train = TokenisedRows(tokenizer, examples, inputs.train_tokens)
@@ -36,6 +37,7 @@ with gpu_job(snakemake):
         file_facts(inputs),
         params.training,
         params.ablation,
+        params.style,
         params.code,
         dict(wildcards),
         versions(),

@@ -31,6 +31,7 @@ UNCOUNTED = "strata.runtime."
 # Registry -> the module and the name of its table.
 REGISTRIES = {
     "architecture": ("strata.study.architectures", "ARCHITECTURES"),
+    "head_style": ("strata.modeling.head_styles", "HEAD_STYLES"),
     "metric": ("strata.study.metrics", "METRICS"),
     "task_type": ("strata.study.task_types", "TASK_TYPES"),
 }
