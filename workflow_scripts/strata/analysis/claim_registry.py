@@ -3,4 +3,4 @@
 from strata.analysis import claims_phang
 
 CLAIMS = (*claims_phang.CLAIMS,)
-MEASURES = (*claims_phang.MEASURES,)
+MEASURES = {**claims_phang.MEASURES}

@@ -199,19 +199,17 @@ class Claim:
 
 @dataclass(frozen=True)
 class Measure:
-    """A quantity of a model on a task, as a function of the pair's finished tables.
+    """A quantity of a model on a task; a paper's module says how it is read (``MEASURES``).
 
     Attributes
     ----------
     name : its key in the table of readings.
     needs : analyses of the study that its tables are of.
-    read : from a ``claim_evidence.Pair``.
     of_runs : it needs a fine-tuned run that did not fail.
     """
 
     name: str
     needs: tuple[str, ...]
-    read: Callable[..., Reading]
     of_runs: bool = True
 
 
