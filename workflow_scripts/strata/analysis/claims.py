@@ -121,14 +121,14 @@ class Found:
 
 
 class Source(Protocol):
-    """Where the readings of a claim come from; `needs` are analyses of the study."""
+    """Where the readings of a claim come from."""
 
     @property
-    def needs(self) -> tuple[str, ...]: ...
+    def needs(self) -> tuple[str, ...]:
+        """Analyses of the study."""
 
     def found(self, study: Study, tasks: Sequence[str]) -> Iterator[Found]:
         """The readings of those tasks that the claim speaks of."""
-        ...
 
 
 @dataclass(frozen=True)
