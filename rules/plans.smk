@@ -3,10 +3,17 @@
 import functools
 
 
-def finetune_code(wildcards):
-    """The metric's row counts only where it chooses the checkpoint."""
-    chosen = ["metric"] if training_of(wildcards)["checkpoint"] == "best" else []
-    return code_of("finetune", "architecture", "task_type", *chosen)(wildcards)
+def training_code(script):
+    """Param `code` of a fine-tuning: the metric's row counts only where it chooses the checkpoint,
+    the place of adapters only where there are some."""
+
+    def code(wildcards):
+        best = training_of(wildcards)["checkpoint"] == "best"
+        adapted = explained(Variant.parse, wildcards.variant).kind == "adapter"
+        rows = ["architecture", "task_type", *["metric"] * best, *["adapted"] * adapted]
+        return code_of(script, *rows)(wildcards)
+
+    return code
 
 
 def reinit_tables(part):

@@ -153,7 +153,9 @@ def test_rules_name_every_registry_that_their_script_looks_into():
         script: set(re.findall(r'"(\w+)"', registries))
         for script, registries in re.findall(r'code_of\(\s*"(\w+)"((?:,\s*"\w+")*)', RULES)
     }
-    named["finetune"] |= {"metric"}  # where it chooses the checkpoint, see finetune_code
+    for script in re.findall(r'training_code\("(\w+)"\)', RULES):
+        named[script] = {"architecture", "task_type", "metric"}  # it may choose the checkpoint
+    named["ablate"] |= {"adapted"}  # of variants with adapters
     for script in (path.stem for path in SCRIPTS.glob("*.py")):
         looked_into = tree.registries(script) - {"fetch_model": {"architecture"}}.get(script, set())
         assert named[script] == looked_into, script

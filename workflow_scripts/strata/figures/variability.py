@@ -39,12 +39,14 @@ from strata.analysis.paired import SAME
 from strata.analysis.selection import MEASURES
 from strata.figures.style import (
     BLUE,
+    BROWN,
     COLUMN_WIDTH,
     FONT_SIZE,
     GREEN,
     ORANGE,
     PURPLE,
     RED,
+    SKY,
     TEXT_WIDTH,
     Labels,
     layout,
@@ -59,6 +61,8 @@ COMPARISONS = {
     "last": ("Last layers", ORANGE, "x"),
     "lora-selected": ("LoRA, layers up to l*", GREEN, "^"),
     "lora": ("LoRA, all layers", PURPLE, "v"),
+    "adapter-selected": ("Adapters, layers up to l*", SKY, "s"),
+    "adapter": ("Adapters, all layers", BROWN, "P"),
     "whole": ("Whole model", "black", "D"),
 }
 

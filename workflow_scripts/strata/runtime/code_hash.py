@@ -30,6 +30,7 @@ PACKAGE = "strata"
 UNCOUNTED = "strata.runtime."
 # Registry -> the module and the name of its table.
 REGISTRIES = {
+    "adapted": ("strata.study.architectures", "ADAPTED"),
     "architecture": ("strata.study.architectures", "ARCHITECTURES"),
     "metric": ("strata.study.metrics", "METRICS"),
     "task_type": ("strata.study.task_types", "TASK_TYPES"),
