@@ -35,6 +35,7 @@ include: "rules/export.smk"
 include: "rules/reinit.smk"
 include: "rules/variability.smk"
 include: "rules/agreement.smk"
+include: "rules/claims.smk"
 include: "rules/figures.smk"
 include: "rules/targets.smk"
 

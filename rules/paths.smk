@@ -43,9 +43,12 @@ TUNED_ORIG = f"{TRUNCATION}/tuned-orig-seed{{seed}}"
 CALIBRATION = f"{TRUNCATION}.calibration"
 SKIPPING = "<results>/skipping/{model}_{task}"
 SKIPPING_OF_STATE = f"{SKIPPING}/{{state}}.csv"
+SKIPPED = f"{SKIPPING}/{{state}}.parquet"
 SUMMARY = "<results>/summary"
 SUMMARY_OF_PAIR = f"{SUMMARY}/{{model}}_{{task}}.csv"
 VERDICTS = f"{SUMMARY}/{{model}}_{{task}}.verdicts.csv"
+CLAIMS = "<results>/claims"
+READINGS = f"{CLAIMS}/{{model}}_{{task}}.csv"
 EXPORT = "<results>/export/{model}_{task}/depth{depth}"
 
 # The companion studies.

@@ -136,6 +136,36 @@ def agreement_targets():
     return [*pairs(f"{AGREEMENT_OF_PAIR}.png"), f"{AGREEMENT}.csv", *correlations]
 
 
+def claims_targets():
+    return [f"{CLAIMS}.csv", f"{CLAIMS}.png"]
+
+
+def claim_evidence(wildcards):
+    """Input function: what the claims about a pair are read from, of the study's analyses alone."""
+    asked, found = config["study"]["analyses"], {}
+    if "cka" in asked:
+        found |= {"cka": [f"{CKA}.csv"], "blocks": [BLOCKS]}
+    if "truncation" in asked:
+        found["truncation"] = [f"{TRUNCATION}.csv"]
+        answers = {"untuned": UNTUNED, "tuned": TUNED, "tuned-orig": TUNED_ORIG}
+        found |= {name: runs(f"{path}.parquet") for name, path in answers.items()}
+        if "skipping" in asked and wildcards.model in config["study"]["skipping"]:
+            found["skipped"] = runs(SKIPPED)
+    pair = {"model": wildcards.model, "task": wildcards.task}
+    return {name: expand(paths, **pair) for name, paths in found.items()}
+
+
+def claim_tables(wildcards):
+    """Input function: what claims about the study as a whole are read from, likewise."""
+    across = "cka" in config["study"]["analyses"] and len(MODELS) > 1
+    return {"cka-models": expand(f"{CKA_MODELS}.csv", task=TASKS)} if across else {}
+
+
+def architectures(wildcards):
+    """Param: model -> architecture, by which claims know the models that papers speak of."""
+    return {model: explained(architecture_of, config, model) for model in MODELS}
+
+
 # Of each of `study.analyses`; the rules below are called like them.
 TARGETS = {
     "cka": cka_targets,
@@ -146,4 +176,5 @@ TARGETS = {
     "reinit": reinit_targets,
     "variability": variability_targets,
     "agreement": agreement_targets,
+    "claims": claims_targets,
 }

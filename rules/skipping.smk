@@ -9,6 +9,7 @@ rule skip_spans:
         examples=EVAL_EXAMPLES,
     output:
         table=SKIPPING_OF_STATE,
+        predictions=SKIPPED,
     log:
         "<logs>/skip_spans/{model}_{task}_{state}.log",
     benchmark:

@@ -10,6 +10,7 @@ localrules:
     reinit,
     variability,
     agreement,
+    claims,
 
 
 rule cka:
@@ -50,6 +51,11 @@ rule variability:
 rule agreement:
     input:
         agreement_targets(),
+
+
+rule claims:
+    input:
+        claims_targets(),
 
 
 onsuccess:

@@ -4,10 +4,11 @@ from strata.modeling.compute import gpu_job
 
 inputs, params = snakemake.input, snakemake.params
 with gpu_job(snakemake):
-    from strata.analysis.skipping import skip_spans
+    from strata.analysis.skipping import skip_spans, span_scores
     from strata.data.batches import Rows
     from strata.data.task import Task, read_examples
     from strata.data.tokens import load_tokenizer
+    from strata.evaluation.prediction_files import write_predictions
     from strata.modeling.compute import device
     from strata.modeling.encoder import Encoder
     from strata.modeling.head import Head
@@ -20,6 +21,8 @@ with gpu_job(snakemake):
     rows = Rows(load_tokenizer(inputs.model), examples, params.max_length)
     model = load_model(inputs.checkpoint, task).to(device())
     forward = ForwardSettings(**params.forward)
-    table = skip_spans(Encoder(model), Head(model).eval(), rows, task, forward)
+    predictions = skip_spans(Encoder(model), Head(model).eval(), rows, task, forward)
+    table = span_scores(predictions, task)
     table.insert(0, "seed", State.parse(snakemake.wildcards.state).seed)
+    write_predictions(predictions, snakemake.output.predictions)
     table.to_csv(snakemake.output.table, index=False)

@@ -71,7 +71,7 @@ def test_skipping_stacks_no_more_rows_than_fit(small_gpu):
     expected = skip_spans(Encoder(model), Head(model), tiny.rows(count=30), task, FORWARD)
     small_gpu(model, 5)
     found = skip_spans(Encoder(model), Head(model), tiny.rows(count=30), task, FORWARD)
-    np.testing.assert_array_equal(found["value"], expected["value"])
+    np.testing.assert_array_equal(found["prediction"], expected["prediction"])
 
 
 def test_a_single_row_that_does_not_fit_is_explained(small_gpu):

@@ -6,7 +6,7 @@ import torch
 from torch.testing import assert_close
 
 from helpers import tiny
-from strata.analysis.skipping import skip_spans, span_logits, spans
+from strata.analysis.skipping import skip_spans, span_logits, span_scores, spans
 from strata.modeling.encoder import Encoder
 from strata.modeling.head import Head
 from strata.modeling.inference import predict, row_logits
@@ -118,7 +118,9 @@ def test_scores_are_those_of_the_models_without_each_span(kind):
     """On all rows, in batches sorted by length, back in the examples' order."""
     model, encoder, head = parts("mpnet", kind)
     task, rows, labels = tiny.task(kind), tiny.rows(kind, 20), tiny.examples(kind, 20)["label"]
-    table = skip_spans(encoder, head, rows, task, ForwardSettings(7))
+    answers = skip_spans(encoder, head, rows, task, ForwardSettings(7))
+    assert (answers["label"] == np.tile(labels, len(spans(LAYERS)))).all()
+    table = span_scores(answers, task)
     assert list(zip(table["first"], table["last"], strict=True)) == spans(LAYERS)
     for row in table.itertuples():
         smaller = tiny.without(model, range(row.first, row.last + 1))

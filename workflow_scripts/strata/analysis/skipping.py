@@ -63,11 +63,11 @@ def _groups(last: int, size: int) -> Iterator[list[int]]:
 def skip_spans(
     encoder: Encoder, head: Head, rows: Rows, task: Task, forward: ForwardSettings
 ) -> pd.DataFrame:
-    """Score of the model without each span.
+    """What the model answers without each span.
 
     Returns
     -------
-    columns first, last, metric, value, degenerate, n (rows), n_examples.
+    predictions: columns first, last, example_id, label, prediction; a row a span and example.
     """
     every = spans(encoder.num_layers)
     logits = {span: torch.empty(len(rows), task.num_labels) for span in every}
@@ -83,10 +83,26 @@ def skip_spans(
     with inference(forward.precision):
         for window in rows.windows():
             rows.each_batch(window, forward.batch_size, device(), work)
-    labels = rows.examples["label"].to_numpy()
+    asked = rows.examples[["example_id", "label"]]
+    parts = [
+        asked.assign(first=first, last=last, prediction=decode(logits[first, last], task))
+        for first, last in every
+    ]
+    columns = ["first", "last", "example_id", "label", "prediction"]
+    return pd.concat(parts, ignore_index=True)[columns]
+
+
+def span_scores(predictions: pd.DataFrame, task: Task) -> pd.DataFrame:
+    """Score of the model without each span, from ``skip_spans``.
+
+    Returns
+    -------
+    columns first, last, metric, value, degenerate, n (rows), n_examples.
+    """
     records = []
-    for first, last in every:
-        scored = score(task.metric, labels, decode(logits[first, last], task))
+    for (first, last), own in predictions.groupby(["first", "last"], sort=False):
+        labels = own["label"].to_numpy()
+        scored = score(task.metric, labels, own["prediction"].to_numpy())
         records.append(
             {
                 "first": first,
@@ -94,7 +110,7 @@ def skip_spans(
                 "metric": task.metric,
                 "value": scored.value,
                 "degenerate": scored.degenerate,
-                "n": len(rows),
+                "n": len(labels) * task.choices,
                 "n_examples": len(labels),
             }
         )

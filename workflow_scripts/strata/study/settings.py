@@ -185,6 +185,31 @@ class SummarySettings(Sampling):
 
 
 @dataclass(frozen=True)
+class ClaimSettings(Sampling):
+    """What the words of the papers' claims are taken to mean, and how intervals are made.
+
+    Attributes
+    ----------
+    close : the most that is lost where a score is close, or little is lost; a fraction.
+    far : the least that is lost where a score is far, or much is lost.
+    nearly_all, most : share of tasks; at least the first, more than the second.
+    ends : share of the depths at either end that are called early and late.
+    """
+
+    close: float
+    far: float
+    nearly_all: float
+    most: float
+    ends: float
+
+    def value(self, threshold: float | str) -> float:
+        """A threshold, or that of a name: a field's, or "every" (of 1)."""
+        if isinstance(threshold, str):
+            return 1.0 if threshold == "every" else float(getattr(self, threshold))
+        return threshold
+
+
+@dataclass(frozen=True)
 class RobustnessSettings:
     """The subsamples from which variability selects again.
 

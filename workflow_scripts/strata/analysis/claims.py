@@ -1,0 +1,406 @@
+"""Claims of papers, held against what a study measured.
+
+A claim says how one quantity compares with a threshold. A study's reading of that quantity has an
+interval, and the verdict follows from it: the claim **holds** where all of the interval does, does
+**not hold** where none of it does, and **cannot be told** where the interval spans the threshold.
+What a study has no quantity for is **not in this study**, with what it would take.
+
+Intervals are two-sided at the study's confidence (95 %), so a verdict is wrong in at most 2.5 %
+where the truth is beyond the threshold, and in at most 5 % where it is at it. They are over
+examples, and speak of these runs below five seeds.
+
+Over tasks the quantity is the share of tasks in which the claim holds. A task that cannot be told
+may go either way, so that share has an interval, too: from the tasks that hold to those that may.
+"""
+
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal, Protocol
+
+import pandas as pd
+
+from strata.study.settings import ClaimSettings
+
+HOLDS, FAILS = "holds", "does not hold"
+UNTOLD, ABSENT = "cannot be told", "not in this study"
+VERDICTS = (HOLDS, FAILS, UNTOLD, ABSENT)
+NAN = float("nan")
+Relation = Literal[">", ">=", "<", "<="]
+Unit = Literal["points", "CKA", "depths", "share", "correlation", ""]
+Share = Literal["every", "nearly_all", "most"]
+OF_TASKS: Mapping[str, Relation] = {"every": ">=", "nearly_all": ">=", "most": ">"}
+NAMED, LIKE_IT = "this model", "models like it"
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a study measured of the quantity that decides a claim.
+
+    Attributes
+    ----------
+    value, low, high : the quantity and its interval; NaN where they are unknown.
+    n_examples, seeds : of how many examples, and of which runs ("1 2").
+    about : what the interval speaks of, "these runs" or "the recipe".
+    note : what a reader must know of it.
+    missing : what it would take, where the study does not have the quantity.
+    """
+
+    value: float = NAN
+    low: float = NAN
+    high: float = NAN
+    n_examples: int | None = None
+    seeds: str = ""
+    about: str = ""
+    note: str = ""
+    missing: str = ""
+
+
+def judge(reading: Reading, relation: Relation, threshold: float) -> str:
+    """The verdict on "the quantity is `relation` the `threshold`"."""
+    if reading.missing:
+        return ABSENT
+    ends = [compares(end, relation, threshold) for end in (reading.low, reading.high)]
+    if reading.low != reading.low or reading.high != reading.high or any(ends) != all(ends):
+        return UNTOLD
+    return HOLDS if all(ends) else FAILS
+
+
+def compares(value: float, relation: Relation, threshold: float) -> bool:
+    """Whether `value` is above (or at), or below (or at), `threshold`."""
+    if relation.startswith(">"):
+        return value > threshold or (relation == ">=" and value == threshold)
+    return value < threshold or (relation == "<=" and value == threshold)
+
+
+def together(verdicts: Collection[str]) -> str:
+    """The verdict on a claim of several parts: it holds if all do, and fails if one does."""
+    if FAILS in verdicts:
+        return FAILS
+    if set(verdicts) == {HOLDS}:
+        return HOLDS
+    return ABSENT if set(verdicts) == {ABSENT} else UNTOLD
+
+
+@dataclass(frozen=True)
+class Study:
+    """What claims are judged by.
+
+    Attributes
+    ----------
+    architectures : model -> its architecture, in the study's order.
+    tasks : in the study's order.
+    analyses : those of the study, whose tables claims may use.
+    readings : (measure, model, task) -> reading, of the jobs that look at one pair.
+    tables : of the whole study: "cka-models", ``permutation-correlations``.
+    """
+
+    architectures: Mapping[str, str]
+    tasks: Sequence[str]
+    analyses: Collection[str]
+    readings: Mapping[tuple[str, str, str], Reading]
+    tables: Mapping[str, pd.DataFrame]
+    settings: ClaimSettings
+
+
+@dataclass(frozen=True)
+class Found:
+    """A reading and whose it is.
+
+    Attributes
+    ----------
+    model : a model's name, or several ("albert less roberta").
+    task : empty where the reading is one over all tasks.
+    architectures : of the models.
+    """
+
+    model: str
+    task: str
+    architectures: tuple[str, ...]
+    reading: Reading
+
+
+class Source(Protocol):
+    """Where the readings of a claim come from; `needs` are analyses of the study."""
+
+    @property
+    def needs(self) -> tuple[str, ...]: ...
+
+    def found(self, study: Study, tasks: Sequence[str]) -> Iterator[Found]:
+        """The readings of those tasks that the claim speaks of."""
+        ...
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One claim of a paper, or one part of one.
+
+    Attributes
+    ----------
+    key : "P6a": the paper's letter, the claim's number, and the part's letter if it has several.
+    place : in the paper.
+    title : a few words, for the figure.
+    statement : in our words.
+    quantity : what decides it, in words.
+    threshold : a number, or the name of a key of the config's section ``claims``.
+    named : architectures that the paper says it of.
+    others : whether it is also judged, as what the paper says of fine-tuned encoders in general,
+        for architectures beyond `named` and `silent`.
+    silent : architectures that the paper studied and does not say it of.
+    tasks : that it speaks of; empty for all.
+    but : tasks that it does not speak of.
+    share : in how many of these tasks it must hold.
+    of_tasks : how many the paper had.
+    remark : what a reader must know of the claim.
+    """
+
+    key: str
+    paper: str
+    place: str
+    title: str
+    statement: str
+    quantity: str
+    unit: Unit
+    source: Source
+    relation: Relation
+    threshold: float | str
+    named: tuple[str, ...]
+    others: bool = True
+    silent: tuple[str, ...] = ()
+    tasks: tuple[str, ...] = ()
+    but: tuple[str, ...] = ()
+    share: Share = "most"
+    of_tasks: int = 12
+    remark: str = ""
+
+    @property
+    def number(self) -> str:
+        """The claim's key without its part: "P6" of "P6a"."""
+        return re.sub(r"[a-z]+$", "", self.key)
+
+    def speaks_of(self, architectures: Collection[str]) -> str:
+        """Whether it is about these models, about models like them, or (empty) about neither."""
+        if set(architectures) <= set(self.named):
+            return NAMED
+        told = self.others and not set(architectures) & set(self.silent)
+        return LIKE_IT if told else ""
+
+    def tasks_of(self, study: Study) -> list[str]:
+        """The study's tasks that it speaks of."""
+        told = self.tasks or study.tasks
+        return [task for task in study.tasks if task in told and task not in self.but]
+
+    def takes(self) -> str:
+        """What a study needs that the claim speaks of neither its models nor its tasks."""
+        models = "" if self.others else f"models: {', '.join(self.named)}"
+        tasks = f"tasks: {', '.join(self.tasks)}" if self.tasks else ""
+        return "; ".join(filter(None, (models, tasks))) or "a model that the claim speaks of"
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A quantity of a model on a task, as a function of the pair's finished tables.
+
+    Attributes
+    ----------
+    name : its key in the table of readings.
+    needs : analyses of the study that its tables are of.
+    read : from a ``claim_evidence.Pair``.
+    of_runs : it needs a fine-tuned run that did not fail.
+    """
+
+    name: str
+    needs: tuple[str, ...]
+    read: Callable[..., Reading]
+    of_runs: bool = True
+
+
+@dataclass(frozen=True)
+class OfPairs:
+    """A measure of each model and task."""
+
+    measure: Measure
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        return self.measure.needs
+
+    def found(self, study: Study, tasks: Sequence[str]) -> Iterator[Found]:
+        for model, architecture in study.architectures.items():
+            for task in tasks:
+                reading = study.readings[self.measure.name, model, task]
+                yield Found(model, task, (architecture,), reading)
+
+
+@dataclass(frozen=True)
+class Between:
+    """A measure of the first model of one architecture less that of another, on each task.
+
+    The interval of the difference goes from the one's low end less the other's high end to the
+    opposite: no narrower than it must be, however the two errors go together.
+
+    Attributes
+    ----------
+    of : the architecture of the two that the claim is about; empty for both.
+    """
+
+    measure: Measure
+    more: str
+    less: str
+    of: str = ""
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        return self.measure.needs
+
+    def found(self, study: Study, tasks: Sequence[str]) -> Iterator[Found]:
+        first: dict[str, str] = {}
+        for model, kind in study.architectures.items():
+            first.setdefault(kind, model)
+        if self.more not in first or self.less not in first:
+            return
+        models = first[self.more], first[self.less]
+        name = first[self.of] if self.of else " less ".join(models)
+        for task in tasks:
+            more, less = (study.readings[self.measure.name, model, task] for model in models)
+            yield Found(name, task, (self.more, self.less), difference(more, less))
+
+
+def difference(more: Reading, less: Reading) -> Reading:
+    """One reading less another, see ``Between``."""
+    notes = dict.fromkeys(filter(None, (more.note, less.note)))
+    return replace(
+        more,
+        value=more.value - less.value,
+        low=more.low - less.high,
+        high=more.high - less.low,
+        seeds=more.seeds if more.seeds == less.seeds else f"{more.seeds}; {less.seeds}",
+        note="; ".join(notes),
+        missing=more.missing or less.missing,
+    )
+
+
+@dataclass(frozen=True)
+class OfStudy:
+    """What a function makes of the whole study, task by task or over tasks (empty task)."""
+
+    needs: tuple[str, ...]
+    read: Callable[[Study, Sequence[str]], Iterator[Found]]
+
+    def found(self, study: Study, tasks: Sequence[str]) -> Iterator[Found]:
+        yield from self.read(study, tasks)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A claim's verdict on a model and task, or over tasks (empty task).
+
+    Attributes
+    ----------
+    tasks, tasks_hold : over tasks, how many can be looked at, and in how many the claim holds.
+    whole : of all parts of the claim together; then there is no one reading.
+    speaks_of : "this model" where the paper names it, else "models like it".
+    """
+
+    claim: Claim
+    model: str
+    task: str
+    verdict: str
+    speaks_of: str = ""
+    reading: Reading = field(default_factory=Reading)
+    relation: str = ""
+    threshold: float = NAN
+    tasks: int | None = None
+    tasks_hold: int | None = None
+    whole: bool = False
+
+
+def judge_claims(claims: Sequence[Claim], study: Study) -> list[Judged]:
+    """Every claim and part by model and task, over tasks, and claims of several parts as wholes."""
+    parts = [judged for claim in claims for judged in judge_claim(claim, study)]
+    return [*parts, *_wholes(parts)]
+
+
+def judge_claim(claim: Claim, study: Study) -> list[Judged]:
+    """The verdicts on one claim or part: task by task, then over tasks, of every model."""
+    lacking = [name for name in claim.source.needs if name not in study.analyses]
+    if lacking:
+        missing = f"study.analyses with {' and '.join(lacking)}"
+        return [Judged(claim, "", "", ABSENT, reading=Reading(missing=missing))]
+    threshold = study.settings.value(claim.threshold)
+    rows = []
+    for found in claim.source.found(study, claim.tasks_of(study)):
+        if speaks_of := claim.speaks_of(found.architectures):
+            verdict = judge(found.reading, claim.relation, threshold)
+            rows.append(
+                Judged(
+                    claim, found.model, found.task, verdict, speaks_of, found.reading,
+                    claim.relation, threshold,
+                )
+            )  # fmt: skip
+    if not rows:
+        return [Judged(claim, "", "", ABSENT, reading=Reading(missing=claim.takes()))]
+    by_model: dict[str, list[Judged]] = {}
+    for row in rows:
+        by_model.setdefault(row.model, []).append(row)
+    over = [_over_tasks(own, study.settings) for own in by_model.values() if own[0].task]
+    return [*rows, *over]
+
+
+def _over_tasks(rows: Sequence[Judged], settings: ClaimSettings) -> Judged:
+    """The verdict over tasks from those on each of a model's tasks."""
+    claim, told = rows[0].claim, [row for row in rows if row.verdict != ABSENT]
+    if not told:
+        return replace(rows[0], task="")
+    counts = {verdict: sum(row.verdict == verdict for row in told) for verdict in VERDICTS}
+    hold, number = counts[HOLDS], len(told)
+    words = [f"{count} {verdict}" for verdict, count in counts.items() if count]
+    expected = len(claim.tasks) or claim.of_tasks - len(claim.but)
+    if number < expected:
+        words.append(f"{number} of the {expected} tasks that the paper speaks of")
+    reading = Reading(
+        value=hold / number,
+        low=hold / number,
+        high=(hold + counts[UNTOLD]) / number,
+        n_examples=None,
+        seeds=told[0].reading.seeds,
+        about=told[0].reading.about,
+        note="; ".join(words),
+    )
+    threshold, relation = settings.value(claim.share), OF_TASKS[claim.share]
+    verdict = judge(reading, relation, threshold)
+    about = (rows[0].speaks_of, reading, relation, threshold, number, hold)
+    return Judged(claim, rows[0].model, "", verdict, *about)
+
+
+def _wholes(parts: Sequence[Judged]) -> Iterator[Judged]:
+    """The verdicts on claims of several parts, of each model and task, and of each model.
+
+    On a task only the parts that speak of it count. A part of which the study has nothing keeps
+    the whole from holding.
+    """
+    numbers: dict[str, list[Judged]] = {}
+    for part in parts:
+        numbers.setdefault(part.claim.number, []).append(part)
+    for own in numbers.values():
+        keys = dict.fromkeys(part.claim.key for part in own)
+        if len(keys) < 2:
+            continue
+        models = dict.fromkeys(part.model for part in own if part.model) or {"": None}
+        nowhere = [part for part in own if not part.model]
+        for model in models:
+            of_model = [part for part in own if part.model == model and part.model]
+            for task in dict.fromkeys(part.task for part in of_model):
+                of_task = [part for part in of_model if part.task == task]
+                yield _whole(of_task if task else [*of_task, *nowhere])
+            if not of_model:
+                yield _whole(nowhere)
+
+
+def _whole(parts: Sequence[Judged]) -> Judged:
+    verdict = together([part.verdict for part in parts])
+    words = dict.fromkeys(f"{part.claim.key} {part.verdict}" for part in parts)
+    missing = dict.fromkeys(part.reading.missing for part in parts if part.reading.missing)
+    reading = Reading(note="; ".join(words), missing="; ".join(missing))
+    own = parts[0]
+    return Judged(own.claim, own.model, own.task, verdict, own.speaks_of, reading, whole=True)
