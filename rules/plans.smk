@@ -152,13 +152,52 @@ def claim_evidence(wildcards):
         if "skipping" in asked and wildcards.model in config["study"]["skipping"]:
             found["skipped"] = runs(SKIPPED)
     pair = {"model": wildcards.model, "task": wildcards.task}
-    return {name: expand(paths, **pair) for name, paths in found.items()}
+    files = {name: expand(paths, **pair) for name, paths in found.items()}
+    return files | companion_evidence(wildcards, asked)
+
+
+def companion_evidence(wildcards, asked):
+    """The same of the companion studies: tables, and the predictions of the runs that are in them."""
+    pair, found, predictions = (wildcards.model, wildcards.task), {}, []
+    if "reinit" in asked:
+        for part in PARTS:
+            if pair in explained(plans.reinit_pairs, config, part):
+                found[part] = [
+                    REINIT_PART.format(model=pair[0], task=pair[1], part=part)
+                ]
+                runs = explained(plans.reinit_runs, config, *pair, part)
+                predictions += [(run.variant, run.seed) for run in runs]
+    if "variability" in asked:
+        tables = {
+            "selection": f"{VARIABILITY}.csv",
+            "robustness": f"{ROBUSTNESS}.csv",
+            "nu-cost": NU_COST,
+            "nu-finding": NU_FINDING,
+        }
+        found |= {
+            name: expand(path, model=pair[0], task=pair[1])
+            for name, path in tables.items()
+        }
+        chosen = [run["variant"] for run in selection_plan(wildcards) if run["variant"]]
+        predictions += [(variant, seed) for variant in chosen for seed in SEEDS]
+    files = [
+        PREDICTIONS.format(model=pair[0], task=pair[1], variant=variant, seed=seed)
+        for variant, seed in predictions
+    ]
+    return found | ({"runs": list(dict.fromkeys(files))} if files else {})
 
 
 def claim_tables(wildcards):
     """Input function: what claims about the study as a whole are read from, likewise."""
-    across = "cka" in config["study"]["analyses"] and len(MODELS) > 1
-    return {"cka-models": expand(f"{CKA_MODELS}.csv", task=TASKS)} if across else {}
+    asked, found = config["study"]["analyses"], {}
+    if "cka" in asked and len(MODELS) > 1:
+        found["cka-models"] = expand(f"{CKA_MODELS}.csv", task=TASKS)
+    permuted = "reinit" in asked and explained(
+        plans.reinit_pairs, config, "permutation"
+    )
+    if permuted and len(TASKS) > 1:
+        found["permutation-correlations"] = [PERMUTATION_CORRELATIONS]
+    return found
 
 
 def architectures(wildcards):

@@ -20,6 +20,7 @@ COSTS = (
     "seconds_per_step",
     "epoch_seconds",
     "peak_memory_mb",
+    "device",
     "inference_examples_per_second",
 )
 
