@@ -217,7 +217,7 @@ COMPANIONS = {
         "models": ["roberta", "albert"],
         "tasks": ["entail", "endings"],
         "seeds": [1],
-        "analyses": ["reinit", "variability", "agreement"],
+        "analyses": ["reinit", "variability", "agreement", "claims"],
         "skipping": [],
         "figure1": {"model": "roberta", "task": "entail"},
     },

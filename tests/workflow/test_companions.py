@@ -254,6 +254,36 @@ def test_every_figure_exists(outdir):
         assert (outdir / f"{name}.pdf").stat().st_size > 5000
 
 
+def test_the_companion_papers_claims_are_judged_from_finished_runs(read):
+    claims = read("claims.csv")
+    on_tasks = claims[claims["task"].notna() & ~claims["whole"].astype(bool)]
+    known = on_tasks.set_index([on_tasks["claim"] + on_tasks["part"].fillna(""), "model", "task"])
+    verdicts = {"holds", "does not hold", "cannot be told"}
+    for key in ("T1a", "T1b", "T3", "T4a", "T5", "T6"):
+        for task in ("entail", "endings"):
+            row = known.loc[(key, "roberta", task)]
+            assert row["verdict"] in verdicts, (key, row["what_it_takes"])
+            assert known.loc[(key, "albert", task), "verdict"] == "not in this study"
+    few = known.loc[("T2a", "roberta", "entail")]
+    assert "10 times another" in few["what_it_takes"]  # 64 and 160 examples
+    for key in ("X2a", "X2b", "X3a", "X4", "X5a", "X5b"):
+        for model, task in PAIRS:
+            assert known.loc[(key, model, task), "verdict"] in {*verdicts, "not in this study"}
+    seconds = known.loc[("X4", "roberta", "entail")]
+    assert seconds["value"] > 0 and "s for 100 examples" in seconds["note"]
+
+
+def test_a_claims_loss_is_that_of_the_tables(read):
+    """T4a from stored predictions, beside the scores of the part's table."""
+    rows = read("reinit/roberta_entail/permutation.csv")
+    plain, permuted = (rows.loc[rows["series"] == s, "value"].mean() for s in ("full", "permuted"))
+    claims = read("claims.csv").query("claim == 'T4' and part == 'a' and task == 'entail'")
+    row = claims[claims["model"] == "roberta"].iloc[0]
+    if not rows.loc[rows["series"] == "full", "failed"].any():
+        assert row["value"] == pytest.approx(plain - permuted, abs=1e-9)
+        assert row["low"] <= row["value"] <= row["high"]
+
+
 # ---------------------------------------------------------------- planning
 
 
