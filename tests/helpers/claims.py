@@ -9,7 +9,8 @@ import pandas as pd
 from strata.analysis.claim_evidence import Pair
 from strata.analysis.claim_registry import CLAIMS, MEASURES
 from strata.analysis.claim_tables import read_pair, readings_of
-from strata.analysis.claims import Judged, Study, judge_claims
+from strata.analysis.claims import Claim, Judged, Measure, OfStudy, Study, judge_claims
+from strata.analysis.claims_phang import LOST_BELOW_LATE, UNLIKE_BELOW_LATE
 from strata.analysis.skipping import spans
 from strata.study.settings import ClaimSettings
 
@@ -189,6 +190,13 @@ def across(
     )
 
 
+def measures_of(claim: Claim) -> list[Measure]:
+    """What a claim is decided by; those over tasks read two."""
+    if isinstance(claim.source, OfStudy):
+        return [UNLIKE_BELOW_LATE, LOST_BELOW_LATE]
+    return [claim.source.measure]
+
+
 def judged(
     facts: Mapping[tuple[str, str], Facts],
     architectures: Mapping[str, str] | None = None,
@@ -202,13 +210,14 @@ def judged(
     Parameters
     ----------
     architectures : of the models; by default each is of its own name.
-    claims : the start of the keys of those that are looked at.
+    claims : the key or the number of those that are looked at; by default all.
     skips : models whose layers are skipped, by default all.
     """
     models = list(dict.fromkeys(model for model, _ in facts))
     tasks = list(dict.fromkeys(task for _, task in facts))
-    chosen = [claim for claim in CLAIMS if claim.key.startswith(claims)]
-    measures = [each for each in MEASURES if set(each.needs) <= set(analyses)]
+    chosen = [claim for claim in CLAIMS if claims in ("", claim.key, claim.number)]
+    used = {each for claim in chosen for each in measures_of(claim)}
+    measures = [each for each in MEASURES if each in used and set(each.needs) <= set(analyses)]
     readings = [
         read_pair(true.pair(m, t, skips is None or m in skips), measures, analyses)
         for (m, t), true in facts.items()

@@ -150,7 +150,7 @@ class Claim:
     tasks : that it speaks of; empty for all.
     but : tasks that it does not speak of.
     share : in how many of these tasks it must hold.
-    of_tasks : how many the paper had.
+    of_tasks : how many the paper had; 0 where it does not say.
     remark : what a reader must know of the claim.
     """
 
@@ -297,8 +297,10 @@ class Judged:
 
     Attributes
     ----------
+    architectures : of the models.
     tasks, tasks_hold : over tasks, how many can be looked at, and in how many the claim holds.
-    whole : of all parts of the claim together; then there is no one reading.
+    whole : of all parts of the claim together; then there is no one reading, and the claim is the
+        first part.
     speaks_of : "this model" where the paper names it, else "models like it".
     """
 
@@ -310,6 +312,7 @@ class Judged:
     reading: Reading = field(default_factory=Reading)
     relation: str = ""
     threshold: float = NAN
+    architectures: tuple[str, ...] = ()
     tasks: int | None = None
     tasks_hold: int | None = None
     whole: bool = False
@@ -332,12 +335,8 @@ def judge_claim(claim: Claim, study: Study) -> list[Judged]:
     for found in claim.source.found(study, claim.tasks_of(study)):
         if speaks_of := claim.speaks_of(found.architectures):
             verdict = judge(found.reading, claim.relation, threshold)
-            rows.append(
-                Judged(
-                    claim, found.model, found.task, verdict, speaks_of, found.reading,
-                    claim.relation, threshold,
-                )
-            )  # fmt: skip
+            about = (speaks_of, found.reading, claim.relation, threshold, found.architectures)
+            rows.append(Judged(claim, found.model, found.task, verdict, *about))
     if not rows:
         return [Judged(claim, "", "", ABSENT, reading=Reading(missing=claim.takes()))]
     by_model: dict[str, list[Judged]] = {}
@@ -354,10 +353,11 @@ def _over_tasks(rows: Sequence[Judged], settings: ClaimSettings) -> Judged:
         return replace(rows[0], task="")
     counts = {verdict: sum(row.verdict == verdict for row in told) for verdict in VERDICTS}
     hold, number = counts[HOLDS], len(told)
-    words = [f"{count} {verdict}" for verdict, count in counts.items() if count]
+    words = ", ".join(f"{verdict} in {count}" for verdict, count in counts.items() if count)
+    note = f"{words} of {number} task{'s' * (number > 1)}"
     expected = len(claim.tasks) or claim.of_tasks - len(claim.but)
     if number < expected:
-        words.append(f"{number} of the {expected} tasks that the paper speaks of")
+        note += f", of {expected} that the paper speaks of"
     reading = Reading(
         value=hold / number,
         low=hold / number,
@@ -365,36 +365,38 @@ def _over_tasks(rows: Sequence[Judged], settings: ClaimSettings) -> Judged:
         n_examples=None,
         seeds=told[0].reading.seeds,
         about=told[0].reading.about,
-        note="; ".join(words),
+        note=note,
     )
     threshold, relation = settings.value(claim.share), OF_TASKS[claim.share]
     verdict = judge(reading, relation, threshold)
-    about = (rows[0].speaks_of, reading, relation, threshold, number, hold)
-    return Judged(claim, rows[0].model, "", verdict, *about)
+    about = (rows[0].speaks_of, reading, relation, threshold, rows[0].architectures)
+    return Judged(claim, rows[0].model, "", verdict, *about, number, hold)
 
 
 def _wholes(parts: Sequence[Judged]) -> Iterator[Judged]:
     """The verdicts on claims of several parts, of each model and task, and of each model.
 
-    On a task only the parts that speak of it count. A part of which the study has nothing keeps
-    the whole from holding.
+    Only the parts count that speak of the model, and of the task. One of which the study has
+    nothing keeps the whole from holding.
     """
     numbers: dict[str, list[Judged]] = {}
     for part in parts:
         numbers.setdefault(part.claim.number, []).append(part)
     for own in numbers.values():
-        keys = dict.fromkeys(part.claim.key for part in own)
-        if len(keys) < 2:
+        if len({part.claim.key for part in own}) < 2:
             continue
-        models = dict.fromkeys(part.model for part in own if part.model) or {"": None}
-        nowhere = [part for part in own if not part.model]
-        for model in models:
-            of_model = [part for part in own if part.model == model and part.model]
+        by_model: dict[str, list[Judged]] = {}
+        for part in own:
+            by_model.setdefault(part.model, []).append(part)
+        nowhere = by_model.pop("", [])
+        for of_model in by_model.values():
+            kinds = of_model[0].architectures
+            also = [part for part in nowhere if part.claim.speaks_of(kinds)]
             for task in dict.fromkeys(part.task for part in of_model):
                 of_task = [part for part in of_model if part.task == task]
-                yield _whole(of_task if task else [*of_task, *nowhere])
-            if not of_model:
-                yield _whole(nowhere)
+                yield _whole(of_task if task else [*of_task, *also])
+        if not by_model:
+            yield _whole(nowhere)
 
 
 def _whole(parts: Sequence[Judged]) -> Judged:

@@ -30,6 +30,7 @@ from strata.analysis.claim_evidence import (
     largest,
     late_depths,
     least,
+    likest,
     losses,
     mean_cell,
     mean_of,
@@ -104,21 +105,6 @@ def _listed(depths: pd.Series) -> str:
 # ---------------------------------------------------------------- similarity of states
 
 
-def _likest(part: Cells, confidence: float) -> Estimate:
-    """The mean over rows of the largest cell of each.
-
-    The largest of so many estimates is too large by up to what their number makes of their errors:
-    each error is widened to the one that holds for all of them together.
-    """
-    from statistics import NormalDist
-
-    count, tail = part.value.shape[1], (1 - confidence) / 2
-    wider = NormalDist().inv_cdf(1 - tail / count) / NormalDist().inv_cdf(1 - tail)
-    rows, best = np.arange(len(part.value)), part.value.argmax(1)
-    errors = part.error[rows, best]
-    return Estimate(float(part.value[rows, best].mean()), float(wider * errors.mean()))
-
-
 def _early_like_orig(pair: Pair) -> Reading:
     """The best CKA of FT with any depth of ORIG: mean of the early less that of the late depths."""
     layers, ends, estimates = pair.layers, pair.settings.ends, []
@@ -128,7 +114,7 @@ def _early_like_orig(pair: Pair) -> Reading:
             return unknown(pair, "CKA with the pretrained encoder is undefined")
         every = range(1, layers + 1)
         early, late = (
-            _likest(found.at(depths(layers, ends), every), pair.settings.confidence)
+            likest(found.at(depths(layers, ends), every), pair.settings.confidence)
             for depths in (early_depths, late_depths)
         )
         estimates.append(early.less(late))
@@ -473,7 +459,7 @@ CLAIMS = (
     _claim(
         "P4",
         "3.1",
-        "RoBERTa's block sharper than ALBERT's",
+        "Late block sharper",
         "RoBERTa's blocks are often sharper than ALBERT's",
         SEPARATION.format("the late block, RoBERTa's less ALBERT's"),
         **_alike(LATE_BLOCK) | {"source": Between(LATE_BLOCK, "roberta", "albert")},
@@ -482,7 +468,7 @@ CLAIMS = (
     _claim(
         "P5a",
         "3.1, Figure 2 (FT-FT)",
-        "ELECTRA: no late block",
+        "No late block",
         "ELECTRA shows no blocks, but for three tasks",
         SEPARATION.format("a late block, FT-FT"),
         **_alike(LATE_BLOCK) | {"relation": "<"},
@@ -493,7 +479,7 @@ CLAIMS = (
     _claim(
         "P5b",
         "3.1, Figure 2 (FT-FT)",
-        "ELECTRA: a late block",
+        "A late block",
         "ELECTRA shows a block on STS-B, Yelp Polarity and SST-2",
         SEPARATION.format("a late block, FT-FT"),
         **_alike(LATE_BLOCK),
@@ -504,7 +490,7 @@ CLAIMS = (
     _claim(
         "P5c",
         "3.1, Figure 2 (FT-FT)",
-        "ELECTRA's less sharp than RoBERTa's",
+        "Less sharp than RoBERTa's",
         "there ELECTRA's block is far less apparent than RoBERTa's",
         SEPARATION.format("the late block, RoBERTa's less ELECTRA's"),
         **_alike(LATE_BLOCK) | {"source": Between(LATE_BLOCK, "roberta", "electra", "electra")},
@@ -517,7 +503,7 @@ CLAIMS = (
     _claim(
         "P5d",
         "3.1, Figure 2 (FT-FT)",
-        "ELECTRA's less sharp than ALBERT's",
+        "Less sharp than ALBERT's",
         "there ELECTRA's block is far less apparent than ALBERT's",
         SEPARATION.format("the late block, ALBERT's less ELECTRA's"),
         **_alike(LATE_BLOCK) | {"source": Between(LATE_BLOCK, "albert", "electra", "electra")},
@@ -546,7 +532,7 @@ CLAIMS = (
     _claim(
         "P6c",
         "4",
-        "Yelp without the top four layers",
+        "Yelp without the top four",
         "on Yelp Polarity RoBERTa keeps its score without its top four layers (95.5 of 96.1)",
         "full model less UNTUNED at depth L - 4",
         **_little(LOST_WITHOUT_4),
@@ -566,7 +552,7 @@ CLAIMS = (
     _claim(
         "P7b",
         "4, Figure 3",
-        "the same, heads converged",
+        "and with converged heads",
         "and so it is with heads tuned to convergence",
         "converged TUNED less converged TUNEDORIG, the least of those depths",
         **_much(GAP_CONVERGED),
@@ -574,7 +560,7 @@ CLAIMS = (
     _claim(
         "P8a",
         "4, Figure 3",
-        "ALBERT can lose more, UNTUNED",
+        "Loses more layers, UNTUNED",
         "ALBERT can lose a larger share of its layers than RoBERTa, UNTUNED",
         "share of layers that can be cut with a loss that stays little, ALBERT's less RoBERTa's",
         unit="share",
@@ -586,7 +572,7 @@ CLAIMS = (
     _claim(
         "P8b",
         "4, Figure 3",
-        "ALBERT can lose more, TUNED",
+        "Loses more layers, TUNED",
         "ALBERT can lose a larger share of its layers than RoBERTa, TUNED",
         "share of layers that can be cut with a loss that stays little, ALBERT's less RoBERTa's",
         unit="share",
@@ -598,7 +584,7 @@ CLAIMS = (
     _claim(
         "P9a",
         "4, Figure 3",
-        "ELECTRA UNTUNED collapses",
+        "UNTUNED collapses",
         "ELECTRA's UNTUNED collapses with almost any layer cut",
         "full model less UNTUNED at depth L - 2",
         **_much(UNTUNED_WITHOUT_2),
@@ -607,7 +593,7 @@ CLAIMS = (
     _claim(
         "P9b",
         "4, Figure 3",
-        "ELECTRA TUNED falls",
+        "TUNED falls",
         "ELECTRA's TUNED falls within one or two layers",
         "full model less TUNED (tuned-best) at depth L - 2",
         **_much(TUNED_WITHOUT_2),
@@ -621,7 +607,7 @@ CLAIMS = (
         "full model less the model without a layer, the largest of layers 2 to L",
         **_little(SKIP_ANY),
         **ROBERTA_ALONE,
-        of_tasks=8,
+        of_tasks=0,
     ),
     _claim(
         "P10b",
@@ -670,17 +656,17 @@ CLAIMS = (
     _claim(
         "P11d",
         "4.1, Figure 4",
-        "Several late layers can be skipped",
+        "Late layers can be skipped",
         "several late layers can be skipped at little cost",
         "full model less the model without two or more late layers, the least of all spans",
         **_little(SKIP_LATE),
         **ROBERTA_ALONE,
-        of_tasks=8,
+        of_tasks=0,
     ),
     _claim(
         "P12a",
         "3, Figure 1 (FT-FT)",
-        "ALBERT on RTE: two blocks",
+        "Two blocks on RTE",
         "ALBERT on RTE has two blocks",
         SEPARATION.format("two blocks, FT-FT"),
         **_alike(TWO_BLOCKS),
@@ -692,7 +678,7 @@ CLAIMS = (
     _claim(
         "P12b",
         "3, Figure 1 (FT-FT)",
-        "ALBERT on RTE: about 10 and 14",
+        "of about 10 and 14 layers",
         "and they have about 10 and 14 of its layers",
         "distance of the first block's end from depth 10",
         unit="depths",
@@ -707,7 +693,7 @@ CLAIMS = (
     _claim(
         "P13a",
         "B, Figure 7",
-        "Across models: late like late",
+        "Late like late",
         "late depths of different models are like each other",
         "mean CKA between two models, late with late less late with early depths",
         unit="CKA",
@@ -720,7 +706,7 @@ CLAIMS = (
     _claim(
         "P13b",
         "B, Figure 7",
-        "Across models: early like early",
+        "Early like early",
         "and so are their early depths",
         "mean CKA between two models, early with early less late with early depths",
         unit="CKA",
@@ -741,7 +727,7 @@ CLAIMS = (
     _claim(
         "P14b",
         "3.1 and 4",
-        "1 - CKA predicts the loss",
+        "1 − CKA predicts the loss",
         "over tasks, 1 - CKA(k, L) predicts what UNTUNED loses at depth k",
         "Spearman's correlation over tasks, at the deepest depth that is not late",
         unit="correlation",

@@ -1,6 +1,6 @@
 """The papers' claims by models and tasks, from their table alone."""
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from textwrap import fill
 
 import pandas as pd
@@ -35,90 +35,106 @@ from strata.study.settings import FigureStyle
 
 COLOURS = {HOLDS: BLUE, FAILS: ORANGE, UNTOLD: UNDEFINED, ABSENT: "#FFFFFF"}
 INK = {HOLDS: "white", FAILS: "black", UNTOLD: "black", ABSENT: "#7F7F7F"}
-OVER = "All tasks"  # the column of the verdicts over tasks
-ROW, CELL, NAMES = 0.15, 0.42, 1.75  # inches: of a claim's row, of a task's column, of titles
-LETTERS = 21  # of the note below, in an inch
+OVER, BETWEEN = "All tasks", "Between models"
+ROW, CELL, NAMES = 0.135, 0.4, 1.75  # inches: of a claim's row, of a task's column, of titles
+HEAD = 5  # rows above each part of the figure, for its title and the names of its columns
+LETTERS = 20  # of the note below, in an inch
 
 
 def claims_figure(table: pd.DataFrame, style: FigureStyle) -> ggplot:
-    """Claims down, tasks across, a part of the figure a model, or models that are compared.
+    """Claims down and tasks across, by model; a last part has what compares models.
 
     Parameters
     ----------
     table : ``claim_tables.claims_table``. Of claims of several parts the parts are drawn. Those
-        of which the study has nothing for any model are named below.
+        of which the study has nothing, for a model or for any, are named below.
     """
     parts = table[~table["whole"].astype(bool)]
-    drawn = _placed(parts[parts["model"].notna()], style)
-    columns = [*(style.titles.get(task, task) for task in style.tasks), OVER]
-    places = {name: place for place, name in enumerate(columns)}
-    drawn["x"] = drawn["column"].map(places)
+    told = parts.groupby(["claim", "part", "model"], dropna=False)["verdict"].transform(
+        lambda verdicts: (verdicts != ABSENT).any()
+    )
+    columns = [*style.tasks, OVER]
+    drawn = _placed(parts[told], style)
+    drawn["x"] = drawn["task"].fillna(OVER).map(columns.index)
     drawn["text"] = [cell_text(row) for _, row in drawn.iterrows()]
     drawn["ink"] = drawn["verdict"].map(INK)
     drawn["verdict"] = pd.Categorical(drawn["verdict"], list(VERDICTS))
     rows = drawn.drop_duplicates("y")
-    heads = rows.groupby("panel", sort=False, as_index=False)["y"].max()
-    last = len(columns) - 0.5
-    width = min(TEXT_WIDTH, NAMES + CELL * len(columns))
-    note = note_below(parts[parts["model"].isna()], int(LETTERS * width))
-    lines = note.count("\n") + 1
+    width = min(TEXT_WIDTH, NAMES + CELL * len(columns) + 0.35)
+    note = note_below(parts[~told], style.titles, int(LETTERS * width))
+    height = ROW * (rows["y"].max() + HEAD) + 0.5 + 0.1 * (note.count("\n") + 1)
     return (
         ggplot(drawn, aes("x", "y"))
         + geom_tile(aes(fill="verdict"), color="white", size=0.4, show_legend=True)
         + geom_text(aes(label="text", color="ink"), size=FONT_SIZE - 2)
-        + geom_text(
-            heads.assign(y=heads["y"] + 1, x=-0.45),
-            aes(label="panel"),
-            ha="left",
-            size=FONT_SIZE,
-            fontweight="bold",
+        + _heads(rows, [style.titles.get(name, name) for name in columns])
+        + scale_fill_manual(
+            COLOURS, limits=list(VERDICTS), labels=[*VERDICTS[:-1], f"{ABSENT} (–)"], drop=False
         )
-        + scale_fill_manual(COLOURS, limits=list(VERDICTS), drop=False)
         + scale_color_identity()
-        + scale_x_continuous(
-            breaks=list(places.values()), labels=columns, limits=(-0.5, last), expand=(0, 0)
+        + scale_x_continuous(limits=(-0.5, len(columns) + 0.2), expand=(0, 0))
+        + scale_y_continuous(
+            breaks=list(rows["y"]),
+            labels=list(rows["name"]),
+            limits=(0.4, rows["y"].max() + HEAD),
+            expand=(0, 0),
         )
-        + scale_y_continuous(breaks=list(rows["y"]), labels=list(rows["name"]), expand=(0, 0.6))
         + labs(x="", y="", fill="", caption=note)
         + theme_bw(base_size=FONT_SIZE, base_family=FONT)
         + theme(
-            figure_size=(width, ROW * (rows["y"].max() + 2) + 0.9 + 0.11 * lines),
+            figure_size=(width, height),
             dpi=DPI,
             plot_background=element_blank(),
             panel_border=element_blank(),
             panel_grid=element_blank(),
             axis_ticks=element_blank(),
-            axis_text_x=element_text(size=FONT_SIZE - 1, angle=40, ha="right"),
+            axis_text_x=element_blank(),
             axis_text_y=element_text(size=FONT_SIZE - 1.5),
             legend_position="bottom",
             legend_text=element_text(size=FONT_SIZE - 1),
             legend_key_size=7,
             plot_caption=element_text(size=FONT_SIZE - 1.5, ha="left"),
+            plot_caption_position="plot",
         )
     )
 
 
+def _heads(rows: pd.DataFrame, columns: Sequence[str]) -> list:
+    """Above each part the names of its columns, aslant, and above them its title."""
+    tops = rows.groupby("panel", sort=False, as_index=False)["y"].max()
+    names = tops.merge(pd.DataFrame({"column": columns, "x": range(len(columns))}), how="cross")
+    title = {"ha": "left", "va": "bottom", "size": FONT_SIZE, "fontweight": "bold"}
+    aslant = {"ha": "left", "va": "bottom", "size": FONT_SIZE - 1.5, "angle": 35}
+    return [
+        geom_text(aes(-0.5, "y", label="panel"), tops.assign(y=tops["y"] + 3.2), **title),
+        geom_text(
+            aes("x", "y", label="column"),
+            names.assign(y=names["y"] + 0.7, x=names["x"] - 0.2),
+            **aslant,
+        ),
+    ]
+
+
 def _placed(rows: pd.DataFrame, style: FigureStyle) -> pd.DataFrame:
-    """The rows with their model's title, their claim's, their column's, and their height."""
-    order = list(style.models)
-    models = sorted(
-        rows["model"].unique(), key=lambda m: order.index(m) if m in order else len(order)
-    )
-    names = rows["claim"] + rows["part"].fillna("") + "  " + rows["title"]
+    """The rows with their part of the figure, their claim's title, and their height."""
+    single = rows["model"].isin(style.models)
+    keys = rows["claim"] + rows["part"].fillna("")
+    titles = rows["model"].map(lambda name: model_title(name, style.titles))
+    names = keys + "  " + rows["title"]
     rows = rows.assign(
-        name=names,
-        panel=[model_title(name, style.titles) for name in rows["model"]],
-        column=[OVER if pd.isna(t) else style.titles.get(t, t) for t in rows["task"]],
+        panel=titles.where(single, BETWEEN), name=names.where(single, names + ", " + titles)
     )
-    heights: dict[tuple[str, str], int] = {}
-    height = 0
-    for model in models:
-        height += 2  # its title
-        for name in rows.loc[rows["model"] == model, "name"].drop_duplicates():
-            heights[model, name] = height
+    panels = [model_title(model, style.titles) for model in style.models]
+    lines = rows[["panel", "name"]].drop_duplicates()
+    heights, height = {}, 0
+    for panel in [*panels, BETWEEN]:
+        own = lines.loc[lines["panel"] == panel, "name"]
+        height += HEAD * bool(len(own))
+        for name in own:
+            heights[panel, name] = height
             height += 1
-    keys = zip(rows["model"], rows["name"], strict=True)
-    return rows.assign(y=[height - heights[key] for key in keys])
+    places = zip(rows["panel"], rows["name"], strict=True)
+    return rows.assign(y=[height - heights[place] for place in places])
 
 
 def model_title(name: str, labels: Labels) -> str:
@@ -127,7 +143,7 @@ def model_title(name: str, labels: Labels) -> str:
 
 
 def cell_text(row: pd.Series) -> str:
-    """The value of a verdict, short: points, CKA, or tasks in which a claim holds."""
+    """The value of a verdict, short: points, CKA, or in how many tasks a claim holds."""
     if row["verdict"] == ABSENT:
         return "–"
     if pd.notna(row["tasks"]):
@@ -139,15 +155,16 @@ def cell_text(row: pd.Series) -> str:
     return f"{row['value']:z.0f}" if row["unit"] == "depths" else f"{row['value']:z.2f}"
 
 
-def note_below(rows: pd.DataFrame, letters: int) -> str:
-    """The claims of which the study has nothing, with what it would take, in lines so long."""
-    by_need = rows.groupby("what_it_takes", sort=False)
-    sentences = list(_needs(by_need))
-    if not sentences:
-        return ""
-    return fill(f"Not in this study: {'; '.join(sentences)}.", letters)
-
-
-def _needs(by_need: object) -> Iterator[str]:
-    for need, rows in by_need:  # type: ignore[attr-defined]
-        yield f"{', '.join(rows['claim'] + rows['part'].fillna(''))} (takes {need})"
+def note_below(rows: pd.DataFrame, labels: Labels, letters: int) -> str:
+    """What is not in the study: keys of claims by what they take, in lines of so many letters."""
+    rows = rows.assign(key=rows["claim"] + rows["part"].fillna(""))
+    sentences = []
+    for (need, models), own in (
+        rows.groupby(["what_it_takes", "key"], sort=False)["model"]
+        .agg(lambda names: ", ".join(model_title(n, labels) for n in names.dropna().unique()))
+        .reset_index()
+        .groupby(["what_it_takes", "model"], sort=False)
+    ):
+        whose = f" of {models}" if models else ""
+        sentences.append(f"{', '.join(own['key'])}{whose} (takes {need})")
+    return fill(f"Not in this study: {'; '.join(sentences)}.", letters) if sentences else ""

@@ -1,0 +1,47 @@
+"""What a study says of the papers' claims, in a sentence each."""
+
+from collections.abc import Iterator
+
+import pandas as pd
+
+from strata.analysis.claims import ABSENT
+
+
+def claim_sentences(table: pd.DataFrame) -> Iterator[str]:
+    """A sentence a claim, from ``claim_tables.claims_table``: whose, what, and the verdicts.
+
+    Verdicts are those over tasks, by model; of several parts that on all of them comes first.
+    """
+    for number, rows in table[table["task"].isna()].groupby("claim", sort=False):
+        parts = rows[~rows["whole"].astype(bool)]
+        said = parts.drop_duplicates("part")
+        lead = f"{number}, {said['paper'].iloc[0]}: {'; '.join(said['statement'])}"
+        models = rows["model"].dropna().unique()
+        if not len(models):
+            needs = "; ".join(said["what_it_takes"].drop_duplicates())
+            yield f"{lead}. {ABSENT.capitalize()} (it takes {needs})."
+            continue
+        verdicts = [_verdict(model, rows[rows["model"] == model]) for model in models]
+        yield f"{lead}. {'; '.join(verdicts)}."
+
+
+def _verdict(model: str, rows: pd.DataFrame) -> str:
+    """One model's verdict and, in brackets, in how many tasks it holds, or the parts' verdicts."""
+    whole = rows[rows["whole"].astype(bool)]
+    parts = rows[~rows["whole"].astype(bool)].to_dict("records")
+    if whole.empty:
+        return f"{model}: {parts[0]['verdict']}{_why(parts[0])}"
+    words = [f"{row['claim']}{row['part']} {row['verdict']}{_why(row)}" for row in parts]
+    missing = whole["what_it_takes"].iloc[0]
+    if pd.notna(missing) and all(row["verdict"] != ABSENT for row in parts):
+        words.append(f"the rest takes {missing}")
+    return f"{model}: {whole['verdict'].iloc[0]} ({'; '.join(words)})"
+
+
+def _why(row: dict) -> str:
+    """In how many tasks it holds, or what it would take."""
+    if pd.notna(row["what_it_takes"]):
+        return f", it takes {row['what_it_takes']}"
+    if pd.notna(row["tasks"]):
+        return f", in {row['tasks_hold']:.0f} of {row['tasks']:.0f} task{'s' * (row['tasks'] > 1)}"
+    return f", {row['value']:z.2f} [{row['low']:z.2f}, {row['high']:z.2f}]"
