@@ -217,7 +217,7 @@ def judged(
     tasks = list(dict.fromkeys(task for _, task in facts))
     chosen = [claim for claim in CLAIMS if claims in ("", claim.key, claim.number)]
     used = {each for claim in chosen for each in measures_of(claim)}
-    measures = [each for each in MEASURES if each in used and set(each.needs) <= set(analyses)]
+    measures = {each: read for each, read in MEASURES.items() if each in used}
     readings = [
         read_pair(true.pair(m, t, skips is None or m in skips), measures, analyses)
         for (m, t), true in facts.items()

@@ -163,7 +163,7 @@ def judged(
     facts : task -> what is true of it.
     """
     chosen = [claim for claim in CLAIMS if claim.key.startswith(claims)]
-    measures = [m for m in MEASURES if m.needs in (("reinit",), ("variability",))]
+    measures = {m: f for m, f in MEASURES.items() if m.needs in (("reinit",), ("variability",))}
     readings = [
         read_pair(true.pair(task, model), measures, analyses) for task, true in facts.items()
     ]

@@ -198,7 +198,7 @@ def write_study(folder: Path) -> dict:
             "models": list(layers),
             "tasks": ["entail", "goodness", "endings"],
             "seeds": [1, 2],
-            "analyses": ["cka", "controls", "truncation", "skipping", "export"],
+            "analyses": ["cka", "controls", "truncation", "skipping", "export", "claims"],
             "skipping": ["roberta", "albert"],
             "export": "within",
             "figure1": {"model": "albert", "task": "entail"},

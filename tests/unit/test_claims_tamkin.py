@@ -7,7 +7,7 @@ import pytest
 from helpers.companion_claims import BASELINE, FULL, NEW, REINIT, Scores, judged, verdict
 from strata.analysis.claim_runs import run_answers
 from strata.analysis.claims import ABSENT, FAILS, HOLDS, UNTOLD
-from strata.analysis.claims_tamkin import EARLY_MISSED
+from strata.analysis.claims_tamkin import EARLY_MISSED, MEASURES
 
 # Probes of depths 1..6: blocks 1-2, 3-4 and 5-6 probe as well as their last layers.
 PROBES = {1: 0.6, 2: 0.65, 3: 0.7, 4: 0.8, 5: 0.72, 6: 0.7}
@@ -258,9 +258,9 @@ def test_seeds_whose_plain_run_failed_are_left_out():
     pair = facts.pair()
     table = pair.tables["localized"]
     table.loc[(table["variant"] == "full_n5000") & (table["seed"] == 2), "failed"] = True
-    assert EARLY_MISSED.read(pair).seeds == "1"
+    assert MEASURES[EARLY_MISSED](pair).seeds == "1"
     table.loc[table["variant"] == "full_n5000", "failed"] = True
-    assert "plain run" in EARLY_MISSED.read(pair).note
+    assert "plain run" in MEASURES[EARLY_MISSED](pair).note
 
 
 def test_answers_are_those_of_the_examples_that_count(tmp_path):

@@ -5,7 +5,7 @@ import pytest
 
 from helpers.companion_claims import BASELINE, FULL, Scores, judged, verdict
 from strata.analysis.claims import ABSENT, FAILS, HOLDS, UNTOLD
-from strata.analysis.claims_xie import MEMORY_SAVED, SELECTED_LESS_LAST, SHARE_OF_EPOCH
+from strata.analysis.claims_xie import MEASURES, MEMORY_SAVED, SELECTED_LESS_LAST, SHARE_OF_EPOCH
 
 
 def one(key, score=lambda variant: None, **more):
@@ -78,7 +78,7 @@ def test_seeds_whose_whole_run_failed_are_left_out():
     pair = Scores(scored(head4top1=0.95), reinit=None).pair()
     table = pair.tables["selection"]
     table.loc[(table["comparison"] == "whole") & (table["seed"] == 1), "failed"] = True
-    assert SELECTED_LESS_LAST.read(pair).seeds == "2"
+    assert MEASURES[SELECTED_LESS_LAST](pair).seeds == "2"
 
 
 @pytest.mark.parametrize(("key", "varied", "hardest"), [("X3a", "size", 100), ("X3b", "ratio", 99)])
@@ -123,7 +123,7 @@ def test_x4_is_by_the_example():
     """nu of a tenth of the examples is no tenth of the price."""
     pair = Scores(reinit=None, seconds=5.0).pair()
     pair.tables["nu-cost"]["examples"] = 5000
-    assert SHARE_OF_EPOCH.read(pair).value == pytest.approx(2.5)
+    assert MEASURES[SHARE_OF_EPOCH](pair).value == pytest.approx(2.5)
 
 
 def test_x4_seconds_of_different_devices_are_not_compared():
@@ -145,7 +145,7 @@ def test_x5_training_the_selected_layers_saves_time_and_memory(key, cost, saved,
 def test_x5_memory_that_was_not_recorded_is_not_in_the_study():
     pair = Scores(reinit=None).pair()
     pair.tables["selection"]["peak_memory_mb"] = np.nan
-    assert "peak_memory_mb" in MEMORY_SAVED.read(pair).missing
+    assert "peak_memory_mb" in MEASURES[MEMORY_SAVED](pair).missing
 
 
 def test_x_holds_over_tasks_where_most_do():
@@ -153,4 +153,4 @@ def test_x_holds_over_tasks_where_most_do():
     facts = {name: Scores(bad if name == "c" else good, reinit=None) for name in "abc"}
     found = verdict(judged(facts, "X2a", "roberta"), "X2a", task="")
     assert (found.verdict, found.tasks_hold, found.tasks) == (HOLDS, 2, 3)
-    assert "3 of the 8 tasks" in found.reading.note and found.speaks_of == "this model"
+    assert "of 8 that the paper speaks of" in found.reading.note and found.speaks_of == "this model"

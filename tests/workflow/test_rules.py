@@ -37,6 +37,7 @@ with SnakemakeApi(OutputSettings(quiet={Quietness.ALL})) as api:
     )
     targets = {
         "cka", "controls", "truncation", "skipping", "export", "reinit", "variability", "agreement",
+        "claims",
     }  # fmt: skip
     workflow.dag(dag_settings=DAGSettings(targets=targets))
     planned = workflow._workflow

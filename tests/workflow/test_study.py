@@ -242,6 +242,52 @@ def test_summary_names_every_pair_and_is_printed(study, table):
         assert f"{model} on {task}:" in study.said
 
 
+def test_claims_are_judged_drawn_and_said(study, table, results):
+    claims = table("claims.csv")
+    parts = claims[~claims["whole"]]
+    assert set(parts["verdict"]) <= {
+        "holds", "does not hold", "cannot be told", "not in this study",
+    }  # fmt: skip
+    # What is asked of all models is judged on every task, of each model that it speaks of.
+    late = parts[(parts["claim"] == "P6") & (parts["part"] == "a")]
+    asked = {(row.model, row.task) for row in late.dropna(subset="task").itertuples()}
+    assert asked == {(model, task) for model in MODELS[:2] for task in TASKS}
+    told = parts[parts["low"].notna() & parts["task"].notna()]
+    assert (told["low"] <= told["high"]).all() and len(told) > 50
+    assert not parts[parts["verdict"] == "not in this study"]["what_it_takes"].isna().any()
+    compared = parts[parts["claim"] == "P8"]
+    assert set(compared["model"]) == {"albert less roberta"}
+    assert "roberta & electra" in set(parts.loc[parts["claim"] == "P13", "model"])
+    # On skipped layers ELECTRA was not asked; nor was any task that the paper names.
+    skipped = parts[(parts["claim"] == "P10") & (parts["part"] == "a")]
+    absent = set(skipped.loc[skipped["verdict"] == "not in this study", "model"])
+    assert absent == {"electra"}
+    for number in claims["claim"].unique():
+        assert f"{number}, Phang et al. 2021: " in study.said
+    assert image.imread(results / "claims.png")[..., :3].std() > 0.1
+
+
+def test_claims_are_read_from_what_the_other_tables_say(table):
+    """By other code: what UNTUNED loses on its way, and what skipping the first layer does."""
+    claims = table("claims.csv")
+    for model, task in PAIRS[:6]:
+        readings = table(f"claims/{model}_{task}.csv").set_index("measure")
+        truncation = table(f"truncation/{model}_{task}.csv").query("not failed")
+        wide = truncation.pivot_table("value", "configuration", "depth")
+        if readings.loc["untuned-lost-late"].isna()["value"]:
+            continue  # every run failed
+        lost = wide.loc["full", LAYERS[model]] - wide.loc["untuned"]
+        late = lost[LAYERS[model] - 1]
+        found = readings.loc["untuned-lost-late"]
+        assert found["value"] == pytest.approx(late, abs=1e-9)
+        assert found["low"] <= found["value"] <= found["high"]
+        skipping = table(f"skipping/{model}_{task}.csv").query("first == last and not failed")
+        single = (skipping["full"] - skipping["value"]).groupby(skipping["first"]).mean()
+        assert readings.loc["skip-first", "value"] == pytest.approx(single[1], abs=1e-9)
+        assert readings.loc["skip-any", "value"] == pytest.approx(single[1:].max(), abs=1e-9)
+    assert len(claims) > 100
+
+
 def test_failed_runs_are_flagged_everywhere(results, table):
     for model, task in PAIRS:
         failed = {

@@ -1,6 +1,6 @@
 """Readings and verdicts of claims as tables."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, fields
 
 import pandas as pd
@@ -16,7 +16,9 @@ COLUMNS = [
 ]  # fmt: skip
 
 
-def read_pair(pair: Pair, measures: Iterable[Measure], analyses: Collection[str]) -> pd.DataFrame:
+def read_pair(
+    pair: Pair, measures: Mapping[Measure, Callable[[Pair], Reading]], analyses: Collection[str]
+) -> pd.DataFrame:
     """The readings of a model on a task, of every measure whose analyses the study has.
 
     Returns
@@ -24,13 +26,13 @@ def read_pair(pair: Pair, measures: Iterable[Measure], analyses: Collection[str]
     a row a measure: model, task, measure and the fields of ``Reading``.
     """
     rows = []
-    for measure in measures:
+    for measure, read in measures.items():
         if not set(measure.needs) <= set(analyses):
             continue
         if measure.of_runs and not pair.seeds:
             reading = unknown(pair, f"every run failed; it takes {NO_RUN}")
         else:
-            reading = measure.read(pair)
+            reading = read(pair)
         about = {"model": pair.model, "task": pair.task, "measure": measure.name}
         rows.append(about | asdict(reading))
     names = ["model", "task", "measure", *(field.name for field in fields(Reading))]

@@ -121,14 +121,14 @@ class Found:
 
 
 class Source(Protocol):
-    """Where the readings of a claim come from; `needs` are analyses of the study."""
+    """Where the readings of a claim come from."""
 
     @property
-    def needs(self) -> tuple[str, ...]: ...
+    def needs(self) -> tuple[str, ...]:
+        """Analyses of the study."""
 
     def found(self, study: Study, tasks: Sequence[str]) -> Iterator[Found]:
         """The readings of those tasks that the claim speaks of."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -199,19 +199,17 @@ class Claim:
 
 @dataclass(frozen=True)
 class Measure:
-    """A quantity of a model on a task, as a function of the pair's finished tables.
+    """A quantity of a model on a task; a paper's module says how it is read (``MEASURES``).
 
     Attributes
     ----------
     name : its key in the table of readings.
     needs : analyses of the study that its tables are of.
-    read : from a ``claim_evidence.Pair``.
     of_runs : it needs a fine-tuned run that did not fail.
     """
 
     name: str
     needs: tuple[str, ...]
-    read: Callable[..., Reading]
     of_runs: bool = True
 
 

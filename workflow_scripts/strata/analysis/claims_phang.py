@@ -6,7 +6,7 @@ Section 3 of the paper says "high inter-cluster but low intra-cluster similarity
 figures, abstract and introduction say the reverse, which is what is judged here.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import combinations
@@ -328,51 +328,59 @@ def _skip_late(pair: Pair) -> Reading:
 # ---------------------------------------------------------------- measures
 
 CKA, CUTS, SKIPS = ("cka",), ("truncation",), ("truncation", "skipping")
-TWO_BLOCKS = Measure("two-blocks", CKA, partial(_separation, kind="two"))
-LATE_BLOCK = Measure("late-block", CKA, partial(_separation, kind="late"))
-ORIG_TWO_BLOCKS = Measure(
-    "orig-two-blocks", CKA, partial(_separation, kind="two", pretrained=True), of_runs=False
-)
-ORIG_LATE_BLOCK = Measure(
-    "orig-late-block", CKA, partial(_separation, kind="late", pretrained=True), of_runs=False
-)
-BORDER = Measure("border-at-10", CKA, partial(_border, expected=10))
-EARLY_LIKE_ORIG = Measure("early-like-orig", CKA, _early_like_orig)
-SEEDS_ALIKE = Measure("seeds-alike", CKA, _seeds_alike)
-UNLIKE_BELOW_LATE = Measure("unlike-below-late", CKA, _unlike_below_late)
-LOST_LATE = Measure("untuned-lost-late", CUTS, _lost_late)
-BELOW_TUNED_LATE = Measure("untuned-below-tuned", CUTS, partial(_lost_late, reference="tuned-best"))
-LOST_WITHOUT_4 = Measure(
-    "untuned-lost-without-4", CUTS, partial(_lost_without, configuration="untuned", top=4)
-)
-UNTUNED_WITHOUT_2 = Measure(
-    "untuned-lost-without-2", CUTS, partial(_lost_without, configuration="untuned", top=2)
-)
-TUNED_WITHOUT_2 = Measure(
-    "tuned-lost-without-2", CUTS, partial(_lost_without, configuration="tuned-best", top=2)
-)
-LOST_BELOW_LATE = Measure("untuned-lost-below-late", CUTS, _lost_below_late)
-GAP = Measure("gap-to-orig", CUTS, partial(_gap_to_orig, tuned="tuned", orig="tuned-orig"))
-GAP_CONVERGED = Measure(
-    "gap-to-orig-converged",
-    CUTS,
-    partial(_gap_to_orig, tuned="tuned-converged", orig="tuned-orig-converged"),
-)
-SHARE_UNTUNED = Measure("share-untuned", CUTS, partial(_share_lost, configuration="untuned"))
-SHARE_TUNED = Measure("share-tuned", CUTS, partial(_share_lost, configuration="tuned-best"))
-LOST_AT_BLOCK = Measure("untuned-lost-at-block", ("cka", "truncation"), _lost_at_block)
-SKIP_ANY = Measure("skip-any", SKIPS, _skip_any)
-SKIP_FIRST = Measure("skip-first", SKIPS, _skip_first)
-SKIP_TWO = Measure("skip-middle-2", SKIPS, partial(_skip_middle, count=2))
-SKIP_THREE = Measure("skip-middle-3", SKIPS, partial(_skip_middle, count=3))
-SKIP_FOUR = Measure("skip-middle-4", SKIPS, partial(_skip_middle, count=4))
-SKIP_LATE = Measure("skip-late", SKIPS, _skip_late)
-MEASURES = (
-    TWO_BLOCKS, LATE_BLOCK, ORIG_TWO_BLOCKS, ORIG_LATE_BLOCK, BORDER, EARLY_LIKE_ORIG, SEEDS_ALIKE,
-    UNLIKE_BELOW_LATE, LOST_LATE, BELOW_TUNED_LATE, LOST_WITHOUT_4, UNTUNED_WITHOUT_2,
-    TUNED_WITHOUT_2, LOST_BELOW_LATE, GAP, GAP_CONVERGED, SHARE_UNTUNED, SHARE_TUNED,
-    LOST_AT_BLOCK, SKIP_ANY, SKIP_FIRST, SKIP_TWO, SKIP_THREE, SKIP_FOUR, SKIP_LATE,
-)  # fmt: skip
+TWO_BLOCKS = Measure("two-blocks", CKA)
+LATE_BLOCK = Measure("late-block", CKA)
+ORIG_TWO_BLOCKS = Measure("orig-two-blocks", CKA, of_runs=False)
+ORIG_LATE_BLOCK = Measure("orig-late-block", CKA, of_runs=False)
+BORDER = Measure("border-at-10", CKA)
+EARLY_LIKE_ORIG = Measure("early-like-orig", CKA)
+SEEDS_ALIKE = Measure("seeds-alike", CKA)
+UNLIKE_BELOW_LATE = Measure("unlike-below-late", CKA)
+LOST_LATE = Measure("untuned-lost-late", CUTS)
+BELOW_TUNED_LATE = Measure("untuned-below-tuned", CUTS)
+LOST_WITHOUT_4 = Measure("untuned-lost-without-4", CUTS)
+UNTUNED_WITHOUT_2 = Measure("untuned-lost-without-2", CUTS)
+TUNED_WITHOUT_2 = Measure("tuned-lost-without-2", CUTS)
+LOST_BELOW_LATE = Measure("untuned-lost-below-late", CUTS)
+GAP = Measure("gap-to-orig", CUTS)
+GAP_CONVERGED = Measure("gap-to-orig-converged", CUTS)
+SHARE_UNTUNED = Measure("share-untuned", CUTS)
+SHARE_TUNED = Measure("share-tuned", CUTS)
+LOST_AT_BLOCK = Measure("untuned-lost-at-block", ("cka", "truncation"))
+SKIP_ANY = Measure("skip-any", SKIPS)
+SKIP_FIRST = Measure("skip-first", SKIPS)
+SKIP_TWO = Measure("skip-middle-2", SKIPS)
+SKIP_THREE = Measure("skip-middle-3", SKIPS)
+SKIP_FOUR = Measure("skip-middle-4", SKIPS)
+SKIP_LATE = Measure("skip-late", SKIPS)
+# How each is read from a pair's tables; what judges claims needs their names alone.
+MEASURES: Mapping[Measure, Callable[[Pair], Reading]] = {
+    TWO_BLOCKS: partial(_separation, kind="two"),
+    LATE_BLOCK: partial(_separation, kind="late"),
+    ORIG_TWO_BLOCKS: partial(_separation, kind="two", pretrained=True),
+    ORIG_LATE_BLOCK: partial(_separation, kind="late", pretrained=True),
+    BORDER: partial(_border, expected=10),
+    EARLY_LIKE_ORIG: _early_like_orig,
+    SEEDS_ALIKE: _seeds_alike,
+    UNLIKE_BELOW_LATE: _unlike_below_late,
+    LOST_LATE: _lost_late,
+    BELOW_TUNED_LATE: partial(_lost_late, reference="tuned-best"),
+    LOST_WITHOUT_4: partial(_lost_without, configuration="untuned", top=4),
+    UNTUNED_WITHOUT_2: partial(_lost_without, configuration="untuned", top=2),
+    TUNED_WITHOUT_2: partial(_lost_without, configuration="tuned-best", top=2),
+    LOST_BELOW_LATE: _lost_below_late,
+    GAP: partial(_gap_to_orig, tuned="tuned", orig="tuned-orig"),
+    GAP_CONVERGED: partial(_gap_to_orig, tuned="tuned-converged", orig="tuned-orig-converged"),
+    SHARE_UNTUNED: partial(_share_lost, configuration="untuned"),
+    SHARE_TUNED: partial(_share_lost, configuration="tuned-best"),
+    LOST_AT_BLOCK: _lost_at_block,
+    SKIP_ANY: _skip_any,
+    SKIP_FIRST: _skip_first,
+    SKIP_TWO: partial(_skip_middle, count=2),
+    SKIP_THREE: partial(_skip_middle, count=3),
+    SKIP_FOUR: partial(_skip_middle, count=4),
+    SKIP_LATE: _skip_late,
+}
 
 
 # ---------------------------------------------------------------- claims

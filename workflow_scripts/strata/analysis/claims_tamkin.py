@@ -5,7 +5,7 @@ Scores are compared at one number of training examples; what is lost is the plai
 another's.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -250,25 +250,25 @@ def _all(variants: Sequence[str]) -> range:
 # ---------------------------------------------------------------- claims
 
 
-def _measure(name: str, read: Any) -> Measure:
-    return Measure(name, ("reinit",), read, of_runs=False)
-
-
-WITHOUT_BEST = _measure("without-best-probing", _without_best)
-BEST_ALONE = _measure("best-probing-alone", _best_alone)
-WHEN_PLENTIFUL = _measure("layer-when-plentiful", _most_when_plentiful)
-WHEN_SCARCE = _measure("layer-when-scarce", _same_when_scarce)
-EARLY_MISSED = _measure("early-missed-more", _early_missed_more)
-PERMUTED = _measure("permuted-lost", _permuted)
-NORMS = _measure(
-    "norms-gained", partial(_gained, key="kept_norms", part="kept-norms", series="kept-norms")
-)
-FASTER = _measure(
-    "faster-gained", partial(_gained, key="faster_layers", part="faster-layers", series="faster")
-)
-MEASURES = (
-    WITHOUT_BEST, BEST_ALONE, WHEN_PLENTIFUL, WHEN_SCARCE, EARLY_MISSED, PERMUTED, NORMS, FASTER,
-)  # fmt: skip
+REINIT = ("reinit",)
+WITHOUT_BEST = Measure("without-best-probing", REINIT, of_runs=False)
+BEST_ALONE = Measure("best-probing-alone", REINIT, of_runs=False)
+WHEN_PLENTIFUL = Measure("layer-when-plentiful", REINIT, of_runs=False)
+WHEN_SCARCE = Measure("layer-when-scarce", REINIT, of_runs=False)
+EARLY_MISSED = Measure("early-missed-more", REINIT, of_runs=False)
+PERMUTED = Measure("permuted-lost", REINIT, of_runs=False)
+NORMS = Measure("norms-gained", REINIT, of_runs=False)
+FASTER = Measure("faster-gained", REINIT, of_runs=False)
+MEASURES: Mapping[Measure, Callable[[Pair], Reading]] = {
+    WITHOUT_BEST: _without_best,
+    BEST_ALONE: _best_alone,
+    WHEN_PLENTIFUL: _most_when_plentiful,
+    WHEN_SCARCE: _same_when_scarce,
+    EARLY_MISSED: _early_missed_more,
+    PERMUTED: _permuted,
+    NORMS: partial(_gained, key="kept_norms", part="kept-norms", series="kept-norms"),
+    FASTER: partial(_gained, key="faster_layers", part="faster-layers", series="faster"),
+}
 
 
 def _claim(key: str, place: str, title: str, statement: str, quantity: str, **more: Any) -> Claim:

@@ -6,7 +6,7 @@ mean over all numbers, the others are with the largest. Seconds and memory are t
 beside whatever else ran there; their intervals go from the seeds' lowest to their highest.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from math import sqrt
 from typing import Any
@@ -182,22 +182,25 @@ def _over_seeds(value: float, low: float, high: float, rows: pd.DataFrame, note:
 # ---------------------------------------------------------------- claims
 
 
-def _measure(name: str, read: Any) -> Measure:
-    return Measure(name, ("variability",), read, of_runs=False)
-
-
-SELECTED_LESS_LAST = _measure("selected-less-last", _selected_less_last)
-BELOW_WHOLE = _measure("selected-below-whole", partial(_below, comparison="whole"))
-BELOW_ADAPTERS = _measure("selected-below-adapters", partial(_below, comparison="adapter"))
-STEADY_SCARCE = _measure("selection-scarce", partial(_steady, varied="size"))
-STEADY_UNBALANCED = _measure("selection-unbalanced", partial(_steady, varied="ratio"))
-SHARE_OF_EPOCH = _measure("nu-share-of-epoch", _share_of_an_epoch)
-TIME_SAVED = _measure("selected-saves-time", partial(_saved, column="epoch_seconds"))
-MEMORY_SAVED = _measure("selected-saves-memory", partial(_saved, column="peak_memory_mb"))
-MEASURES = (
-    SELECTED_LESS_LAST, BELOW_WHOLE, BELOW_ADAPTERS, STEADY_SCARCE, STEADY_UNBALANCED,
-    SHARE_OF_EPOCH, TIME_SAVED, MEMORY_SAVED,
-)  # fmt: skip
+VARIABILITY = ("variability",)
+SELECTED_LESS_LAST = Measure("selected-less-last", VARIABILITY, of_runs=False)
+BELOW_WHOLE = Measure("selected-below-whole", VARIABILITY, of_runs=False)
+BELOW_ADAPTERS = Measure("selected-below-adapters", VARIABILITY, of_runs=False)
+STEADY_SCARCE = Measure("selection-scarce", VARIABILITY, of_runs=False)
+STEADY_UNBALANCED = Measure("selection-unbalanced", VARIABILITY, of_runs=False)
+SHARE_OF_EPOCH = Measure("nu-share-of-epoch", VARIABILITY, of_runs=False)
+TIME_SAVED = Measure("selected-saves-time", VARIABILITY, of_runs=False)
+MEMORY_SAVED = Measure("selected-saves-memory", VARIABILITY, of_runs=False)
+MEASURES: Mapping[Measure, Callable[[Pair], Reading]] = {
+    SELECTED_LESS_LAST: _selected_less_last,
+    BELOW_WHOLE: partial(_below, comparison="whole"),
+    BELOW_ADAPTERS: partial(_below, comparison="adapter"),
+    STEADY_SCARCE: partial(_steady, varied="size"),
+    STEADY_UNBALANCED: partial(_steady, varied="ratio"),
+    SHARE_OF_EPOCH: _share_of_an_epoch,
+    TIME_SAVED: partial(_saved, column="epoch_seconds"),
+    MEMORY_SAVED: partial(_saved, column="peak_memory_mb"),
+}
 
 
 def _claim(

@@ -60,9 +60,10 @@ def claims_figure(table: pd.DataFrame, style: FigureStyle) -> ggplot:
     drawn["ink"] = drawn["verdict"].map(INK)
     drawn["verdict"] = pd.Categorical(drawn["verdict"], list(VERDICTS))
     rows = drawn.drop_duplicates("y")
+    top = rows["y"].max() if len(rows) else 0
     width = min(TEXT_WIDTH, NAMES + CELL * len(columns) + 0.35)
     note = note_below(parts[~told], style.titles, int(LETTERS * width))
-    height = ROW * (rows["y"].max() + HEAD) + 0.5 + 0.1 * (note.count("\n") + 1)
+    height = ROW * (top + HEAD) + 0.5 + 0.1 * (note.count("\n") + 1)
     return (
         ggplot(drawn, aes("x", "y"))
         + geom_tile(aes(fill="verdict"), color="white", size=0.4, show_legend=True)
@@ -76,7 +77,7 @@ def claims_figure(table: pd.DataFrame, style: FigureStyle) -> ggplot:
         + scale_y_continuous(
             breaks=list(rows["y"]),
             labels=list(rows["name"]),
-            limits=(0.4, rows["y"].max() + HEAD),
+            limits=(0.4, top + HEAD),
             expand=(0, 0),
         )
         + labs(x="", y="", fill="", caption=note)
