@@ -172,7 +172,7 @@ def given(model: str, kind: str, examples: int) -> tuple[Any, Any, Any]:
     from works.models import TASK, WORDS, tokenizer
 
     from strata.data.batches import Rows
-    from strata.modeling.loading import auto_class
+    from strata.modeling.head_styles import auto_class
 
     length = CONFIG["training"]["max_length"]
     rng = np.random.default_rng(0)

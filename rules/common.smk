@@ -13,7 +13,9 @@ from strata.study.recipes import (
     ablation_settings,
     architecture_of,
     encoder_facts,
+    exported_style,
     head_settings,
+    head_style,
     sampling,
     source_description,
     titles,
@@ -66,6 +68,7 @@ def model_type_of(wildcards):
 ROWS = {
     "adapted": model_type_of,
     "architecture": model_type_of,
+    "head_style": lambda w: registered("tasks", w.task) and head_style(config, w.task),
     "task_type": lambda w: registered("tasks", w.task)["type"],
     "metric": lambda w: registered("tasks", w.task)["metric"],
 }
@@ -124,6 +127,18 @@ def max_length_of(wildcards):
 
 def heads_of(wildcards):
     return head_settings(config, wildcards.task)
+
+
+def style_of(wildcards):
+    registered("tasks", wildcards.task)
+    return head_style(config, wildcards.task)
+
+
+def exported_style_of(wildcards):
+    """The style of heads; one that no plain Transformers class can hold is refused here."""
+    registered("models", wildcards.model)
+    registered("tasks", wildcards.task)
+    return explained(exported_style, config, wildcards.model, wildcards.task)
 
 
 def pairs(pattern, models=MODELS):

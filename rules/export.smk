@@ -30,7 +30,10 @@ rule export_model:
         sampling=sampling(config),
         tolerance=config["summary"]["tolerance"],
         title=lambda w: TITLES.get(w.model),
-        code=code_of("export_model", "architecture", "task_type", "metric"),
+        style=exported_style_of,
+        code=code_of(
+            "export_model", "architecture", "head_style", "task_type", "metric"
+        ),
     message:
         "Export {wildcards.model} on {wildcards.task}, depth{wildcards.depth}"
     script:

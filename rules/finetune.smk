@@ -51,6 +51,7 @@ rule finetune:
         jobs_per_device=JOBS_PER_DEVICE,
     params:
         training=training_of,
+        style=style_of,
         code=training_code("finetune"),
     message:
         "Fine-tune {wildcards.model} on {wildcards.task}: {wildcards.variant}, seed {wildcards.seed}"
@@ -87,6 +88,7 @@ rule ablate:
     params:
         training=training_of,
         ablation=ablation_of,
+        style=style_of,
         code=training_code("ablate"),
     message:
         "Ablate {wildcards.model} on {wildcards.task}: {wildcards.variant}, seed {wildcards.seed}"

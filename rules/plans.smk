@@ -10,7 +10,8 @@ def training_code(script):
     def code(wildcards):
         best = training_of(wildcards)["checkpoint"] == "best"
         adapted = explained(Variant.parse, wildcards.variant).kind == "adapter"
-        rows = ["architecture", "task_type", *["metric"] * best, *["adapted"] * adapted]
+        rows = ["architecture", "head_style", "task_type"]
+        rows += ["metric"] * best + ["adapted"] * adapted
         return code_of(script, *rows)(wildcards)
 
     return code

@@ -24,7 +24,7 @@ rule skip_spans:
         max_length=max_length_of,
         sample=EVAL_SAMPLE,
         forward=FORWARD,
-        code=code_of("skip_spans", "architecture", "task_type", "metric"),
+        code=code_of("skip_spans", "architecture", "head_style", "task_type", "metric"),
     message:
         "Skip spans: {wildcards.model} on {wildcards.task}, {wildcards.state}"
     script:

@@ -19,7 +19,9 @@ rule score_untuned:
         gpu=1,
         jobs_per_device=JOBS_PER_DEVICE,
     params:
-        code=code_of("score_untuned", "architecture", "task_type", "metric"),
+        code=code_of(
+            "score_untuned", "architecture", "head_style", "task_type", "metric"
+        ),
     message:
         "UNTUNED: {wildcards.model} on {wildcards.task}, {wildcards.state}"
     script:
@@ -50,7 +52,7 @@ rule tune_heads:
         jobs_per_device=JOBS_PER_DEVICE,
     params:
         heads=heads_of,
-        code=code_of("tune_heads", "architecture", "task_type", "metric"),
+        code=code_of("tune_heads", "architecture", "head_style", "task_type", "metric"),
     message:
         "TUNED: {wildcards.model} on {wildcards.task}, {wildcards.state}, all depths together"
     script:
@@ -79,7 +81,10 @@ rule tune_fresh_heads:
         jobs_per_device=JOBS_PER_DEVICE,
     params:
         heads=heads_of,
-        code=code_of("tune_fresh_heads", "architecture", "task_type", "metric"),
+        style=style_of,
+        code=code_of(
+            "tune_fresh_heads", "architecture", "head_style", "task_type", "metric"
+        ),
     message:
         "TUNEDORIG: {wildcards.model} on {wildcards.task}, seed {wildcards.seed}, all depths together"
     script:

@@ -10,15 +10,14 @@ with gpu_job(snakemake):
     from strata.data.tokens import load_tokenizer
     from strata.modeling.compute import device
     from strata.modeling.encoder import Encoder
-    from strata.modeling.loading import check_length, load_model
+    from strata.modeling.loading import check_length, load_encoder
     from strata.study.run_records import read_model_source
     from strata.study.settings import ForwardSettings, Sample, StorageSettings
     from strata.study.states import State
 
     task = Task.read(inputs.task)
     examples = read_examples(inputs.examples, Sample(params.limit, params.sample_seed))
-    # The head's weights play no part here: the pretrained encoder gets one drawn by seed 0.
-    model = load_model(inputs.checkpoint, task, seed=0).to(device())
+    model = load_encoder(inputs.checkpoint).to(device())
     check_length(model, params.max_length)
     origin = read_model_source(inputs.model)
     about = {

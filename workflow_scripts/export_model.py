@@ -38,7 +38,14 @@ with gpu_job(snakemake):
     )
     title = f"{params.title} on {task.name}"
     card = model_card(
-        title, task, seed, snakemake.threads, measured, sampling.confidence, choice.claim
+        title,
+        task,
+        seed,
+        snakemake.threads,
+        measured,
+        sampling.confidence,
+        choice.claim,
+        params.style,
     )
     (folder / "README.md").write_text(card, encoding="utf-8")
     print(f"depth {choice.depth}: {choice.claim}\n{measured}")

@@ -24,7 +24,7 @@ with gpu_job(snakemake):
     from strata.data.tokens import load_tokenizer
     from strata.modeling.compute import device
     from strata.modeling.encoder import Encoder
-    from strata.modeling.loading import check_length, load_model
+    from strata.modeling.loading import check_length, load_encoder
     from strata.study.settings import (
         ForwardSettings,
         Sample,
@@ -37,7 +37,7 @@ with gpu_job(snakemake):
     examples = read_examples(inputs.examples, Sample(settings.max_examples, params.sample_seed))
     labelled = Labelled(task, examples["label"].to_numpy(), settings.bins, settings.kept_examples)
     codes = labelled.groups.codes(len(examples) * task.choices).reshape(len(examples), -1)
-    model = load_model(inputs.model, task, seed=0).to(device())
+    model = load_encoder(inputs.model).to(device())
     check_length(model, params.max_length)
     tokenizer, name = load_tokenizer(inputs.model), snakemake.wildcards.model
     about = {"model": name, "task": task.name, "state": str(PRETRAINED)}

@@ -15,7 +15,7 @@ with (
     from strata.study.settings import HeadSettings
 
     task, seed = Task.read(snakemake.input.task), int(snakemake.wildcards.seed)
-    head = load_head(snakemake.input.model, task, seed)
+    head = load_head(snakemake.input.model, task, seed, snakemake.params.style)
     settings = HeadSettings.of(snakemake.params.heads)
     made = tuned_orig(Splits(trained, evaluated, task), head, settings, seed)
     write_predictions(made.predictions, snakemake.output.predictions)

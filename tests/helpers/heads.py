@@ -28,10 +28,12 @@ KINDS = ("classification", "regression", "multiple-choice")
 DEPTHS = 3
 every_architecture = pytest.mark.parametrize("architecture", tiny.ARCHITECTURES)
 every_kind = pytest.mark.parametrize("kind", KINDS)
+STYLES = ("jiant", "jiant-pooler")  # beside Transformers' own
+every_style = pytest.mark.parametrize("style", STYLES)
 
 
-def head_of(architecture="bert", kind="classification"):
-    return Head(tiny.task_model(architecture, kind))
+def head_of(architecture="bert", kind="classification", style="transformers"):
+    return Head(tiny.task_model(architecture, kind, style=style))
 
 
 def problem(kind="classification", examples=10, seed=0):

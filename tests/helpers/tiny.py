@@ -20,6 +20,7 @@ from transformers import (
 
 from strata.data.batches import Rows
 from strata.data.task import Task
+from strata.modeling.head_styles import HEAD_STYLES
 from strata.study.run_records import RunMetrics
 from strata.study.settings import (
     AblationSettings,
@@ -250,7 +251,11 @@ def rows(kind: str = "classification", count: int = 12, seed: int = 0) -> Rows:
 
 
 def task_model(
-    architecture: str, kind: str = "classification", layers: int = 4, seed: int = 0
+    architecture: str,
+    kind: str = "classification",
+    layers: int = 4,
+    seed: int = 0,
+    style: str = "transformers",
 ) -> PreTrainedModel:
     """A task model of random weights, none of them 0 or 1, in eval mode."""
     settings = config(architecture, layers)
@@ -258,8 +263,12 @@ def task_model(
     if kind != "multiple-choice":
         auto = AutoModelForSequenceClassification
         settings.num_labels = 1 if kind == "regression" else 2
+        settings.problem_type = task(kind).kind.problem_type
     torch.manual_seed(seed)
-    model = auto.from_config(settings)
+    if style == "transformers":
+        model = auto.from_config(settings)
+    else:
+        model = HEAD_STYLES[style](task(kind), architecture)(settings)
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.ndim == 1:  # biases and norms, which start as 0 and 1

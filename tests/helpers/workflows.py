@@ -217,7 +217,7 @@ COMPANIONS = {
         "models": ["roberta", "albert"],
         "tasks": ["entail", "endings"],
         "seeds": [1],
-        "analyses": ["reinit", "variability", "agreement", "claims"],
+        "analyses": ["reinit", "variability", "agreement", "export", "claims"],
         "skipping": [],
         "figure1": {"model": "roberta", "task": "entail"},
     },
@@ -246,4 +246,6 @@ COMPANIONS = {
         "robustness": {"sizes": [40], "ratios": [1, 49], "repeats": 3},
     },
     "evaluation": {"max_train_examples": 96, "poolings": ["cls"]},
+    # One of the tasks by jiant's heads, with everything that is done to a run.
+    "tasks": {"endings": {"heads": {"style": "jiant"}}},
 }

@@ -25,7 +25,9 @@ from strata.study.recipes import (
     ablation_settings,
     architecture_of,
     encoder_facts,
+    exported_style,
     head_settings,
+    head_style,
     reinit_models,
     reinit_settings,
     sampling,
@@ -482,9 +484,41 @@ def test_shared_layers_are_left_out_of_reinitialisation_or_refused(tmp_path, mon
 
 
 def test_recipe_of_heads_is_the_studys_then_the_tasks():
-    config = check_config(changed("tasks.rte.heads", {"steps": 5}))
-    assert head_settings(config, "cola") == PAPER["heads"]
-    assert head_settings(config, "rte") == PAPER["heads"] | {"steps": 5}
+    config = check_config(changed("tasks.rte.heads", {"steps": 5, "style": "jiant"}))
+    tuning = {key: value for key, value in PAPER["heads"].items() if key != "style"}
+    assert head_settings(config, "cola") == tuning
+    assert head_settings(config, "rte") == tuning | {"steps": 5}
+    assert [head_style(config, task) for task in ("cola", "rte")] == ["transformers", "jiant"]
+
+
+def export_with(style):
+    return merged(PAPER, {"study": {"analyses": ["export"]}, "heads": {"style": style}})
+
+
+@pytest.mark.parametrize(
+    ("style", "models"),
+    [("jiant", {"electra"}), ("jiant-pooler", {"roberta", "albert", "electra"})],
+)
+def test_exports_that_no_plain_class_can_hold_are_refused_while_planning(style, models):
+    """ELECTRA's class for multiple choice can; and without exports there is nothing to refuse."""
+    check_config(export_with("transformers"))
+    with pytest.raises(StrataError) as caught:
+        check_config(export_with(style))
+    _, *lines = str(caught.value).splitlines()
+    assert {line.split()[4] for line in lines} == models
+    for line in lines:
+        assert line.startswith("  - study.analyses: export of ")
+        assert f"a head of style '{style}' on " in line and "set heads.style to" in line
+    assert not any("electra on hellaswag" in line for line in lines)
+    check_config(merged(PAPER, {"heads": {"style": style}}))
+
+
+def test_an_export_of_a_model_that_is_not_known_yet_is_refused_later(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    config = check_config(without(export_with("jiant"), "models.electra.architecture"))
+    with pytest.raises(StrataError, match="models.electra has no 'architecture'"):
+        exported_style(config, "electra", "rte")
+    assert exported_style(config, "albert", "rte") == "jiant"
 
 
 def test_title_and_recipes_are_no_part_of_a_source():

@@ -69,7 +69,7 @@ def ended(tmp_path_factory) -> dict:
         "input": write_inputs(folder),
         "output": {key: str(folder / name) for key, name in names.items()},
         "wildcards": {"model": "tiny", "task": "tiny", "variant": "full", "seed": "1"},
-        "params": {"training": tiny.TRAINING, "code": "0"},
+        "params": {"training": tiny.TRAINING, "style": "transformers", "code": "0"},
         "log": str(folder / "log.txt"),
     }
     (folder / "job.json").write_text(json.dumps(job))

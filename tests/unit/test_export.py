@@ -188,8 +188,11 @@ def test_the_card_says_what_was_cut_and_what_it_costs():
         "25% fewer parameters, 2.50 times the speed",
         "AutoModelForSequenceClassification.from_pretrained",
         "labels yes, no",
+        "Style of the head: `transformers`, the class's own.",
     ):
         assert part in text
+    text = model_card("RoBERTa on rte", tiny.task(), 2, 8, MEASURED, 0.95, "A claim.", "jiant")
+    assert "Style of the head: `jiant`\n(dropout, dense, tanh, dropout, out_proj on" in text
     whole = replace(MEASURED, layers=12)
     text = model_card("RoBERTa on rte", tiny.task(), 2, 8, whole, 0.95, "A claim.")
     assert "The encoder of the full model (seed 2), nothing cut; the head was tuned" in text

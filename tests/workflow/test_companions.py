@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib import image
+from transformers import AutoModelForMultipleChoice
 
 from helpers.workflows import COMPANIONS
 from strata.study.plans import PARTS
@@ -282,6 +283,38 @@ def test_a_claims_loss_is_that_of_the_tables(read):
     if not rows.loc[rows["series"] == "full", "failed"].any():
         assert row["value"] == pytest.approx(plain - permuted, abs=1e-9)
         assert row["low"] <= row["value"] <= row["high"]
+
+
+# ---------------------------------------------------------------- jiant's heads
+
+
+@pytest.mark.parametrize("model", ["roberta", "albert"])
+def test_one_task_has_jiants_heads_in_all_that_is_done_to_its_runs(outdir, read, model):
+    """The other has Transformers' own. UNTUNED at the last depth is the full model."""
+    layers = 4 if model == "roberta" else 5
+    for task, style in (("entail", None), ("endings", "jiant")):
+        run = outdir / f"runs/{model}_{task}/full/seed1/checkpoint"
+        assert json.loads((run / "config.json").read_text()).get("strata_head") == style
+        scores = read(f"truncation/{model}_{task}.csv").set_index(["configuration", "depth"])
+        top, full = (scores.loc[(name, layers), "value"] for name in ("untuned", "full"))
+        assert np.allclose(top, full, rtol=0, atol=1e-6)
+        assert {"tuned-best", "tuned-orig-converged"} <= set(scores.index.get_level_values(0))
+
+
+@pytest.mark.parametrize("model", ["roberta", "albert"])
+def test_jiants_head_is_exported_as_a_plain_checkpoint(outdir, read, model):
+    folder = outdir / f"export/{model}_endings/depth-within"
+    small, about = AutoModelForMultipleChoice.from_pretrained(folder, output_loading_info=True)
+    assert not about["missing_keys"] and not about["unexpected_keys"]
+    depth = small.config.num_hidden_layers
+    scores = read(f"truncation/{model}_endings.csv").set_index(["configuration", "depth"])
+    card = (folder / "README.md").read_text()
+    # measured by whoever loads the folder with the plain class
+    assert f"| {scores.loc[('tuned-best', depth), 'value']:.4f} |" in card
+    assert "Style of the head: `jiant`" in card
+    assert (
+        "`transformers`" in (outdir / f"export/{model}_entail/depth-within/README.md").read_text()
+    )
 
 
 # ---------------------------------------------------------------- planning

@@ -80,6 +80,21 @@ def test_an_unsupported_local_model_is_refused_while_planning(workflow):
     assert "Model 'bert' is of type 'gpt2'; supported are albert, bert" in done.stdout + done.stderr
 
 
+def test_a_head_that_no_plain_class_holds_is_refused_where_its_export_is_planned(workflow):
+    """Asked for by the config or by name."""
+    wanted = {"heads": {"style": "jiant-pooler"}}
+    sentence = (
+        "bert on entail: a head of style 'jiant-pooler' on bert cannot be exported, for no class "
+        "of Transformers has both that and a pooler before it; set heads.style to transformers"
+    )
+    done = workflow.configured("--dry-run", check=False, study={"analyses": ["export"]}, **wanted)
+    assert done.returncode
+    assert f"study.analyses: export of {sentence}" in done.stdout + done.stderr
+    for target in ("export", "results/bad/export/bert_entail/depth2"):
+        text = refused(workflow, target, study={"analyses": []}, **wanted)
+        assert sentence in " ".join(text.split())
+
+
 def test_a_model_too_short_for_max_length_is_refused(workflow):
     target = "results/bad/runs/bert_entail/full/seed1/metrics.json"
     text = refused(workflow, target, training={"max_length": 65})

@@ -159,6 +159,17 @@ def test_head_settings_retrain_no_encoder(study):
     assert not planned & {"finetune", "dump_eval", "score_untuned", "compare_states"}
 
 
+def test_another_style_of_heads_fine_tunes_again_and_what_has_no_head_stays(study):
+    planned = study.planned(tasks={"endings": {"heads": {"style": "jiant"}}})
+    costly = {"finetune", "score_untuned", "tune_heads", "tune_fresh_heads", "skip_spans"}
+    assert costly | {"compare_states", "export_model"} <= rules(planned)
+    assert not rules(planned) & {"fetch_model", "fetch_task", "tokenize_task"}
+    for rule, output in planned:
+        assert "endings" in output or rule in JOINING, output
+        if rule == "dump_eval":
+            assert "pretrained" not in output, output
+
+
 def test_a_new_task_runs_only_its_own_jobs(study):
     config = yaml.safe_load((study.folder / "study.yaml").read_text())
     everything = [*config["study"]["tasks"], "new"]

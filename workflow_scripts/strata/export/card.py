@@ -2,7 +2,8 @@
 
 from strata.data.task import Task
 from strata.export.measure import Measured
-from strata.modeling.loading import auto_class
+from strata.modeling.head_styles import auto_class
+from strata.study.plain_heads import OWN
 
 
 def model_card(
@@ -13,12 +14,14 @@ def model_card(
     measured: Measured,
     confidence: float,
     claim: str,
+    style: str = OWN,
 ) -> str:
     """The README.md of an exported folder.
 
     Parameters
     ----------
     claim : what may be said of its depth (``cut.Choice``).
+    style : of the head.
     """
     smaller = 1 - measured.parameters / measured.full_parameters
     faster = measured.examples_per_second / measured.full_examples_per_second
@@ -58,8 +61,17 @@ model = {auto}.from_pretrained("FOLDER")
 ```
 
 Task: {task.name} ({task.type}{", labels " + ", ".join(task.labels) if task.labels else ""}), from
-`{task.source["source"]}`.
+`{task.source["source"]}`. {_head_words(style)}
 """
+
+
+def _head_words(style: str) -> str:
+    if style == OWN:
+        return f"Style of the head: `{style}`, the class's own."
+    return (
+        f"Style of the head: `{style}`\n(dropout, dense, tanh, dropout, out_proj on the CLS "
+        "vector), in the places that this class has for such layers."
+    )
 
 
 def _made_of(measured: Measured, seed: int) -> str:

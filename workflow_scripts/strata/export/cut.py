@@ -1,6 +1,7 @@
 """The smaller model: the encoder cut to a depth with the head tuned there, a plain checkpoint."""
 
 from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,9 +11,11 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from strata.analysis.summary_words import points_of
 from strata.data.task import Task
 from strata.modeling.encoder import truncate
+from strata.modeling.head_styles import STYLE_KEY, auto_class, style_of
 from strata.modeling.head_tuning import load_head_of_depth
 from strata.modeling.loading import load_model
 from strata.runtime.errors import StrataError
+from strata.study.plain_heads import OWN, place_of
 from strata.study.run_records import RunMetrics
 
 
@@ -87,12 +90,46 @@ def cut_model(checkpoint: str | Path, heads: str | Path, task: Task, depth: int)
     Parameters
     ----------
     heads : stacked heads as ``head_tuning.save_stack`` wrote them.
+
+    Returns
+    -------
+    a model of a plain Transformers class.
+
+    Raises
+    ------
+    StrataError : no plain class can hold a head of the run's style.
+    ValueError : the heads are another model's.
     """
     model = truncate(load_model(checkpoint, task), depth)
     _, unexpected = model.load_state_dict(load_head_of_depth(heads, depth), strict=False)
     if unexpected:
         raise ValueError(f"{heads} holds {', '.join(unexpected)}, which the model does not have.")
-    return model
+    return as_plain(model, task)
+
+
+def as_plain(model: PreTrainedModel, task: Task) -> PreTrainedModel:
+    """The same function, in eval mode, as a model of the plain Transformers class for the task.
+
+    Raises
+    ------
+    StrataError : no plain class can hold a head of the model's style.
+    """
+    if style_of(model) == OWN:
+        return model
+    place = place_of(model.config.model_type, task.type, style_of(model))
+    config = deepcopy(model.config)
+    delattr(config, STYLE_KEY)
+    for name, value in place.settings.items():
+        setattr(config, name, value)
+    plain = auto_class(task).from_config(config, dtype=model.dtype, trust_remote_code=False)
+    places = {"classifier.dense": place.dense, "classifier.out_proj": place.out_proj}
+    weights = {}
+    for name, tensor in model.state_dict().items():
+        layer, _, kind = name.rpartition(".")
+        where = places.get(layer, layer).format(encoder=model.base_model_prefix)
+        weights[f"{where}.{kind}"] = tensor
+    plain.load_state_dict(weights)  # all of them, and no others
+    return plain.eval()
 
 
 def write_model(

@@ -14,8 +14,8 @@ from strata.evaluation.metrics import score
 from strata.evaluation.resampling import interval, resampled_scores
 from strata.modeling.compute import device, inference
 from strata.modeling.encoder import num_parameters
+from strata.modeling.head_styles import auto_class
 from strata.modeling.inference import predict, row_logits
-from strata.modeling.loading import auto_class
 from strata.study.settings import ForwardSettings, Sampling
 
 

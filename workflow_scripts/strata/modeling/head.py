@@ -62,9 +62,11 @@ class Head(nn.Module):
         return self.model(inputs_embeds=tokens).logits
 
 
-def load_head(folder: str | Path, task: Task, seed: int | None = None) -> Head:
-    """The head of a checkpoint (or, with a seed, a fresh one), in eval mode."""
-    return Head(load_model(folder, task, seed)).eval()
+def load_head(
+    folder: str | Path, task: Task, seed: int | None = None, style: str | None = None
+) -> Head:
+    """The head of a checkpoint (or, with a seed, a fresh one of a style), in eval mode."""
+    return Head(load_model(folder, task, seed, style)).eval()
 
 
 def head_names(head: Head) -> dict[str, str]:

@@ -6,29 +6,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import (
-    AutoModelForMultipleChoice,
-    AutoModelForSequenceClassification,
-    PreTrainedModel,
-    logging,
-    set_seed,
-)
+from transformers import AutoModel, PreTrainedModel, logging, set_seed
 
 from strata.data.task import Task
+from strata.modeling.head_styles import HEAD_STYLES, STYLE_KEY
 from strata.runtime.errors import StrataError
 from strata.study.architectures import check_supported, read_config
+from strata.study.plain_heads import OWN
 
 
-def auto_class(
-    task: Task,
-) -> type[AutoModelForMultipleChoice | AutoModelForSequenceClassification]:
-    """The Transformers auto class whose head fits the task."""
-    if task.kind.compares_rows:
-        return AutoModelForMultipleChoice
-    return AutoModelForSequenceClassification
-
-
-def load_model(folder: str | Path, task: Task, seed: int | None = None) -> PreTrainedModel:
+def load_model(
+    folder: str | Path, task: Task, seed: int | None = None, style: str | None = None
+) -> PreTrainedModel:
     """A task model in float32: a run's checkpoint, or a pretrained encoder with a fresh head.
 
     Parameters
@@ -36,24 +25,50 @@ def load_model(folder: str | Path, task: Task, seed: int | None = None) -> PreTr
     folder : model folder in the Hugging Face layout.
     task : says which head and how many outputs.
     seed : draws the weights that the folder does not hold; the same seed draws the same head.
+    style : of the head, a row of ``HEAD_STYLES``; by default that of the folder.
+
+    Raises
+    ------
+    StrataError : the folder holds no encoder that is supported, or a head of an unknown style.
     """
-    check_supported(read_config(folder), str(folder))
+    config = read_config(folder)
+    check_supported(config, str(folder))
+    style = style or config.get(STYLE_KEY, OWN)
+    if style not in HEAD_STYLES:
+        raise StrataError(
+            f"{folder} has a head of style '{style}' ({STYLE_KEY} in its config.json); known are "
+            f"{', '.join(HEAD_STYLES)}."
+        )
     settings: dict[str, Any] = {}
     if task.kind.problem_type:
         settings = {"num_labels": task.num_labels, "problem_type": task.kind.problem_type}
     if task.labels:
         settings["id2label"] = dict(enumerate(task.labels))
         settings["label2id"] = {label: i for i, label in enumerate(task.labels)}
+    if STYLE_KEY in config:  # of a run that now serves as a pretrained model
+        settings[STYLE_KEY] = style
     if seed is not None:
         set_seed(seed)
     with quiet_loading():
-        return auto_class(task).from_pretrained(
+        return HEAD_STYLES[style](task, config["model_type"]).from_pretrained(
             folder,
             dtype=torch.float32,
             ignore_mismatched_sizes=True,
             trust_remote_code=False,
             **settings,
         )
+
+
+def load_encoder(folder: str | Path) -> PreTrainedModel:
+    """The encoder of a model folder without any head, in float32.
+
+    Raises
+    ------
+    StrataError : the folder holds no encoder that is supported.
+    """
+    check_supported(read_config(folder), str(folder))
+    with quiet_loading():
+        return AutoModel.from_pretrained(folder, dtype=torch.float32, trust_remote_code=False)
 
 
 @contextmanager

@@ -42,7 +42,8 @@ def make_run(
     inputs, params, out = snakemake.input, snakemake.params, snakemake.output
     wildcards, seed = snakemake.wildcards, int(snakemake.wildcards.seed)
     task, settings = Task.read(inputs.task), TrainingSettings(**params.training)
-    model, tokenizer = load_model(inputs.model, task, seed), load_tokenizer(inputs.model)
+    model = load_model(inputs.model, task, seed, params.style)
+    tokenizer = load_tokenizer(inputs.model)
     rates = prepare(model)
     train = TokenisedRows(tokenizer, choose(read_examples(inputs.train)), inputs.train_tokens)
     dev = TokenisedRows(tokenizer, read_examples(inputs.eval), inputs.eval_tokens)
@@ -51,7 +52,8 @@ def make_run(
         f"{trainable_parameters(model):,} parameters are trained",
         flush=True,
     )
-    parts = (params.training, params.get("ablation"), params.code, dict(wildcards))
+    own = (params.training, params.get("ablation"), params.style)
+    parts = (*own, params.code, dict(wildcards))
     with resumable(Path(out.history).parent, file_facts(inputs), *parts, versions()) as checkpoints:
         # Not among params: how often checkpoints are written changes no result.
         minutes = snakemake.config["resume"]["save_minutes"]

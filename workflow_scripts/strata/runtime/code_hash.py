@@ -32,6 +32,7 @@ UNCOUNTED = "strata.runtime."
 REGISTRIES = {
     "adapted": ("strata.study.architectures", "ADAPTED"),
     "architecture": ("strata.study.architectures", "ARCHITECTURES"),
+    "head_style": ("strata.modeling.head_styles", "HEAD_STYLES"),
     "metric": ("strata.study.metrics", "METRICS"),
     "task_type": ("strata.study.task_types", "TASK_TYPES"),
 }

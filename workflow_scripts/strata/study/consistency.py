@@ -6,7 +6,7 @@ from typing import Any
 from strata.runtime.errors import StrataError
 from strata.study.architectures import check_supported, read_config
 from strata.study.metrics import metrics_for
-from strata.study.recipes import config_folder
+from strata.study.recipes import architecture_of, config_folder, exported_style
 from strata.study.task_types import TASK_TYPES
 
 
@@ -55,6 +55,8 @@ def inconsistencies(config: Mapping[str, Any]) -> Iterator[str]:
         yield from (f"tasks.{name}.{problem}" for problem in _task_problems(task))
     for name in study["models"]:
         yield from _model_problems(name, config["models"].get(name, {}))
+    if "export" in study["analyses"]:
+        yield from _export_problems(config)
 
 
 def _task_problems(task: Mapping[str, Any]) -> Iterator[str]:
@@ -87,3 +89,28 @@ def _model_problems(name: str, model: Mapping[str, Any]) -> Iterator[str]:
         check_supported(read_config(config_folder(name, place)), name)
     except StrataError as error:
         yield f"models.{name}: {error}"
+
+
+def _export_problems(config: Mapping[str, Any]) -> Iterator[str]:
+    """Heads that no plain Transformers class can hold, of the models whose type is known."""
+    for model in config["study"]["models"]:
+        entry = config["models"].get(model, {})
+        if list(_model_problems(model, entry)) or not _is_known(config, model):
+            continue
+        for task in config["study"]["tasks"]:
+            if task in config["tasks"]:
+                try:
+                    exported_style(config, model, task)
+                except StrataError as error:
+                    yield f"study.analyses: export of {error}"
+
+
+def _is_known(config: Mapping[str, Any], model: str) -> bool:
+    """Whether a model's architecture can be told before it is downloaded."""
+    if model not in config["models"]:
+        return False
+    try:
+        architecture_of(config, model)
+    except StrataError:
+        return False
+    return True

@@ -9,6 +9,7 @@ from typing import Any
 from strata.runtime.errors import StrataError
 from strata.study.architectures import ARCHITECTURES, layer_count, read_config
 from strata.study.metrics import METRICS
+from strata.study.plain_heads import OWN, place_of
 from strata.study.variants import Variant
 
 DECLARED = {
@@ -131,7 +132,34 @@ def reinit_models(config: Mapping[str, Any]) -> list[str]:
 
 def head_settings(config: Mapping[str, Any], task: str) -> dict[str, Any]:
     """How a task's heads are tuned."""
+    settings = _heads(config, task)
+    del settings["style"]
+    return settings
+
+
+def head_style(config: Mapping[str, Any], task: str) -> str:
+    """The style of a task's heads, those of its runs included."""
+    return _heads(config, task)["style"]
+
+
+def _heads(config: Mapping[str, Any], task: str) -> dict[str, Any]:
     return {**config["heads"], **config["tasks"][task].get("heads", {})}
+
+
+def exported_style(config: Mapping[str, Any], model: str, task: str) -> str:
+    """The style of the heads of a pair whose smaller model is wanted.
+
+    Raises
+    ------
+    StrataError : no plain class of Transformers can hold such a head.
+    """
+    style = head_style(config, task)
+    if style != OWN:
+        try:
+            place_of(architecture_of(config, model), config["tasks"][task]["type"], style)
+        except StrataError as error:
+            raise StrataError(f"{model} on {task}: {error}") from error
+    return style
 
 
 def source_description(entry: Mapping[str, Any]) -> dict[str, Any]:
