@@ -10,7 +10,7 @@ from helpers.claims import SETTINGS
 from strata.analysis.claim_evidence import Pair
 from strata.analysis.claim_registry import CLAIMS, MEASURES
 from strata.analysis.claim_tables import read_pair, readings_of
-from strata.analysis.claims import Judged, Study, judge_claims
+from strata.analysis.claims import Judged, OfPairs, Study, judge_claims
 from strata.analysis.selection import MEASURES as SELECTING
 from strata.study.plans import PARTS, planned_runs, selection_variants
 from strata.study.variants import Variant
@@ -163,7 +163,8 @@ def judged(
     facts : task -> what is true of it.
     """
     chosen = [claim for claim in CLAIMS if claim.key.startswith(claims)]
-    measures = {m: f for m, f in MEASURES.items() if m.needs in (("reinit",), ("variability",))}
+    needed = {claim.source.measure for claim in chosen if isinstance(claim.source, OfPairs)}
+    measures = {measure: MEASURES[measure] for measure in needed}
     readings = [
         read_pair(true.pair(task, model), measures, analyses) for task, true in facts.items()
     ]
