@@ -7,6 +7,7 @@ ANALYSES = config["study"]["analyses"]
 rule measure_claims:
     input:
         unpack(claim_evidence),
+        examples=EVAL_EXAMPLES,
     output:
         table=READINGS,
     log:
@@ -18,6 +19,7 @@ rule measure_claims:
     params:
         analyses=ANALYSES,
         seeds=SEEDS,
+        evaluation=EVAL_SAMPLE,
         settings=CLAIM_SETTINGS,
         code=code_of("measure_claims", "metric"),
     message:

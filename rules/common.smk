@@ -59,10 +59,15 @@ def registered(kind, name):
     return config[kind][name]
 
 
+def model_type_of(wildcards):
+    registered("models", wildcards.model)
+    return explained(architecture_of, config, wildcards.model)
+
+
 # What a job uses of a registry of the library, by its wildcards.
 ROWS = {
-    "architecture": lambda w: registered("models", w.model)
-    and explained(architecture_of, config, w.model),
+    "adapted": model_type_of,
+    "architecture": model_type_of,
     "head_style": lambda w: registered("tasks", w.task) and head_style(config, w.task),
     "task_type": lambda w: registered("tasks", w.task)["type"],
     "metric": lambda w: registered("tasks", w.task)["metric"],
@@ -111,7 +116,7 @@ def ablation_of(wildcards):
     """What shapes a variant; layers that the model does not have are refused here, if it is known."""
     variant = explained(Variant.parse, wildcards.variant)
     registered("models", wildcards.model)
-    if variant.kind != "full" and (variant.kind, variant.first) != ("lora", None):
+    if not variant.fits_any_model:
         explained(variant.check, *explained(encoder_facts, config, wildcards.model))
     return ablation_settings(config, variant)
 

@@ -51,17 +51,24 @@ rule finetune:
         jobs_per_device=JOBS_PER_DEVICE,
     params:
         training=training_of,
-        ablation=ablation_of,
         style=style_of,
-        code=finetune_code,
+        code=training_code("finetune"),
     message:
         "Fine-tune {wildcards.model} on {wildcards.task}: {wildcards.variant}, seed {wildcards.seed}"
     script:
         "../workflow_scripts/finetune.py"
 
 
-# Runs that only their score is wanted of: no checkpoint is kept.
-use rule finetune as ablate with:
+# Runs that only their score is wanted of: no checkpoint is kept. A rule of its own, so that what is
+# added to ablations changes no plain run.
+rule ablate:
+    input:
+        model=MODEL,
+        train=TRAIN_EXAMPLES,
+        eval=EVAL_EXAMPLES,
+        train_tokens=TRAIN_TOKENS,
+        eval_tokens=EVAL_TOKENS,
+        task=TASK,
     output:
         predictions=PREDICTIONS,
         history=HISTORY,
@@ -72,8 +79,21 @@ use rule finetune as ablate with:
         "<benchmarks>/ablate/{model}_{task}_{variant}_{seed}.tsv"
     wildcard_constraints:
         variant=Variant.ABLATED,
+    conda:
+        "../envs/strata.yaml"
+    threads: 4
+    resources:
+        gpu=1,
+        jobs_per_device=JOBS_PER_DEVICE,
+    params:
+        training=training_of,
+        ablation=ablation_of,
+        style=style_of,
+        code=training_code("ablate"),
     message:
         "Ablate {wildcards.model} on {wildcards.task}: {wildcards.variant}, seed {wildcards.seed}"
+    script:
+        "../workflow_scripts/ablate.py"
 
 
 rule score_run:

@@ -3,12 +3,18 @@
 import functools
 
 
-def finetune_code(wildcards):
-    """The metric's row counts only where it chooses the checkpoint."""
-    chosen = ["metric"] if training_of(wildcards)["checkpoint"] == "best" else []
-    return code_of("finetune", "architecture", "head_style", "task_type", *chosen)(
-        wildcards
-    )
+def training_code(script):
+    """Param `code` of a fine-tuning: the metric's row counts only where it chooses the checkpoint,
+    the place of adapters only where there are some."""
+
+    def code(wildcards):
+        best = training_of(wildcards)["checkpoint"] == "best"
+        adapted = explained(Variant.parse, wildcards.variant).kind == "adapter"
+        rows = ["architecture", "head_style", "task_type"]
+        rows += ["metric"] * best + ["adapted"] * adapted
+        return code_of(script, *rows)(wildcards)
+
+    return code
 
 
 def reinit_tables(part):
@@ -148,13 +154,52 @@ def claim_evidence(wildcards):
         if "skipping" in asked and wildcards.model in config["study"]["skipping"]:
             found["skipped"] = runs(SKIPPED)
     pair = {"model": wildcards.model, "task": wildcards.task}
-    return {name: expand(paths, **pair) for name, paths in found.items()}
+    files = {name: expand(paths, **pair) for name, paths in found.items()}
+    return files | companion_evidence(wildcards, asked)
+
+
+def companion_evidence(wildcards, asked):
+    """The same of the companion studies: tables, and the predictions of the runs that are in them."""
+    pair, found, predictions = (wildcards.model, wildcards.task), {}, []
+    if "reinit" in asked:
+        for part in PARTS:
+            if pair in explained(plans.reinit_pairs, config, part):
+                found[part] = [
+                    REINIT_PART.format(model=pair[0], task=pair[1], part=part)
+                ]
+                runs = explained(plans.reinit_runs, config, *pair, part)
+                predictions += [(run.variant, run.seed) for run in runs]
+    if "variability" in asked:
+        tables = {
+            "selection": f"{VARIABILITY}.csv",
+            "robustness": f"{ROBUSTNESS}.csv",
+            "nu-cost": NU_COST,
+            "nu-finding": NU_FINDING,
+        }
+        found |= {
+            name: expand(path, model=pair[0], task=pair[1])
+            for name, path in tables.items()
+        }
+        chosen = [run["variant"] for run in selection_plan(wildcards) if run["variant"]]
+        predictions += [(variant, seed) for variant in chosen for seed in SEEDS]
+    files = [
+        PREDICTIONS.format(model=pair[0], task=pair[1], variant=variant, seed=seed)
+        for variant, seed in predictions
+    ]
+    return found | ({"runs": list(dict.fromkeys(files))} if files else {})
 
 
 def claim_tables(wildcards):
     """Input function: what claims about the study as a whole are read from, likewise."""
-    across = "cka" in config["study"]["analyses"] and len(MODELS) > 1
-    return {"cka-models": expand(f"{CKA_MODELS}.csv", task=TASKS)} if across else {}
+    asked, found = config["study"]["analyses"], {}
+    if "cka" in asked and len(MODELS) > 1:
+        found["cka-models"] = expand(f"{CKA_MODELS}.csv", task=TASKS)
+    permuted = "reinit" in asked and explained(
+        plans.reinit_pairs, config, "permutation"
+    )
+    if permuted and len(TASKS) > 1:
+        found["permutation-correlations"] = [PERMUTATION_CORRELATIONS]
+    return found
 
 
 def architectures(wildcards):

@@ -95,6 +95,28 @@ use rule plot_progressive as plot_kept_norms with:
         "Partial reinitialisation, layer norms kept and reset"
 
 
+use rule plot_progressive as plot_faster_layers with:
+    input:
+        tables=reinit_tables("faster-layers"),
+    output:
+        png=report(
+            f"{REINIT}/faster-layers.png",
+            caption="../report/reinit_faster_layers.rst",
+            category="Partial reinitialisation",
+        ),
+        pdf=f"{REINIT}/faster-layers.pdf",
+    log:
+        "<logs>/plot_reinit/faster-layers.log",
+    benchmark:
+        "<benchmarks>/plot_reinit/faster-layers.tsv"
+    params:
+        kind="faster-layers",
+        style=STYLE,
+        code=code_of("plot_reinit"),
+    message:
+        "Partial reinitialisation, new layers at a higher rate"
+
+
 use rule plot_progressive as plot_localized with:
     input:
         tables=reinit_tables("localized"),

@@ -11,6 +11,7 @@ checkpoint measure_variability:
     output:
         table=NU,
         finding=NU_FINDING,
+        cost=NU_COST,
         robustness=f"{ROBUSTNESS}.csv",
     log:
         "<logs>/measure_variability/{model}_{task}.log",

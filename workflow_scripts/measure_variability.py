@@ -18,6 +18,7 @@ with gpu_job(snakemake):
         variability_table,
     )
     from strata.analysis.streaming import Kept, values_of_all
+    from strata.analysis.variability_cost import Stopwatch, cost_table, nu_seconds
     from strata.data.batches import Rows
     from strata.data.task import Task, read_examples
     from strata.data.tokens import load_tokenizer
@@ -40,7 +41,7 @@ with gpu_job(snakemake):
     check_length(model, params.max_length)
     tokenizer, name = load_tokenizer(inputs.model), snakemake.wildcards.model
     about = {"model": name, "task": task.name, "state": str(PRETRAINED)}
-    forward = ForwardSettings(**params.forward)
+    forward, passing = ForwardSettings(**params.forward), Stopwatch()
 
     def source(chosen):
         rows = Rows(tokenizer, examples.iloc[chosen].reset_index(drop=True), params.max_length)
@@ -49,15 +50,19 @@ with gpu_job(snakemake):
     # One forward pass, on disk beside the result: all depths need not fit into memory.
     with tempfile.TemporaryDirectory(dir=Path(output.table).parent) as folder:
         path = Path(folder) / "means.h5"
-        dump(path, source(labelled.chosen), StorageSettings(["mean"], "float32"), forward)
+        with passing:
+            dump(path, source(labelled.chosen), StorageSettings(["mean"], "float32"), forward)
         with Activations.open(path) as means:
             vectors, depths = means.vectors("mean"), means.depths("mean")
+            alone = nu_seconds(vectors, labelled.rows, labelled.codes[0])
             measured = measure_depths(vectors, labelled, settings.resamples)
             whole, rest = None, labelled.others
             if len(rest):
                 kept = Kept(vectors, codes[labelled.chosen].reshape(-1))
                 noise = [each.scatter for each in measured]
-                whole = values_of_all(kept, source(rest), codes[rest].reshape(-1), noise, forward)
+                others = source(rest), codes[rest].reshape(-1)
+                with passing:  # and nu of them, which is summed up as they pass
+                    whole = values_of_all(kept, *others, noise, forward)
             n, kept_rows = int((codes >= 0).sum()), len(labelled.rows)
             table = variability_table(
                 measured, depths, params.confidence, whole, sqrt(kept_rows / n)
@@ -74,3 +79,5 @@ with gpu_job(snakemake):
     table.to_csv(output.table, index=False)
     robustness.to_csv(output.robustness, index=False)
     finding_table(name, task.name, table).to_csv(output.finding, index=False)
+    cost = cost_table(name, task.name, str(device()), len(examples), passing.seconds, alone)
+    cost.to_csv(output.cost, index=False)

@@ -1,4 +1,4 @@
-"""Draw plot_kept_norms, plot_localized, plot_permutation or plot_progressive."""
+"""Draw plot_progressive, plot_kept_norms, plot_faster_layers, plot_localized, plot_permutation."""
 
 from strata.analysis.tables import read_tables
 from strata.figures.reinit import FIGURES

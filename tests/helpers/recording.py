@@ -47,6 +47,8 @@ def _with_calls(text: str, module: str) -> str:
             if isinstance(node, ast.FunctionDef):
                 # After the docstring, which the code hash leaves out only where it comes first.
                 first = node.body[0]
+                if first.lineno == node.lineno:  # a protocol's, which nothing enters
+                    continue
                 if ast.get_docstring(node) is not None:
                     place, column = first.end_lineno, first.col_offset
                 else:

@@ -22,7 +22,13 @@ from strata.data.batches import Rows
 from strata.data.task import Task
 from strata.modeling.head_styles import HEAD_STYLES
 from strata.study.run_records import RunMetrics
-from strata.study.settings import AblationSettings, LoraSettings, ReinitSettings, TrainingSettings
+from strata.study.settings import (
+    AblationSettings,
+    AdapterSettings,
+    LoraSettings,
+    ReinitSettings,
+    TrainingSettings,
+)
 from strata.study.variants import Variant
 
 ARCHITECTURES = (
@@ -83,6 +89,8 @@ def ablation(variant: Variant, dropout: float = 0.0) -> AblationSettings:
     """What a variant needs beside its name."""
     if variant.kind in ("reinit", "keep"):
         return ReinitSettings("paper")
+    if variant.kind == "adapter":
+        return AdapterSettings(3)
     return LoraSettings(2, 4, dropout) if variant.kind == "lora" else None
 
 

@@ -23,7 +23,12 @@ from helpers.workflows import COSTLY, RECIPE, copy_workflow, merge, write_tasks
 KILLS = int(os.environ.get("STRATA_SOAK_KILLS", "50"))
 SEED = int(os.environ.get("STRATA_SOAK_SEED", "1"))
 TABLES = ("summary.csv", "cka/*.csv", "truncation/*.csv", "skipping/*.csv", "reinit/*/*.csv")
-COSTS = ["seconds_per_step", "inference_examples_per_second"]
+COSTS = [
+    "seconds_per_step",
+    "epoch_seconds",
+    "peak_memory_mb",
+    "inference_examples_per_second",
+]
 
 
 def study(folder: Path) -> dict:
@@ -46,6 +51,7 @@ def study(folder: Path) -> dict:
             "scheme": "fresh",
             "progressive": {"sizes": [64], "seeds": [1], "step": 2},
             "kept_norms": None,
+            "faster_layers": None,
             "localized": None,
             "permutation": None,
             "probing": None,

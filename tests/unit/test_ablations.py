@@ -7,14 +7,16 @@ import torch
 from peft.tuners.lora import LoraLayer
 
 from helpers import tiny
-from strata.modeling.ablations import adapt, merge_adapters, trainable_parameters
-from strata.modeling.encoder import Encoder, encoder_layers
+from strata.modeling.ablations import adapt, merge_adapters
+from strata.modeling.adapters import Adapter
+from strata.modeling.encoder import Encoder, encoder_layers, trainable_parameters
 from strata.modeling.head import Head, head_names
 from strata.modeling.inference import predict
 from strata.modeling.loading import load_model
 from strata.modeling.training import finetune
 from strata.runtime.errors import StrataError
-from strata.study.settings import ForwardSettings, ReinitSettings
+from strata.study.architectures import ADAPTED, ARCHITECTURES
+from strata.study.settings import AdapterSettings, ForwardSettings, ReinitSettings
 from strata.study.variants import Variant
 
 OWN_LAYERS = [name for name in tiny.ARCHITECTURES if name != "albert"]
@@ -79,6 +81,123 @@ def test_lora_of_some_layers_leaves_the_others_alone(architecture):
     assert not adapters & of_layers(model, [1, 4])
 
 
+# ---------------------------------------------------------------- bottleneck adapters
+
+
+def norms_of(model):
+    kinds = [name for name, module in model.named_modules() if "LayerNorm" in type(module).__name__]
+    begin = tuple(f"{name}." for name in kinds)
+    return {name for name, _ in model.named_parameters() if name.startswith(begin)}
+
+
+def adapters_of(model):
+    return {name for name, _ in model.named_parameters() if ".adapter." in name}
+
+
+def logits(model, inputs):
+    with torch.inference_mode():
+        return model.eval()(**inputs).logits
+
+
+@pytest.mark.parametrize("architecture", tiny.ARCHITECTURES)
+def test_adapters_layer_norms_and_the_head_are_trained(architecture):
+    plain, model = tiny.task_model(architecture), adapted(architecture, "adapter")
+    assert trained(model) == adapters_of(model) | norms_of(plain) | of_head(plain)
+    assert any("embeddings" in name for name in trained(model))  # their layer norm
+    layers = 1 if architecture == "albert" else 4
+    width, bottleneck = 16, 3
+    numbers = {n: p.numel() for n, p in model.named_parameters()}
+    added = layers * 2 * (2 * width * bottleneck + width + bottleneck)  # Houlsby et al., 2.1
+    assert sum(numbers[name] for name in adapters_of(model)) == added
+    rest = sum(dict(plain.named_parameters())[n].numel() for n in norms_of(plain) | of_head(plain))
+    assert trainable_parameters(model) == added + rest
+
+
+@pytest.mark.parametrize("architecture", OWN_LAYERS)
+def test_adapters_of_some_layers_leave_the_others_alone(architecture):
+    plain, model = tiny.task_model(architecture), adapted(architecture, "adapter2-3")
+    within = of_layers(model, [2, 3])
+    assert adapters_of(model) and adapters_of(model) <= within
+    assert trained(model) == adapters_of(model) | (norms_of(plain) & within) | of_head(plain)
+    assert norms_of(plain) & within
+
+
+@pytest.mark.parametrize("architecture", tiny.ARCHITECTURES)
+@pytest.mark.parametrize("kind", ["classification", "multiple-choice"])
+def test_adapters_are_nearly_the_identity_at_first(architecture, kind):
+    plain, model = tiny.task_model(architecture, kind), adapted(architecture, "adapter", kind)
+    inputs = next(tiny.rows(kind).batches(range(8), 8, "cpu"))[1]
+    if kind == "multiple-choice":
+        inputs = {name: rows[:, None] for name, rows in inputs.items()}
+    before, after = logits(plain, inputs), logits(model, inputs)
+    torch.testing.assert_close(after, before, rtol=0, atol=5e-3)
+    assert not torch.equal(after, before)  # they are there
+
+
+@pytest.mark.parametrize("architecture", tiny.ARCHITECTURES)
+@pytest.mark.parametrize("which", [0, 1])
+def test_each_adapter_stands_before_the_residual_sum(architecture, which):
+    """One that puts out nothing takes its branch out of the layer, and the residual is left.
+
+    So layer 1's output is that of a layer whose output projection, weights and bias, is zero.
+    """
+    projections = {
+        "albert": ("albert_layers.0.attention.dense", "albert_layers.0.ffn_output"),
+        "distilbert": ("attention.out_lin", "ffn.lin2"),
+        "mpnet": ("attention.attn.o", "output.dense"),
+    }.get(architecture, ("attention.output.dense", "output.dense"))
+    model, plain = adapted(architecture, "adapter"), tiny.task_model(architecture)
+    adapter = [m for m in encoder_layers(model)[0].modules() if isinstance(m, Adapter)]
+    assert len(adapter) == 2
+    adapter[which].forward = torch.zeros_like
+    projection = encoder_layers(plain)[0].get_submodule(projections[which])
+    with torch.no_grad():
+        for parameter in projection.parameters():
+            parameter.zero_()
+    other = adapter[1 - which]
+    other.forward = lambda hidden: hidden
+    inputs = next(tiny.rows().batches(range(8), 8, "cpu"))[1]
+    first = []
+    for each in (model, plain):
+        with torch.inference_mode():
+            states = Encoder(each).hidden_states(inputs)
+            next(states)
+            first.append(next(states))
+    torch.testing.assert_close(*first)
+
+
+def test_a_bottleneck_is_at_most_half_as_wide_as_the_model():
+    for asked, given in ((64, 8), (3, 3)):
+        model, variant = tiny.task_model("bert"), Variant.parse("adapter")
+        adapt(model, variant, AdapterSettings(asked), seed=1)
+        assert {m.down.out_features for m in model.modules() if isinstance(m, Adapter)} == {given}
+
+
+def test_a_seed_draws_the_same_adapters_and_nothing_else():
+    first, again = (adapted("bert", "adapter").state_dict() for _ in range(2))
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    down = first["bert.encoder.layer.0.attention.output.dropout.adapter.down.weight"]
+    assert 0 < down.abs().max() <= 0.02  # two sigmas
+    torch.manual_seed(5)
+    expected = torch.rand(1)
+    model, variant = tiny.task_model("bert"), Variant.parse("adapter")
+    torch.manual_seed(5)
+    adapt(model, variant, tiny.ablation(variant), seed=1)
+    assert torch.equal(torch.rand(1), expected)
+
+
+def test_some_of_alberts_layers_cannot_have_adapters():
+    with pytest.raises(StrataError, match="'adapter2-3' has no meaning.*shares one layer's"):
+        adapted("albert", "adapter2-3")
+
+
+def test_every_architecture_says_where_its_adapters_go():
+    assert ADAPTED.keys() == ARCHITECTURES.keys()
+
+
+# ---------------------------------------------------------------- training
+
+
 def test_merged_adapters_change_no_prediction():
     model = adapted("bert", "lora").eval()
     with torch.no_grad():
@@ -100,7 +219,9 @@ def test_frozen_parts_stay_in_eval_mode():
     assert not model.bert.embeddings.dropout.training and model.dropout.training
 
 
-@pytest.mark.parametrize("text", ["head3top1", "probe2", "lora2-3", "reinit3-4", "permute1"])
+@pytest.mark.parametrize(
+    "text", ["head3top1", "probe2", "lora2-3", "adapter", "adapter2-3", "reinit3-4x5", "permute1"]
+)
 def test_training_moves_what_is_trained_and_nothing_else(text, tmp_path):
     folder = tiny.save_model(tmp_path / "model", "bert")
     model = load_model(folder, tiny.task(), seed=1)
@@ -119,20 +240,45 @@ def test_training_moves_what_is_trained_and_nothing_else(text, tmp_path):
     assert not [name for name in wanted - moved if "key.bias" not in name]
 
 
+@pytest.mark.parametrize("architecture", OWN_LAYERS)
+@pytest.mark.parametrize(
+    ("text", "layers"),
+    [("reinit3-4x5", [3, 4]), ("reinit3-4lnx5", [3, 4]), ("keep2-3x7", [1, 4])],
+)
+def test_all_of_every_new_layer_is_trained_faster_and_nothing_else(architecture, text, layers):
+    """The last layer, too, which the authors' code left out of both groups."""
+    model, variant = tiny.task_model(architecture), Variant.parse(text)
+    rates = adapt(model, variant, tiny.ablation(variant), seed=1)
+    assert set(rates) == of_layers(model, layers)
+    assert set(rates.values()) == {float(variant.faster)}
+    assert trained(model) == {name for name, _ in model.named_parameters()}
+
+
+@pytest.mark.parametrize("text", ["full", "reinit3-4", "keep2-3ln", "lora", "head3top2"])
+def test_without_a_factor_all_is_trained_at_one_rate(text):
+    variant = Variant.parse(text)
+    assert adapt(tiny.task_model("bert"), variant, tiny.ablation(variant), seed=1) == {}
+
+
+def test_new_weights_are_the_same_at_any_rate():
+    plain, faster = (adapted("bert", text).state_dict() for text in ("reinit2-3", "reinit2-3x5"))
+    assert all(torch.equal(plain[name], faster[name]) for name in plain)
+
+
 def test_layers_the_model_lacks_are_refused():
     with pytest.raises(StrataError, match="'head5top1' names layer 5, but the model has 4 layers"):
         adapted("bert", "head5top1")
 
 
-@pytest.mark.parametrize("text", ["lora", "reinit1-2", "keep1-2"])
+@pytest.mark.parametrize("text", ["lora", "adapter", "reinit1-2", "keep1-2"])
 def test_settings_of_another_variant_are_refused(text):
     """A run that silently trains all of the model would pass for its ablation."""
-    settings = ReinitSettings("paper") if text == "lora" else None
+    settings = ReinitSettings("paper") if text in ("lora", "adapter") else None
     with pytest.raises(TypeError, match=f"'{text}' does not go with"):
         adapt(tiny.task_model("bert"), Variant.parse(text), settings, seed=1)
 
 
-@pytest.mark.parametrize("text", ["lora", "head3top1"])
+@pytest.mark.parametrize("text", ["lora", "adapter", "head3top1"])
 def test_the_best_checkpoint_of_a_part_that_was_trained_is_restored(text, tmp_path):
     """With a rate that ruins the model later on, the best evaluation is not the last."""
     folder = tiny.save_model(tmp_path / "model", "bert")

@@ -325,6 +325,10 @@ EDITS = {
         "strata/study/architectures.py", '    "bert": Arch',
         '    "modernbert": Architecture("encoder", "layers"),\n    "bert": Arch', set(),
     ),
+    "where another architecture has its adapters": (
+        "strata/study/architectures.py", '    "albert": ("albert_layers',
+        '    "modernbert": ("attn.out_drop", "mlp.Wo"),\n    "albert": ("albert_layers', set(),
+    ),
     "a new metric": (
         "strata/study/metrics.py", '    "f1": Metric(',
         '    "kappa": Metric(CLASSES, mcc, counted_mcc, title="Kappa"),\n    "f1": Metric(', set(),
@@ -337,7 +341,11 @@ EDITS = {
         {"compare_states", "compare_models", "find_blocks"},
     ),
     "the optimiser": (
-        "strata/modeling/training.py", '"adamw_torch_fused"', '"adamw_torch"', {"finetune"}
+        "strata/modeling/training.py", '"adamw_torch_fused"', '"adamw_torch"',
+        {"ablate", "finetune"},
+    ),
+    "what an ablation does": (
+        "strata/modeling/reinit.py", "sorted(layers)", "layers", {"ablate"}
     ),
     "a run's row": (
         "strata/analysis/runs.py", '"train_examples",', "", {"collect_reinit", "compare_selection"}

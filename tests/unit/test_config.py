@@ -20,6 +20,7 @@ from strata.runtime.errors import StrataError
 from strata.study.architectures import check_declared
 from strata.study.config import SCHEMA, check_config
 from strata.study.metrics import METRICS, metrics_for
+from strata.study.plans import layer_blocks, reinit_runs
 from strata.study.recipes import (
     ablation_settings,
     architecture_of,
@@ -375,6 +376,24 @@ def test_of_epochs_and_steps_the_last_said_counts():
     }
     assert found["cola", "full"][1] == 3 and found["rte", "full"] == (7, None)
     assert found["rte", "full_n5"][1] == 2 and found["rte", "lora_n5"] == (9, None)
+
+
+@pytest.mark.parametrize("study", [{}, STUDIES["tamkin"]], ids=["paper", "tamkin"])
+def test_what_tells_whether_the_best_probing_block_matters_is_planned(study):
+    """A block new, all but it new, all or none new, and a probe of it, on as many examples."""
+    config = check_config(merged(PAPER, study))
+    model, task = config["study"]["models"][0], "sst2"
+    localized, probing = (
+        {
+            (run.series, run.position, run.variant.size)
+            for run in reinit_runs(config, model, task, p)
+        }
+        for p in ("localized", "probing")
+    )
+    for first, last in layer_blocks(12, 3, 3):
+        assert {("reinit", first, 5000), ("keep", first, 5000)} <= localized
+        assert ("probed", last, 5000) in probing
+    assert {("full", None, 5000), ("embeddings", None, 5000)} <= localized
 
 
 def test_sizes_that_a_task_does_not_exceed_are_all_of_it():

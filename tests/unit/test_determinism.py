@@ -59,12 +59,17 @@ def write_inputs(folder: Path) -> dict[str, str]:
 def ended(tmp_path_factory) -> dict:
     """What a fine-tuning's process ends with."""
     folder = tmp_path_factory.mktemp("job")
-    names = {"predictions": "predictions.parquet", "history": "history.csv", "run": "run.json"}
+    names = {
+        "checkpoint": "checkpoint",
+        "predictions": "predictions.parquet",
+        "history": "history.csv",
+        "run": "run.json",
+    }
     job = {
         "input": write_inputs(folder),
         "output": {key: str(folder / name) for key, name in names.items()},
         "wildcards": {"model": "tiny", "task": "tiny", "variant": "full", "seed": "1"},
-        "params": {"training": tiny.TRAINING, "ablation": {}, "code": "0"},
+        "params": {"training": tiny.TRAINING, "style": "transformers", "code": "0"},
         "log": str(folder / "log.txt"),
     }
     (folder / "job.json").write_text(json.dumps(job))

@@ -63,6 +63,22 @@ def held_at_once(holders):
     return most, together
 
 
+def test_peak_memory_is_the_most_held_since_it_was_asked_for():
+    memory = devices.PeakMemory()
+    before = memory.read()
+    held = torch.ones(64 * 2**18)  # 64 MB
+    most = memory.read()
+    del held
+    assert most > before + 60 and memory.read() > before + 60  # Linux counts to within some MB
+    assert devices.PeakMemory().read() < most - 32  # counted anew
+
+
+def test_where_nothing_tells_the_peak_of_memory_there_is_none(tmp_path):
+    assert devices.PeakMemory(tmp_path / "no process").read() is None
+    (tmp_path / "status").write_text("Name:\tpython\nVmHWM:\t  2048 kB\n")
+    assert devices.PeakMemory(tmp_path).read() == 2.0
+
+
 @pytest.mark.parametrize("jobs_per_device", (1, 2))
 def test_processes_share_the_gpus_as_allowed(jobs_per_device):
     """Six processes on two GPUs: each sees one, none has too many, and both are used."""

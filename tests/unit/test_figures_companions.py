@@ -25,6 +25,7 @@ SEEDS = [1, 2, 3]
 SETTINGS = {
     "progressive": {"sizes": [500, 5000, "all"], "seeds": SEEDS, "step": 1},
     "kept_norms": {"sizes": [500], "seeds": SEEDS, "step": 2},
+    "faster_layers": {"factor": 5, "sizes": [500], "seeds": SEEDS, "step": 2},
     "localized": {"block": 3, "stride": 3, "inverse": True, "size": 500, "seeds": SEEDS},
     "permutation": {"count": 10, "size": 500, "seeds": [1]},
     "probing": {"sizes": [500, 5000], "seeds": SEEDS, "step": 1},
@@ -77,6 +78,7 @@ def drawn(tmp_path):
     [
         ("progressive", ["New layers, trained", "Frozen, head trained", "500", "5,000", "all"]),
         ("kept-norms", ["New layers, trained", "Layer norms kept", "500"]),
+        ("faster-layers", ["New layers, trained", "New layers at 5 times the rate", "500"]),
         ("localized", ["The block is new", "All but the block is new", "No layer is new"]),
         ("permutation", ["Permuted layers", "Layers in order"]),
     ],

@@ -153,7 +153,10 @@ def test_rules_name_every_registry_that_their_script_looks_into():
         script: set(re.findall(r'"(\w+)"', registries))
         for script, registries in re.findall(r'code_of\(\s*"(\w+)"((?:,\s*"\w+")*)', RULES)
     }
-    named["finetune"] |= {"metric"}  # where it chooses the checkpoint, see finetune_code
+    for script in re.findall(r'training_code\("(\w+)"\)', RULES):
+        # The metric where it chooses the checkpoint.
+        named[script] = {"architecture", "head_style", "metric", "task_type"}
+    named["ablate"] |= {"adapted"}  # of variants with adapters
     for script in (path.stem for path in SCRIPTS.glob("*.py")):
         looked_into = tree.registries(script) - {"fetch_model": {"architecture"}}.get(script, set())
         assert named[script] == looked_into, script

@@ -14,6 +14,7 @@ from strata.study.plans import (
 SETTINGS = {
     "progressive": {"sizes": [500, "all"], "seeds": [1, 2], "step": 1},
     "kept_norms": None,
+    "faster_layers": None,
     "localized": {"block": 3, "stride": 3, "inverse": True, "size": 500, "seeds": [1]},
     "permutation": {"count": 2, "size": "all", "seeds": [1]},
     "probing": {"sizes": [500], "seeds": [1], "step": 1},
@@ -52,6 +53,19 @@ def test_kept_norms_stand_beside_reset_ones():
         ("kept-norms", "reinit1-4ln"), ("kept-norms", "reinit3-4ln"), ("kept-norms", "full"),
         ("reinitialised", "reinit1-4"), ("reinitialised", "reinit3-4"), ("reinitialised", "full"),
     }  # fmt: skip
+
+
+def test_faster_layers_stand_beside_those_of_one_rate():
+    own = {"faster_layers": {"factor": 5, "sizes": [500], "seeds": [1], "step": 2}}
+    found = planned_runs("faster-layers", own, 4)
+    assert [(p.series, p.position, str(p.variant)) for p in found] == [
+        ("faster", 0, "reinit1-4x5_n500"),
+        ("faster", 2, "reinit3-4x5_n500"),
+        ("faster", 4, "full_n500"),
+        ("reinitialised", 0, "reinit1-4_n500"),
+        ("reinitialised", 2, "reinit3-4_n500"),
+        ("reinitialised", 4, "full_n500"),
+    ]
 
 
 def test_localized_blocks_their_inverse_and_their_references():
@@ -116,9 +130,11 @@ def test_a_selected_depth_is_read_from_the_table(tmp_path):
     assert variants == [
         "full_n500",
         "lora_n500",
+        "adapter_n500",
         "head2top1_n500",
         "head4top1_n500",
         "lora2-2_n500",
+        "adapter2-2_n500",
     ]
 
 
@@ -141,7 +157,9 @@ def test_layer_selection_against_what_else_one_might_train():
     assert found["last", 3]["variant"] == "head6top3"
     assert found["lora-selected", 1]["variant"] == "lora2-2"
     assert found["whole", None]["variant"] == "full" and found["lora", None]["variant"] == "lora"
-    for comparison in ("selected", "lora-selected"):
+    assert found["adapter-selected", 1]["variant"] == "adapter2-2"
+    assert found["adapter", None]["variant"] == "adapter"
+    for comparison in ("selected", "lora-selected", "adapter-selected"):
         assert found[comparison, 3]["variant"] is None
         assert found[comparison, 3]["reason"] == "depth 2 has fewer than 3 layers"
 
@@ -149,6 +167,6 @@ def test_layer_selection_against_what_else_one_might_train():
 def test_layer_selection_of_shared_layers_has_cells_with_a_reason():
     found = {(p["comparison"], p["top"]): p for p in selection_variants(2, 6, [1, 2], True)}
     assert found["selected", 2]["variant"] == "head2top2"  # all of them
-    for key in (("selected", 1), ("last", 1), ("lora-selected", 2)):
+    for key in (("selected", 1), ("last", 1), ("lora-selected", 2), ("adapter-selected", 1)):
         assert found[key]["variant"] is None
         assert "layers share their weights" in found[key]["reason"]

@@ -48,13 +48,13 @@ def attempt(folder, tmp_path, monkeypatch):
         monkeypatch.setattr(training._Dataset, "__getitems__", read)
         model = load_model(folder, tiny.task(kind), seed=1)
         named = Variant.parse(variant)
-        adapt(model, named, tiny.ablation(named, dropout=0.1), seed=1)
+        rates = adapt(model, named, tiny.ablation(named, dropout=0.1), seed=1)
         checkpoints, history = tmp_path / name, tmp_path / f"{name}.csv"
         checkpoints.mkdir(exist_ok=True)
         train, dev = (tiny.rows(kind, count, seed=s) for s, count in ((1, 40), (2, 24)))
         settings = replace(SETTINGS, **changes)
         found = finetune(
-            model, train, dev, tiny.task(kind), settings, 1, history, checkpoints, ALWAYS
+            model, train, dev, tiny.task(kind), settings, 1, history, checkpoints, ALWAYS, rates
         )
         weights = {name: tensor.clone() for name, tensor in model.state_dict().items()}
         return weights, found, pd.read_csv(history)
@@ -75,6 +75,8 @@ CASES = {
     "grouped": {"group_by_length": True},
     "choices": {"kind": "multiple-choice"},
     "lora": {"variant": "lora"},
+    "adapter": {"variant": "adapter"},
+    "faster": {"variant": "reinit2-2x5"},
     "part": {"variant": "head2top1"},
     "best": {"checkpoint": "best"},
     "best-of-epochs": {"checkpoint": "best", "eval_steps": "epoch"},

@@ -1,7 +1,7 @@
 """Settings are what the config's schema holds; records are read as they were written."""
 
 import json
-from dataclasses import FrozenInstanceError, asdict, fields
+from dataclasses import FrozenInstanceError, asdict, fields, replace
 
 import pytest
 import yaml
@@ -94,6 +94,7 @@ def record() -> RunRecord:
         train_examples=40,
         trainable_parameters=1000,
         layers=4,
+        peak_memory_mb=512.5,
     )
     origin = Origin(2, {"source": "hub:a/b", "commit": "c"}, {"source": "path:x"})
     return RunRecord.of(RunName("m", "t", "full", 1), trained, tiny.training(), origin, 12.3456)
@@ -106,8 +107,8 @@ def test_a_run_is_described_by_these_keys_in_this_order(tmp_path):
     assert list(values) == [
         "model", "task", "variant", "seed", "device", "precision", "steps", "resumed_at",
         "wall_seconds", "seconds_per_step", "train_examples", "trainable_parameters", "layers",
-        "inference_examples_per_second", "threads", "training", "config_hash", "model_source",
-        "task_source", "versions", "git_commit",
+        "peak_memory_mb", "inference_examples_per_second", "threads", "training", "config_hash",
+        "model_source", "task_source", "versions", "git_commit",
     ]  # fmt: skip
     assert text == json.dumps(values, indent=2) + "\n"
     assert values["inference_examples_per_second"] == 12.35
@@ -125,6 +126,13 @@ def test_a_record_of_another_version_is_explained(tmp_path):
     path.write_text(json.dumps({k: v for k, v in asdict(record()).items() if k != "steps"}))
     with pytest.raises(StrataError, match="run.json lacks steps, .* 'snakemake .*run.json --force"):
         RunRecord.read(path)
+
+
+def test_a_record_of_before_memory_was_recorded_is_read(tmp_path):
+    path = tmp_path / "run.json"
+    older = {k: v for k, v in asdict(record()).items() if k != "peak_memory_mb"}
+    path.write_text(json.dumps(older))
+    assert RunRecord.read(path) == replace(record(), peak_memory_mb=None)
 
 
 def test_a_models_source_is_read_from_its_folder(tmp_path):

@@ -9,6 +9,7 @@ import pytest
 from strata.runtime.code_hash import SCRIPTS
 
 RUN_MODELS = {
+    "ablate",
     "dump_activations",
     "export_model",
     "finetune",

@@ -14,9 +14,10 @@ from strata.data.batches import Rows
 from strata.evaluation.metrics import run_metrics
 from strata.evaluation.predictions import answers, decode, prediction_table, score_table
 from strata.modeling import training
+from strata.modeling.ablations import training_examples
 from strata.modeling.inference import predict
 from strata.modeling.loading import load_model
-from strata.modeling.training import finetune, training_examples
+from strata.modeling.training import finetune
 from strata.runtime.errors import StrataError
 from strata.study.run_records import RunMetrics
 from strata.study.settings import ForwardSettings, Sampling
@@ -77,8 +78,17 @@ def test_new_memory_is_not_filled(trained, monkeypatch):
     assert not torch.utils.deterministic.fill_uninitialized_memory
 
 
-def test_the_recipe_is_that_of_a_plain_loop(folder, tmp_path):
-    """AdamW without decay of biases and norms, clipping, linear schedule; whole-set batches."""
+# Parameters of another rate: none, and those of layer 2 at five times the rate, a part at twice.
+RATES = {
+    "plain": {},
+    "faster": {"bert.encoder.layer.1.": 5.0, "classifier.": 2.0},
+}
+
+
+@pytest.mark.parametrize("case", RATES)
+def test_the_recipe_is_that_of_a_plain_loop(case, folder, tmp_path):
+    """AdamW without decay of biases and norms, clipping of all together, one schedule for every
+    rate; whole-set batches."""
     settings = replace(
         SETTINGS, batch_size=12, weight_decay=0.5, max_grad_norm=0.3, adam_epsilon=1e-4
     )
@@ -86,18 +96,22 @@ def test_the_recipe_is_that_of_a_plain_loop(folder, tmp_path):
     for module in [*model.modules(), *plain.modules()]:
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0
+    rate = {
+        name: next((r for begin, r in RATES[case].items() if name.startswith(begin)), 1.0)
+        for name, _ in plain.named_parameters()
+    }
     examples, tokenizer = tiny.examples(count=12), tiny.tokenizer()
-    history = tmp_path / "history.csv"
-    rows = rows_of(examples)
-    finetune(model, rows, rows, tiny.task(), settings, 1, history, tmp_path)
+    history, rows = tmp_path / "history.csv", rows_of(examples)
+    given = {name: each for name, each in rate.items() if each != 1}
+    finetune(model, rows, rows, tiny.task(), settings, 1, history, tmp_path, rates=given)
 
-    exempt = [n.endswith("bias") or "LayerNorm" in n for n, _ in plain.named_parameters()]
-    groups = [
+    groups = [  # a parameter each
         {
-            "params": [p for p, e in zip(plain.parameters(), exempt, strict=True) if e == free],
-            "weight_decay": 0.0 if free else 0.5,
+            "params": [parameter],
+            "weight_decay": 0.0 if name.endswith("bias") or "LayerNorm" in name else 0.5,
+            "lr": 1e-3 * rate[name],
         }
-        for free in (True, False)
+        for name, parameter in plain.named_parameters()
     ]
     optimizer = torch.optim.AdamW(groups, lr=1e-3, eps=1e-4)
     schedule = get_linear_schedule_with_warmup(optimizer, 2, 8)
@@ -112,6 +126,21 @@ def test_the_recipe_is_that_of_a_plain_loop(folder, tmp_path):
     expected = weights(plain)
     for name, tensor in weights(model).items():
         torch.testing.assert_close(tensor, expected[name], rtol=1e-4, atol=1e-5)
+    rates = pd.read_csv(history)["learning_rate"]
+    np.testing.assert_allclose(rates, [1e-3 * min(s / 2, (8 - s) / 6) for s in range(8)], atol=1e-9)
+
+
+def test_a_rate_of_a_parameter_that_there_is_not_is_refused(folder, tmp_path):
+    """A name that is misspelt would be trained at the plain rate."""
+    rows, model = rows_of(tiny.examples(count=12)), load_model(folder, tiny.task(), seed=1)
+    files = (tmp_path / "history.csv", tmp_path)
+    with pytest.raises(KeyError, match="layer.9"):
+        finetune(model, rows, rows, tiny.task(), SETTINGS, 1, *files, rates={"layer.9": 5.0})
+
+
+def test_the_most_memory_held_is_recorded(trained):
+    _, found, _ = trained()
+    assert found.peak_memory_mb > 50
 
 
 @pytest.mark.parametrize("kind", KINDS)

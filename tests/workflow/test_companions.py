@@ -9,6 +9,7 @@ from matplotlib import image
 from transformers import AutoModelForMultipleChoice
 
 from helpers.workflows import COMPANIONS
+from strata.study.plans import PARTS
 from strata.study.variants import Variant
 
 PAIRS = [(model, task) for model in ("roberta", "albert") for task in ("entail", "endings")]
@@ -111,16 +112,28 @@ def test_selection_is_compared_with_what_else_one_might_train(read):
         rows = read(f"variability/roberta_{task}.csv").set_index(["comparison", "top"])
         assert rows.loc[("selected", 1), "variant"] == f"head{selected}top1"
         assert rows.loc[("last", 4), "variant"] == "head4top4"
-        assert rows.loc[("lora-selected", 1), "variant"] == f"lora{selected}-{selected}"
+        for kind in ("lora", "adapter"):
+            assert rows.loc[(f"{kind}-selected", 1), "variant"] == f"{kind}{selected}-{selected}"
         if selected < 4:
             empty = rows.loc[("selected", 4)]
             assert np.isnan(empty["value"]) and "fewer than 4 layers" in empty["reason"]
         there = rows[rows["value"].notna()]
-        assert (there["seconds_per_step"] > 0).all()
+        assert (there["seconds_per_step"] > 0).all() and (there["peak_memory_mb"] > 50).all()
+        epoch = there["seconds_per_step"] * np.ceil(there["train_examples"] / 16)
+        np.testing.assert_allclose(there["epoch_seconds"], epoch, rtol=1e-3)
         assert (there["inference_examples_per_second"] > 0).all()
         whole = rows.loc["whole"].iloc[0]["trainable_parameters"]
         assert (there["trainable_parameters"] <= whole).all()
         assert rows.loc[("selected", 1), "trainable_parameters"] < whole
+
+
+def test_what_nu_costs_is_written(read):
+    for model, task in PAIRS:
+        cost = read(f"variability/{model}_{task}/cost.csv")
+        assert (cost["examples"] == 100).all() and (cost["device"] == "cpu").all()
+        both = cost["forward_seconds"] + cost["nu_seconds"]
+        assert (both > 0).all()
+        np.testing.assert_allclose(cost["seconds"], both, atol=0.002)
 
 
 def test_what_is_beside_nu(read):
@@ -234,12 +247,42 @@ def test_correlations_between_methods(read):
 
 
 def test_every_figure_exists(outdir):
-    figures = [f"reinit/{n}" for n in ("progressive", "kept-norms", "localized", "permutation")]
+    figures = [f"reinit/{part}" for part in PARTS if part != "probing"]
     figures += [f"{kind}/{m}_{t}" for kind in ("variability", "agreement") for m, t in PAIRS]
     figures += [f"variability/{m}_{t}/robustness" for m, t in PAIRS]
     for name in [*figures, "agreement/correlations"]:
         assert image.imread(outdir / f"{name}.png")[..., :3].std() > 0.02, name
         assert (outdir / f"{name}.pdf").stat().st_size > 5000
+
+
+def test_the_companion_papers_claims_are_judged_from_finished_runs(read):
+    claims = read("claims.csv")
+    on_tasks = claims[claims["task"].notna() & ~claims["whole"].astype(bool)]
+    known = on_tasks.set_index([on_tasks["claim"] + on_tasks["part"].fillna(""), "model", "task"])
+    verdicts = {"holds", "does not hold", "cannot be told"}
+    for key in ("T1a", "T1b", "T3", "T4a", "T5", "T6"):
+        for task in ("entail", "endings"):
+            row = known.loc[(key, "roberta", task)]
+            assert row["verdict"] in verdicts, (key, row["what_it_takes"])
+            assert known.loc[(key, "albert", task), "verdict"] == "not in this study"
+    few = known.loc[("T2a", "roberta", "entail")]
+    assert "10 times another" in few["what_it_takes"]  # 64 and 160 examples
+    for key in ("X2a", "X2b", "X3a", "X4", "X5a", "X5b"):
+        for model, task in PAIRS:
+            assert known.loc[(key, model, task), "verdict"] in {*verdicts, "not in this study"}
+    seconds = known.loc[("X4", "roberta", "entail")]
+    assert seconds["value"] > 0 and "s for 100 examples" in seconds["note"]
+
+
+def test_a_claims_loss_is_that_of_the_tables(read):
+    """T4a from stored predictions, beside the scores of the part's table."""
+    rows = read("reinit/roberta_entail/permutation.csv")
+    plain, permuted = (rows.loc[rows["series"] == s, "value"].mean() for s in ("full", "permuted"))
+    claims = read("claims.csv").query("claim == 'T4' and part == 'a' and task == 'entail'")
+    row = claims[claims["model"] == "roberta"].iloc[0]
+    if not rows.loc[rows["series"] == "full", "failed"].any():
+        assert row["value"] == pytest.approx(plain - permuted, abs=1e-9)
+        assert row["low"] <= row["value"] <= row["high"]
 
 
 # ---------------------------------------------------------------- jiant's heads
@@ -278,8 +321,9 @@ def test_jiants_head_is_exported_as_a_plain_checkpoint(outdir, read, model):
 
 
 def test_the_number_of_runs_is_said(companions):
-    # Of a task: progressive 12; kept-norms 1 more; localized 3 more; permutation 3; probing 2.
-    assert "Partial reinitialisation needs 42 runs." in planned(companions)
+    # Of a task: progressive 12; kept-norms and faster-layers 1 more each; localized 3 more;
+    # permutation 3; probing 2.
+    assert "Partial reinitialisation needs 44 runs." in planned(companions)
 
 
 def test_finished_companions_have_nothing_to_do(companions):

@@ -1,6 +1,6 @@
 """All claims that a study is held against, and the measures that decide them."""
 
-from strata.analysis import claims_phang
+from strata.analysis import claims_phang, claims_tamkin, claims_xie
 
-CLAIMS = (*claims_phang.CLAIMS,)
-MEASURES = {**claims_phang.MEASURES}
+CLAIMS = (*claims_phang.CLAIMS, *claims_tamkin.CLAIMS, *claims_xie.CLAIMS)
+MEASURES = {**claims_phang.MEASURES, **claims_tamkin.MEASURES, **claims_xie.MEASURES}

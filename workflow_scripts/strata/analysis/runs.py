@@ -18,6 +18,9 @@ COSTS = (
     "layers",
     "trainable_parameters",
     "seconds_per_step",
+    "epoch_seconds",
+    "peak_memory_mb",
+    "device",
     "inference_examples_per_second",
 )
 

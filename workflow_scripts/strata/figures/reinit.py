@@ -51,6 +51,7 @@ from strata.study.variants import Variant
 LINES = {
     "reinitialised": ("New layers, trained", "solid"),
     "kept-norms": ("Layer norms kept", "dashed"),
+    "faster": ("New layers at {} times the rate", "dashed"),
     "probed": ("Frozen, head trained", "dotted"),
 }
 POINTS = {
@@ -65,7 +66,7 @@ def preserved_curves(tables: pd.DataFrame, style: FigureStyle) -> ggplot:
     """Score over the number of layers preserved, a colour for each number of training examples.
 
     `tables`: model, task, series, position, size, seed, metric, value, baseline, of the parts
-    `progressive` and `probing`, or of `kept-norms`.
+    `progressive` and `probing`, of `kept-norms`, or (with variant) of `faster-layers`.
     """
     table = _panelled(tables, style)
     sizes = sorted(table["size"].unique(), key=_size_order)
@@ -91,7 +92,7 @@ def preserved_curves(tables: pd.DataFrame, style: FigureStyle) -> ggplot:
         + scale_linetype_manual(
             {name: LINES[name][1] for name in series},
             breaks=series,
-            labels=[LINES[name][0] for name in series],
+            labels=[LINES[name][0].format(_factors(table)) for name in series],
             name=" ",
         )
         + scale_x_continuous(breaks=whole_breaks, expand=(0.03, 0))
@@ -211,6 +212,12 @@ def _span_name(span: range) -> str:
     return str(first) if first == last else f"{first}–{last}"
 
 
+def _factors(table: pd.DataFrame) -> str:
+    """How many times the rate the faster layers are trained at."""
+    variants = table.loc[table["series"] == "faster", "variant"].unique()
+    return ", ".join(map(str, sorted({Variant.parse(v).faster for v in variants} - {1})))
+
+
 def _size_order(size: str) -> float:
     return float("inf") if size == "all" else float(size)
 
@@ -222,6 +229,7 @@ def _size_name(size: str) -> str:
 FIGURES: dict[str, Callable[[pd.DataFrame, FigureStyle], ggplot]] = {
     "progressive": preserved_curves,
     "kept-norms": preserved_curves,
+    "faster-layers": preserved_curves,
     "localized": localized_scores,
     "permutation": permutation_violins,
 }

@@ -36,6 +36,7 @@ UNDEFINED = "#D9D9D9"
 # Okabe and Ito's colours.
 GREEN, BLUE, ORANGE, PURPLE, RED = "#009E73", "#0072B2", "#E69F00", "#CC79A7", "#D55E00"
 SKY = "#56B4E9"
+BROWN = "#8B5A2B"  # not theirs
 Labels = Mapping[str, str]
 
 

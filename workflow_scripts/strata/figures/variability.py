@@ -39,12 +39,14 @@ from strata.analysis.paired import SAME
 from strata.analysis.selection import MEASURES
 from strata.figures.style import (
     BLUE,
+    BROWN,
     COLUMN_WIDTH,
     FONT_SIZE,
     GREEN,
     ORANGE,
     PURPLE,
     RED,
+    SKY,
     TEXT_WIDTH,
     Labels,
     layout,
@@ -59,6 +61,8 @@ COMPARISONS = {
     "last": ("Last layers", ORANGE, "x"),
     "lora-selected": ("LoRA, layers up to l*", GREEN, "^"),
     "lora": ("LoRA, all layers", PURPLE, "v"),
+    "adapter-selected": ("Adapters, layers up to l*", SKY, "s"),
+    "adapter": ("Adapters, all layers", BROWN, "P"),
     "whole": ("Whole model", "black", "D"),
 }
 
@@ -91,7 +95,7 @@ def variability_and_selection(
     row = finding.iloc[0]
     above = _curves(nu, row, title) | _probe(nu, row)
     both = above / (_scores(table, labels) | _differences(paired, labels))
-    return both & theme(figure_size=(TEXT_WIDTH, 5.4))
+    return both & theme(figure_size=(TEXT_WIDTH, 5.5))
 
 
 def _curves(nu: pd.DataFrame, row: pd.Series, title: str) -> ggplot:
@@ -212,7 +216,7 @@ def _scores(table: pd.DataFrame, labels: Labels) -> ggplot:
         + labs(x="Parameters trained (log scale)", y=metric_title(runs, labels))
         + ggtitle(" ")
         + _half()
-        + guides(color=guide_legend(nrow=2, byrow=True), shape=guide_legend(nrow=2, byrow=True))
+        + guides(color=guide_legend(nrow=3, byrow=True), shape=guide_legend(nrow=3, byrow=True))
         + theme(legend_title=element_blank())
     )
 

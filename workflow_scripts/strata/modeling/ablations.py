@@ -2,20 +2,38 @@
 
 from collections.abc import Sequence
 
+import numpy as np
+import pandas as pd
 from peft import LoraConfig, inject_adapter_in_model
 from peft.tuners.lora import LoraLayer
 from torch import nn
 from transformers import PreTrainedModel
 
+from strata.modeling.adapters import add_adapters
 from strata.modeling.encoder import architecture, encoder_layers, truncate
 from strata.modeling.head import Head
 from strata.modeling.reinit import permute, reinitialise
 from strata.runtime.errors import StrataError
-from strata.study.settings import AblationSettings, LoraSettings, ReinitSettings
+from strata.study.settings import (
+    AblationSettings,
+    AdapterSettings,
+    LoraSettings,
+    ReinitSettings,
+)
 from strata.study.variants import Variant
 
 
-def adapt(model: PreTrainedModel, variant: Variant, settings: AblationSettings, seed: int) -> None:
+def training_examples(examples: pd.DataFrame, variant: Variant, seed: int) -> pd.DataFrame:
+    """The examples a run trains on: all, or the first `variant.size` of a permutation by `seed`."""
+    if variant.size is None or variant.size >= len(examples):
+        return examples
+    rows = np.random.default_rng(seed).permutation(len(examples))[: variant.size]
+    return examples.iloc[rows].reset_index(drop=True)
+
+
+def adapt(
+    model: PreTrainedModel, variant: Variant, settings: AblationSettings, seed: int
+) -> dict[str, float]:
     """Make a pretrained model what the variant says, in place, before it is trained.
 
     What ``probe`` and ``head`` freeze stays in eval mode (no dropout) while the rest is trained.
@@ -24,6 +42,10 @@ def adapt(model: PreTrainedModel, variant: Variant, settings: AblationSettings, 
     ----------
     settings : as the variant needs them (``settings.ablation_settings_of``).
     seed : draws new weights.
+
+    Returns
+    -------
+    names of parameters that are trained at another rate than the recipe's -> how many times that.
 
     Raises
     ------
@@ -37,15 +59,18 @@ def adapt(model: PreTrainedModel, variant: Variant, settings: AblationSettings, 
         raise StrataError(str(error)) from error
     named = list(range(variant.first or 1, (variant.last or layers) + 1))
     match variant, settings:
-        case Variant(kind="reinit"), ReinitSettings(scheme=scheme):
+        case Variant(kind="reinit" | "keep"), ReinitSettings(scheme=scheme):
+            if variant.kind == "keep":
+                named = [layer for layer in range(1, layers + 1) if layer not in named]
             reinitialise(model, named, scheme, seed, variant.keep_norms)
-        case Variant(kind="keep"), ReinitSettings(scheme=scheme):
-            others = [layer for layer in range(1, layers + 1) if layer not in named]
-            reinitialise(model, others, scheme, seed, variant.keep_norms)
+            if variant.faster > 1:
+                return dict.fromkeys(parameters_of(model, named), float(variant.faster))
         case Variant(kind="permute", permutation=int(number)), None:
             permute(model, number)
         case Variant(kind="lora"), LoraSettings():
             add_lora(model, named, settings)
+        case Variant(kind="adapter"), AdapterSettings(bottleneck=bottleneck):
+            add_adapters(model, named if variant.span else None, bottleneck, seed)
         case Variant(kind="probe" | "head", depth=int(depth)), None:
             truncate(model, depth)
             freeze_below(model, depth - (variant.top or 0))
@@ -53,6 +78,14 @@ def adapt(model: PreTrainedModel, variant: Variant, settings: AblationSettings, 
             pass
         case _:
             raise TypeError(f"'{variant}' does not go with {settings}.")
+    return {}
+
+
+def parameters_of(model: PreTrainedModel, layers: Sequence[int]) -> list[str]:
+    """Names of all parameters of some layers (numbers from 1), in the model's order."""
+    every = encoder_layers(model)
+    inside = {id(p) for layer in layers for p in every[layer - 1].parameters()}
+    return [name for name, p in model.named_parameters() if id(p) in inside]
 
 
 def freeze_below(model: PreTrainedModel, depth: int) -> None:
@@ -89,15 +122,13 @@ def add_lora(model: PreTrainedModel, layers: Sequence[int], settings: LoraSettin
 
 
 def merge_adapters(model: nn.Module) -> None:
-    """Add adapters into the weights beside them, so that they cost nothing at inference."""
+    """Add LoRA's adapters into the weights beside them, so that they cost nothing at inference.
+
+    Bottleneck adapters, which are not linear, stay.
+    """
     for module in model.modules():
         if isinstance(module, LoraLayer):
             module.merge()
-
-
-def trainable_parameters(model: nn.Module) -> int:
-    """How many numbers are trained."""
-    return sum(p.numel() for p in model.parameters() if p.requires_grad)
 
 
 def _keep_frozen_in_eval_mode(model: nn.Module) -> None:

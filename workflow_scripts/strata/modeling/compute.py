@@ -1,6 +1,7 @@
 """Device, precision and determinism, chosen once; the job that holds a GPU."""
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -68,6 +69,39 @@ def deterministic() -> None:
     # It would fill all new memory before it is written, a debugging aid that changes no result
     # but costs a write, and on a GPU a launch, for each operation.
     torch.utils.deterministic.fill_uninitialized_memory = False
+
+
+class PeakMemory:
+    """The most memory held at once since the object was made.
+
+    On a GPU, what torch has allocated there. Else what the process has in RAM, libraries included,
+    as Linux counts it; where the count cannot be begun anew, since the process began.
+    """
+
+    def __init__(self, process: Path = Path("/proc/self")):
+        import torch
+
+        self.process, self.on_gpu = process, torch.cuda.is_available()
+        if self.on_gpu:
+            torch.cuda.reset_peak_memory_stats()
+            return
+        try:
+            (process / "clear_refs").write_text("5", encoding="ascii")
+        except OSError:
+            pass
+
+    def read(self) -> float | None:
+        """In MB (2^20 bytes); None where nothing tells."""
+        if self.on_gpu:
+            import torch
+
+            return round(torch.cuda.max_memory_allocated() / 2**20, 1)
+        try:
+            text = (self.process / "status").read_text(encoding="ascii", errors="replace")
+        except OSError:
+            return None
+        found = re.search(r"^VmHWM:\s+(\d+) kB", text, re.MULTILINE)
+        return round(int(found[1]) / 1024, 1) if found else None
 
 
 def training_precision(wanted: str = "auto") -> str:

@@ -123,3 +123,8 @@ def truncate(model: PreTrainedModel, depth: int) -> PreTrainedModel:
 def num_parameters(model: nn.Module) -> int:
     """How many numbers a model has; what layers share counts once."""
     return sum(p.numel() for p in model.parameters())
+
+
+def trainable_parameters(model: nn.Module) -> int:
+    """How many numbers are trained."""
+    return sum(p.numel() for p in model.parameters() if p.requires_grad)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from torch import nn
 from torch.utils.data import Dataset, Sampler
 from transformers import (
     DataCollatorForMultipleChoice,
@@ -28,26 +29,22 @@ from strata.data.batches import Features, Rows
 from strata.data.task import Task
 from strata.evaluation.metrics import score
 from strata.evaluation.predictions import decide
-from strata.modeling.ablations import trainable_parameters
-from strata.modeling.compute import deterministic, device, refuse_many_gpus, training_precision
-from strata.modeling.encoder import encoder_layers
+from strata.modeling.compute import (
+    PeakMemory,
+    deterministic,
+    device,
+    refuse_many_gpus,
+    training_precision,
+)
+from strata.modeling.encoder import encoder_layers, trainable_parameters
 from strata.modeling.loading import check_length
 from strata.modeling.resumption import CheckpointCallback, last_checkpoint
 from strata.runtime.errors import StrataError
 from strata.runtime.progress import Progress
 from strata.study.run_records import Trained
 from strata.study.settings import TrainingSettings
-from strata.study.variants import Variant
 
 HISTORY = ["step", "loss", "learning_rate", "examples_per_second"]
-
-
-def training_examples(examples: pd.DataFrame, variant: Variant, seed: int) -> pd.DataFrame:
-    """The examples a run trains on: all, or the first `variant.size` of a permutation by `seed`."""
-    if variant.size is None or variant.size >= len(examples):
-        return examples
-    rows = np.random.default_rng(seed).permutation(len(examples))[: variant.size]
-    return examples.iloc[rows].reset_index(drop=True)
 
 
 def finetune(
@@ -60,6 +57,7 @@ def finetune(
     history: str | Path,
     checkpoints: str | Path,
     save_minutes: float = 10,
+    rates: Mapping[str, float] | None = None,
 ) -> Trained:
     """Fine-tune `model` in place, from the last of `checkpoints` if there is one.
 
@@ -75,6 +73,8 @@ def finetune(
     history : CSV: step, loss, learning_rate, examples_per_second.
     checkpoints : folder of this run's checkpoints, on a disk with room for two.
     save_minutes : how often one is written, beside those of signals and of the best score.
+    rates : parameter name -> how many times the learning rate it is trained at, all along the
+        schedule; 1 of those that are not named.
 
     Raises
     ------
@@ -84,7 +84,7 @@ def finetune(
     deterministic()
     refuse_many_gpus()
     check_length(model, settings.max_length)
-    precision = training_precision(settings.precision)
+    precision, memory = training_precision(settings.precision), PeakMemory()
     steps = step_count(settings, len(train.examples))
     keep, resumed = CheckpointCallback(save_minutes), last_checkpoint(Path(checkpoints))
     trainer = _Trainer(
@@ -100,6 +100,7 @@ def finetune(
         compute_metrics=_metrics(task),
         callbacks=[ProgressCallback(settings.batch_size), keep],
     )
+    trainer.rates = dict(rates or {})
     trainer.remove_callback(PrinterCallback)  # ProgressCallback prints, with rate and time left
     try:
         with keep.handling_signals():
@@ -124,6 +125,7 @@ def finetune(
         train_examples=len(train.examples),
         trainable_parameters=trainable_parameters(model),
         layers=len(encoder_layers(model)),
+        peak_memory_mb=memory.read(),
     )
 
 
@@ -210,7 +212,31 @@ def _metrics(task: Task) -> Callable[[EvalPrediction], dict[str, float]]:
 
 
 class _Trainer(Trainer):
-    """Draws each epoch's order from seed and epoch alone, so that a resumed epoch has it again."""
+    """Draws each epoch's order from seed and epoch alone, so that a resumed epoch has it again.
+
+    Attributes
+    ----------
+    rates : see ``finetune``.
+    """
+
+    rates: Mapping[str, float] = {}
+
+    def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
+        """The recipe's optimiser, with groups of their own for parameters of another rate."""
+        optimizer = super().create_optimizer(model)
+        named = dict((model or self.model).named_parameters())
+        rates = {id(named[name]): rate for name, rate in self.rates.items()}
+        for group in list(optimizer.param_groups):
+            for rate in sorted(set(rates.values())):
+                faster = [p for p in group["params"] if rates.get(id(p)) == rate]
+                if faster:
+                    group["params"] = [p for p in group["params"] if rates.get(id(p)) != rate]
+                    options = {key: value for key, value in group.items() if key != "params"}
+                    # Before there is a schedule, which then scales what each group began with.
+                    optimizer.add_param_group(
+                        options | {"params": faster, "lr": rate * group["lr"]}
+                    )
+        return optimizer
 
     def _get_train_sampler(self, train_dataset: Dataset | None = None) -> Sampler | None:
         sampler = super()._get_train_sampler(train_dataset)

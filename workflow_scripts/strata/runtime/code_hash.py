@@ -30,6 +30,7 @@ PACKAGE = "strata"
 UNCOUNTED = "strata.runtime."
 # Registry -> the module and the name of its table.
 REGISTRIES = {
+    "adapted": ("strata.study.architectures", "ADAPTED"),
     "architecture": ("strata.study.architectures", "ARCHITECTURES"),
     "head_style": ("strata.modeling.head_styles", "HEAD_STYLES"),
     "metric": ("strata.study.metrics", "METRICS"),

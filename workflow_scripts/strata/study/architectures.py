@@ -36,6 +36,19 @@ ARCHITECTURES = {
     "roberta": Architecture("encoder", "layer"),
     "xlm-roberta": Architecture("encoder", "layer"),
 }
+# Where bottleneck adapters go, by model_type: in a layer, the module whose output is what the
+# attention adds to the residual stream, then that of the feed-forward network. A table of its own,
+# so that only runs with adapters depend on it.
+ADAPTED = {
+    "albert": ("albert_layers.0.attention.output_dropout", "albert_layers.0.ffn_output"),
+    "bert": ("attention.output.dropout", "output.dropout"),
+    "deberta-v2": ("attention.output.dropout", "output.dropout"),
+    "distilbert": ("attention.out_lin", "ffn.dropout"),
+    "electra": ("attention.output.dropout", "output.dropout"),
+    "mpnet": ("attention.dropout", "output.dropout"),
+    "roberta": ("attention.output.dropout", "output.dropout"),
+    "xlm-roberta": ("attention.output.dropout", "output.dropout"),
+}
 # Keys of a config.json that are read here, and the most that any of them may be.
 COUNTS = {
     "num_hidden_layers",

@@ -8,9 +8,12 @@ from typing import Any
 
 from strata.study.recipes import encoder_facts, reinit_models, reinit_settings
 from strata.study.states import PRETRAINED, State
-from strata.study.variants import Variant
+from strata.study.variants import Kind, Variant
 
-PARTS = ("progressive", "kept-norms", "localized", "permutation", "probing")
+PARTS = ("progressive", "kept-norms", "faster-layers", "localized", "permutation", "probing")
+
+# Kinds of adapters that layer selection is compared with: on all layers, and on the selected ones.
+ADAPTING: tuple[Kind, ...] = ("lora", "adapter")
 
 
 @dataclass(frozen=True)
@@ -81,7 +84,8 @@ def selection_variants(
     dicts of comparison, top (None where it is all layers), variant (None where there is none) and
     reason (why there is none).
     """
-    choices = [_choice("whole", None, Variant()), _choice("lora", None, Variant("lora"))]
+    choices = [_choice("whole", None, Variant())]
+    choices += [_choice(kind, None, Variant(kind)) for kind in ADAPTING]
     for top in tops:
         for comparison, depth in (("selected", selected), ("last", layers)):
             reason = f"depth {depth} has fewer than {top} layers" if top > depth else ""
@@ -92,8 +96,9 @@ def selection_variants(
         reason = f"depth {selected} has fewer than {top} layers" if top > selected else ""
         if shares_layers:
             reason = "layers share their weights: none can be trained alone"
-        variant = None if reason else Variant("lora", selected - top + 1, selected)
-        choices.append(_choice("lora-selected", top, variant, reason))
+        for kind in ADAPTING:
+            variant = None if reason else Variant(kind, selected - top + 1, selected)
+            choices.append(_choice(f"{kind}-selected", top, variant, reason))
     return choices
 
 
@@ -111,19 +116,26 @@ def _choice(
 Place = tuple[str, int | None, dict[str, Any]]
 
 
-def _progressive(
-    settings: Mapping[str, Any], layers: int, keep_norms: bool = False
+def _progressive(settings: Mapping[str, Any], layers: int) -> Iterator[Place]:
+    yield from _from_the_top("reinitialised", settings, layers)
+
+
+def _from_the_top(
+    series: str, settings: Mapping[str, Any], layers: int, **how: Any
 ) -> Iterator[Place]:
-    """From the top: layers preserved+1..L are new; all preserved is plain fine-tuning."""
-    series = "kept-norms" if keep_norms else "reinitialised"
+    """Layers preserved+1..L are new; all preserved is plain fine-tuning."""
     for preserved in range(0, layers, settings["step"]):
-        kind = {"kind": "reinit", "first": preserved + 1, "last": layers}
-        yield series, preserved, kind | {"keep_norms": keep_norms}
+        yield series, preserved, {"kind": "reinit", "first": preserved + 1, "last": layers} | how
     yield series, layers, {"kind": "full"}
 
 
 def _kept_norms(settings: Mapping[str, Any], layers: int) -> Iterator[Place]:
-    yield from _progressive(settings, layers, keep_norms=True)
+    yield from _from_the_top("kept-norms", settings, layers, keep_norms=True)
+    yield from _progressive(settings, layers)
+
+
+def _faster_layers(settings: Mapping[str, Any], layers: int) -> Iterator[Place]:
+    yield from _from_the_top("faster", settings, layers, faster=settings["factor"])
     yield from _progressive(settings, layers)
 
 
@@ -149,6 +161,7 @@ def _probing(settings: Mapping[str, Any], layers: int) -> Iterator[Place]:
 _PARTS = {
     "progressive": _progressive,
     "kept-norms": _kept_norms,
+    "faster-layers": _faster_layers,
     "localized": _localized,
     "permutation": _permutation,
     "probing": _probing,

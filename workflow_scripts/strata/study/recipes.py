@@ -45,7 +45,7 @@ def ablation_settings(config: Mapping[str, Any], variant: Variant) -> dict[str, 
     """What else than the recipe and the variant's string decides a run."""
     if variant.kind in ("reinit", "keep"):
         return {"scheme": config["reinit"]["scheme"]}
-    return config["variability"]["lora"] if variant.kind == "lora" else {}
+    return config["variability"][variant.kind] if variant.kind in ("lora", "adapter") else {}
 
 
 def reinit_settings(config: Mapping[str, Any], task: str) -> dict[str, Any]:

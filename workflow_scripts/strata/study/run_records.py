@@ -1,7 +1,8 @@
 """What is written about a run, one type for its writer and its readers: run.json, metrics.json."""
 
 import json
-from dataclasses import asdict, dataclass, fields
+import math
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self
 
@@ -12,7 +13,7 @@ from strata.study.settings import TrainingSettings
 
 @dataclass(frozen=True)
 class _Record:
-    """A JSON file with a key for each field, in their order."""
+    """A JSON file with a key for each field, in their order; one with a default may be missing."""
 
     @classmethod
     def read(cls, path: str | Path) -> Self:
@@ -23,13 +24,14 @@ class _Record:
         StrataError : it lacks a key.
         """
         values = json.loads(Path(path).read_text(encoding="utf-8"))
-        names = [field.name for field in fields(cls)]
-        if missing := [name for name in names if name not in values]:
+        names = [each.name for each in fields(cls)]
+        needed = [each.name for each in fields(cls) if each.default is MISSING]
+        if missing := [name for name in needed if name not in values]:
             raise StrataError(
                 f"{path} lacks {', '.join(missing)}, so another version of Strata wrote it; make "
                 f"it again with 'snakemake {path} --force' (and the study's --configfile)."
             )
-        return cls(**{name: values[name] for name in names})
+        return cls(**{name: values[name] for name in names if name in values})
 
     def write(self, path: str | Path) -> None:
         text = json.dumps(asdict(self), indent=2) + "\n"
@@ -84,6 +86,8 @@ class Trained:
     seconds_per_step : the median of the logged intervals', so no start-up or evaluation counts.
     trainable_parameters : how many numbers were trained.
     layers : of the model that was trained, after a cut.
+    peak_memory_mb : the most memory held while it was trained (``compute.PeakMemory``), in MB, by
+        the last attempt; None where nothing tells.
     """
 
     device: str
@@ -95,6 +99,7 @@ class Trained:
     train_examples: int
     trainable_parameters: int
     layers: int
+    peak_memory_mb: float | None
 
 
 @dataclass(frozen=True)
@@ -134,6 +139,8 @@ class RunRecord(_Record):
     train_examples: int
     trainable_parameters: int
     layers: int
+    # Runs of before it was recorded are read all the same.
+    peak_memory_mb: float | None = field(default=None, kw_only=True)
     inference_examples_per_second: float
     threads: int
     training: dict[str, Any]
@@ -142,6 +149,11 @@ class RunRecord(_Record):
     task_source: dict[str, Any]
     versions: dict[str, str]
     git_commit: str | None
+
+    @property
+    def epoch_seconds(self) -> float:
+        """What it takes to train on every train example once, by the time of a step."""
+        return math.ceil(self.train_examples / self.training["batch_size"]) * self.seconds_per_step
 
     @classmethod
     def of(

@@ -99,13 +99,27 @@ class LoraSettings:
     dropout: float
 
 
-AblationSettings = ReinitSettings | LoraSettings | None
+@dataclass(frozen=True)
+class AdapterSettings:
+    """Bottleneck adapters (Houlsby et al. 2019): the width of the bottleneck.
+
+    Attributes
+    ----------
+    bottleneck : numbers; models of a hidden size below twice as much take half of that.
+    """
+
+    bottleneck: int
+
+
+AblationSettings = ReinitSettings | LoraSettings | AdapterSettings | None
 
 
 def ablation_settings_of(variant: Variant, section: Mapping[str, Any]) -> AblationSettings:
     """What a variant needs beside its name, from what ``recipes.ablation_settings`` gives."""
     if variant.kind in ("reinit", "keep"):
         return ReinitSettings(**section)
+    if variant.kind == "adapter":
+        return AdapterSettings(**section)
     return LoraSettings(**section) if variant.kind == "lora" else None
 
 

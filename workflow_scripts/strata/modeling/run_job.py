@@ -1,0 +1,69 @@
+"""A run from its files to its files, as the jobs of the rules finetune and ablate make it."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from strata.data.task import Task, read_examples
+from strata.data.tokens import TokenisedRows, load_tokenizer
+from strata.evaluation.prediction_files import write_predictions
+from strata.modeling.encoder import trainable_parameters
+from strata.modeling.inference import timed_predictions
+from strata.modeling.loading import load_model
+from strata.modeling.resumption import file_facts, resumable
+from strata.modeling.training import finetune
+from strata.runtime.provenance import versions
+from strata.study.run_records import Origin, RunName, RunRecord, read_model_source
+from strata.study.settings import TrainingSettings
+
+
+def make_run(
+    snakemake: Any,
+    prepare: Callable[[PreTrainedModel], dict[str, float]] = lambda model: {},
+    choose: Callable[[pd.DataFrame], pd.DataFrame] = lambda examples: examples,
+    finish: Callable[[PreTrainedModel, PreTrainedTokenizerBase], None] = lambda *made: None,
+) -> None:
+    """Fine-tune a model and write predictions, history and record.
+
+    What a run does differently from plain fine-tuning comes from outside, so that plain runs do not
+    depend on that code.
+
+    Parameters
+    ----------
+    snakemake : what Snakemake puts into a script of these rules.
+    prepare : makes the pretrained model what is trained, in place; returns the ``rates`` of
+        ``training.finetune``.
+    choose : the train examples of all that there are.
+    finish : takes the trained model and its tokenizer, before the run is said to be complete.
+    """
+    inputs, params, out = snakemake.input, snakemake.params, snakemake.output
+    wildcards, seed = snakemake.wildcards, int(snakemake.wildcards.seed)
+    task, settings = Task.read(inputs.task), TrainingSettings(**params.training)
+    model = load_model(inputs.model, task, seed, params.style)
+    tokenizer = load_tokenizer(inputs.model)
+    rates = prepare(model)
+    train = TokenisedRows(tokenizer, choose(read_examples(inputs.train)), inputs.train_tokens)
+    dev = TokenisedRows(tokenizer, read_examples(inputs.eval), inputs.eval_tokens)
+    print(
+        f"{task.name}: {len(train.examples):,} train, {len(dev.examples):,} eval examples; "
+        f"{trainable_parameters(model):,} parameters are trained",
+        flush=True,
+    )
+    own = (params.training, params.get("ablation"), params.style)
+    parts = (*own, params.code, dict(wildcards))
+    with resumable(Path(out.history).parent, file_facts(inputs), *parts, versions()) as checkpoints:
+        # Not among params: how often checkpoints are written changes no result.
+        minutes = snakemake.config["resume"]["save_minutes"]
+        trained = finetune(
+            model, train, dev, task, settings, seed, out.history, checkpoints, minutes, rates
+        )
+        finish(model, tokenizer)
+        # All eval examples, in float32: what of them is scored, and how, is score_run's to decide.
+        predictions, speed = timed_predictions(model, dev, task)
+        write_predictions(predictions, out.predictions)
+        name = RunName(wildcards.model, wildcards.task, wildcards.variant, seed)
+        origin = Origin(snakemake.threads, read_model_source(inputs.model), task.source)
+        RunRecord.of(name, trained, settings, origin, speed).write(out.run)
