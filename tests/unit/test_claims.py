@@ -302,7 +302,14 @@ def test_each_claim_is_a_sentence(found, tmp_path):
     assert sentence == (
         "P1, Phang et al. 2021: the depths of fine-tuned encoders fall into two blocks, early and "
         "late; fine-tuned encoders have a late block. roberta: does not hold (P1a does not hold, "
-        "in 1 of 2 tasks; P1b holds, in 2 of 2 tasks)."
+        "holds in 1 of 2 tasks; P1b holds, in 2 of 2 tasks)."
+    )
+    three = {("roberta", "rte"): Facts(n=1000)}
+    claims_table(judged(three, claims="P6")).to_csv(tmp_path / "claims.csv", index=False)
+    (sentence,) = claim_sentences(pd.read_csv(tmp_path / "claims.csv"))
+    assert sentence.endswith(
+        "roberta: cannot be told (P6a holds, in 1 of 1 task; P6b holds, in 1 of 1 task; P6c not in "
+        "this study)."
     )
     nothing = claims_table(judged({("mpnet", "rte"): Facts()}, analyses=[], claims="P9a"))
     nothing.to_csv(tmp_path / "claims.csv", index=False)

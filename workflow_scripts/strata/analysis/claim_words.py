@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from strata.analysis.claims import ABSENT
+from strata.analysis.claims import ABSENT, HOLDS
 
 
 def claim_sentences(table: pd.DataFrame) -> Iterator[str]:
@@ -21,20 +21,27 @@ def claim_sentences(table: pd.DataFrame) -> Iterator[str]:
             needs = "; ".join(said["what_it_takes"].drop_duplicates())
             yield f"{lead}. {ABSENT.capitalize()} (it takes {needs})."
             continue
-        verdicts = [_verdict(model, rows[rows["model"] == model]) for model in models]
+        keys = said["claim"] + said["part"].fillna("")
+        verdicts = [_verdict(model, rows[rows["model"] == model], keys) for model in models]
         yield f"{lead}. {'; '.join(verdicts)}."
 
 
-def _verdict(model: str, rows: pd.DataFrame) -> str:
-    """One model's verdict and, in brackets, in how many tasks it holds, or the parts' verdicts."""
+def _verdict(model: str, rows: pd.DataFrame, keys: pd.Series) -> str:
+    """One model's verdict and, in brackets, in how many tasks it holds, or the parts' verdicts.
+
+    Parameters
+    ----------
+    keys : of all parts of the claim.
+    """
     whole = rows[rows["whole"].astype(bool)]
     parts = rows[~rows["whole"].astype(bool)].to_dict("records")
     if whole.empty:
         return f"{model}: {parts[0]['verdict']}{_why(parts[0])}"
-    words = [f"{row['claim']}{row['part']} {row['verdict']}{_why(row)}" for row in parts]
-    missing = whole["what_it_takes"].iloc[0]
-    if pd.notna(missing) and all(row["verdict"] != ABSENT for row in parts):
-        words.append(f"the rest takes {missing}")
+    told = {f"{row['claim']}{'' if pd.isna(row['part']) else row['part']}": row for row in parts}
+    words = [f"{key} {row['verdict']}{_why(row)}" for key, row in told.items()]
+    missing = [key for key in keys if key not in told and key in str(whole["note"].iloc[0])]
+    if missing:
+        words.append(f"{' and '.join(missing)} {ABSENT}")
     return f"{model}: {whole['verdict'].iloc[0]} ({'; '.join(words)})"
 
 
@@ -43,5 +50,6 @@ def _why(row: dict) -> str:
     if pd.notna(row["what_it_takes"]):
         return f", it takes {row['what_it_takes']}"
     if pd.notna(row["tasks"]):
-        return f", in {row['tasks_hold']:.0f} of {row['tasks']:.0f} task{'s' * (row['tasks'] > 1)}"
+        tasks = f"in {row['tasks_hold']:.0f} of {row['tasks']:.0f} task{'s' * (row['tasks'] > 1)}"
+        return f", {tasks}" if row["verdict"] == HOLDS else f", holds {tasks}"
     return f", {row['value']:z.2f} [{row['low']:z.2f}, {row['high']:z.2f}]"

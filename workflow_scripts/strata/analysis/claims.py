@@ -152,6 +152,7 @@ class Claim:
     share : in how many of these tasks it must hold.
     of_tasks : how many the paper had; 0 where it does not say.
     remark : what a reader must know of the claim.
+    takes : what a study needs that has no model or task that it speaks of, if that is not plain.
     """
 
     key: str
@@ -172,6 +173,7 @@ class Claim:
     share: Share = "most"
     of_tasks: int = 12
     remark: str = ""
+    takes: str = ""
 
     @property
     def number(self) -> str:
@@ -190,11 +192,14 @@ class Claim:
         told = self.tasks or study.tasks
         return [task for task in study.tasks if task in told and task not in self.but]
 
-    def takes(self) -> str:
+    def missing(self) -> str:
         """What a study needs that the claim speaks of neither its models nor its tasks."""
+        if self.takes:
+            return self.takes
         models = "" if self.others else f"models: {', '.join(self.named)}"
         tasks = f"tasks: {', '.join(self.tasks)}" if self.tasks else ""
-        return "; ".join(filter(None, (models, tasks))) or "a model that the claim speaks of"
+        beside = f"a model that is no {' or '.join(self.silent)}"
+        return "; ".join(filter(None, (models, tasks))) or beside
 
 
 @dataclass(frozen=True)
@@ -336,7 +341,7 @@ def judge_claim(claim: Claim, study: Study) -> list[Judged]:
             about = (speaks_of, found.reading, claim.relation, threshold, found.architectures)
             rows.append(Judged(claim, found.model, found.task, verdict, *about))
     if not rows:
-        return [Judged(claim, "", "", ABSENT, reading=Reading(missing=claim.takes()))]
+        return [Judged(claim, "", "", ABSENT, reading=Reading(missing=claim.missing()))]
     by_model: dict[str, list[Judged]] = {}
     for row in rows:
         by_model.setdefault(row.model, []).append(row)

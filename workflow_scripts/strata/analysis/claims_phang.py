@@ -710,6 +710,7 @@ CLAIMS = (
         threshold=0.0,
         named=STUDIED,
         silent=(),
+        takes="two models",
     ),
     _claim(
         "P13b",
@@ -723,6 +724,7 @@ CLAIMS = (
         threshold=0.0,
         named=STUDIED,
         silent=(),
+        takes="two models",
     ),
     _claim(
         "P14a",
