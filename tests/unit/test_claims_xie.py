@@ -5,7 +5,13 @@ import pytest
 
 from helpers.companion_claims import BASELINE, FULL, Scores, judged, verdict
 from strata.analysis.claims import ABSENT, FAILS, HOLDS, UNTOLD
-from strata.analysis.claims_xie import MEASURES, MEMORY_SAVED, SELECTED_LESS_LAST, SHARE_OF_EPOCH
+from strata.analysis.claims_xie import (
+    MEASURES,
+    MEMORY_SAVED,
+    SELECTED_LESS_LAST,
+    SHARE_OF_EPOCH,
+    TIME_SAVED,
+)
 
 
 def one(key, score=lambda variant: None, **more):
@@ -25,7 +31,7 @@ def test_x1_selected_layers_beat_as_many_last_ones(gains, n, expected):
     one_layer, two_layers = (0.7 + gain for gain in gains)
     last = {"head6top1": 0.7, "head6top2": 0.7}
     found = one("X1", scored(head4top1=one_layer, head4top2=two_layers, **last), n=n)
-    assert found.verdict == expected and found.reading.note == "1, 2 layers trained"
+    assert found.verdict == expected and found.reading.note == "layers trained: 1, 2"
     assert found.reading.value == pytest.approx(np.mean(gains), abs=0.006)
 
 
@@ -37,7 +43,7 @@ def test_x1_where_the_last_depth_is_selected_there_is_nothing_to_compare():
 def test_x1_numbers_of_layers_that_train_nothing_on_either_side_are_left_out():
     bad = {"head4top1": BASELINE, "head6top1": BASELINE}
     found = one("X1", scored(**bad, head4top2=0.8, head6top2=0.7))
-    assert found.verdict == HOLDS and found.reading.note == "2 layers trained"
+    assert found.verdict == HOLDS and found.reading.note == "layers trained: 2"
     assert found.reading.value == pytest.approx(0.1, abs=0.006)
     everywhere = dict.fromkeys(["head4top1", "head6top1", "head4top2", "head6top2"], BASELINE)
     found = one("X1", scored(**everywhere))
@@ -46,7 +52,7 @@ def test_x1_numbers_of_layers_that_train_nothing_on_either_side_are_left_out():
 
 def test_x1_more_layers_than_there_are_are_left_out():
     found = one("X1", scored(head2top1=0.8, head6top1=0.7), selected=2, tops=(1, 3))
-    assert found.verdict == HOLDS and found.reading.note == "1 layers trained"
+    assert found.verdict == HOLDS and found.reading.note == "layers trained: 1"
 
 
 @pytest.mark.parametrize(("key", "other"), [("X2a", "full"), ("X2b", "adapter")])
@@ -116,7 +122,8 @@ def test_x4_nu_is_cheaper_than_an_epoch(seconds, expected):
     found = one("X4", seconds=seconds, epoch=lambda _, seed: 19.0 if seed == 1 else 21.0)
     assert found.verdict == expected
     assert found.reading.value == pytest.approx(seconds / 20, rel=0.01)
-    assert f"{seconds:.0f} s for 50,000 examples, an epoch of 50,000 20 s" == found.reading.note
+    words = f"{seconds:.3g} s for 50,000 examples; an epoch of 50,000 takes 20 s"
+    assert found.reading.note == words
 
 
 def test_x4_is_by_the_example():
@@ -140,6 +147,22 @@ def test_x5_training_the_selected_layers_saves_time_and_memory(key, cost, saved,
     found = one(key, **{cost: costs})
     assert found.verdict == expected and found.reading.value == pytest.approx(saved)
     assert found.reading.note == "head4top2 against the whole model, on cpu"
+
+
+def test_x4_x5_one_seed_does_not_say_how_costs_vary():
+    pair = Scores(reinit=None).pair()
+    table = pair.tables["selection"]
+    pair.tables["selection"] = table[table["seed"] != 2]
+    for measure in (SHARE_OF_EPOCH, TIME_SAVED, MEMORY_SAVED):
+        found = MEASURES[measure](pair)
+        assert np.isnan(found.low) and np.isfinite(found.value) and "one seed" in found.note
+
+
+@pytest.mark.parametrize("key", ["X2a", "X5a"])
+def test_where_no_selected_layer_can_be_trained_it_is_said_why(key):
+    found = one(key, selected=2, tops=(3,))
+    assert found.verdict == ABSENT
+    assert "depth 2 has fewer than 3 layers" in found.reading.missing
 
 
 def test_x5_memory_that_was_not_recorded_is_not_in_the_study():

@@ -220,7 +220,8 @@ def _orders_alike(study: Study, tasks: Sequence[str]) -> Iterator[Found]:
             )
             continue
         value, low, high = rows[["correlation", "low", "high"]].mean(skipna=False).astype(float)
-        note = f"{len(rows)} pairs of tasks, {rows['n'].min():.0f} orders"
+        pairs = f"{len(rows)} pair{'s' * (len(rows) > 1)} of tasks"
+        note = f"{pairs}, {rows['n'].min():.0f} orders"
         found = Reading(value, low, high, about="orders of the layers", note=note)
         yield Found(model, "", (architecture,), found)
 

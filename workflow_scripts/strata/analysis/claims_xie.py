@@ -15,7 +15,7 @@ import pandas as pd
 
 from strata.analysis.claim_evidence import Pair, losses, only
 from strata.analysis.claim_runs import answers_of, mean_gain, reading
-from strata.analysis.claims import Claim, Measure, OfPairs, Reading
+from strata.analysis.claims import NAN, Claim, Measure, OfPairs, Reading
 
 PAPER = "Xie et al. 2022"
 NO_RUNS = "every run of the whole model failed"
@@ -38,6 +38,14 @@ def _variant(pair: Pair, comparison: str, top: float | None = None) -> str | Non
 def _tops(pair: Pair) -> list[int]:
     """How many layers up to the selected depth are trained, where it has so many."""
     return sorted({int(top) for top in _rows(pair, "selected")["top"]})
+
+
+def _nothing_selected(pair: Pair) -> Reading:
+    """What it takes that no number of the selected layers is trained, and why none is."""
+    table = pair.tables["selection"]
+    reasons = table.loc[table["comparison"] == "selected", "reason"].dropna()
+    why = "; ".join(dict.fromkeys(map(str, reasons)))
+    return Reading(missing=f"selected layers that can be trained alone ({why})")
 
 
 def _seeds(pair: Pair) -> list[int]:
@@ -77,7 +85,7 @@ def _selected_less_last(pair: Pair) -> Reading:
     if not told:
         return Reading(note="neither beats the baseline, however many layers are trained")
     selected, last = (_answers(pair, [str(other[top][i]) for top in told]) for i in (0, 1))
-    words = f"{', '.join(map(str, told))} layers trained"
+    words = f"layers trained: {', '.join(map(str, told))}"
     return reading(pair, mean_gain(selected, last, pair), _seeds(pair), words)
 
 
@@ -87,7 +95,7 @@ def _below(pair: Pair, comparison: str) -> Reading:
         return Reading(note=NO_RUNS)
     tops = _tops(pair)
     if not tops:
-        return Reading(missing="variability.top with fewer layers than the selected depth")
+        return _nothing_selected(pair)
     if _all_failed(pair, comparison):
         return Reading(note="no such run beats the baseline")
     selected, other = _variant(pair, "selected", tops[-1]), _variant(pair, comparison)
@@ -146,8 +154,8 @@ def _share_of_an_epoch(pair: Pair) -> Reading:
         whole["epoch_seconds"] / whole["train_examples"]
     )
     words = (
-        f"{cost['seconds']:.0f} s for {cost['examples']:,.0f} examples, an epoch of "
-        f"{whole['train_examples'].iloc[0]:,} {whole['epoch_seconds'].mean():,.0f} s"
+        f"{cost['seconds']:.3g} s for {cost['examples']:,.0f} examples; an epoch of "
+        f"{whole['train_examples'].iloc[0]:,.0f} takes {whole['epoch_seconds'].mean():.3g} s"
     )
     return _over_seeds(ratios.mean(), ratios.min(), ratios.max(), whole, words)
 
@@ -156,7 +164,7 @@ def _saved(pair: Pair, column: str) -> Reading:
     """The share of the whole model's cost that training the selected layers saves."""
     tops, whole = _tops(pair), _rows(pair, "whole")
     if not tops:
-        return Reading(missing="variability.top with fewer layers than the selected depth")
+        return _nothing_selected(pair)
     part = _rows(pair, "selected", tops[-1])
     # By a training example: a batch or an epoch need not be the same in both.
     costs = [
@@ -174,8 +182,10 @@ def _saved(pair: Pair, column: str) -> Reading:
 
 
 def _over_seeds(value: float, low: float, high: float, rows: pd.DataFrame, note: str) -> Reading:
-    """A cost, from the seeds' lowest to their highest."""
+    """A cost, from the seeds' lowest to their highest; one seed does not say how it varies."""
     seeds = " ".join(str(int(seed)) for seed in rows["seed"])
+    if len(rows) < 2:
+        low, high, note = NAN, NAN, f"{note}; of one seed nothing says how it varies"
     return Reading(float(value), float(low), float(high), None, seeds, "these runs", note)
 
 
