@@ -1,7 +1,8 @@
 """Which functions of the library run in which script: written into a copy of the workflow.
 
 Every function outside ``strata/runtime/`` gets a first line that says it was entered. A process
-appends what it enters, each function once, at once: jobs are killed, fork, and have threads.
+appends what it enters, each function once, at once: jobs are killed, fork, and have threads. What a
+module calls while it is imported makes its constants, which count where a script reaches them.
 """
 
 import ast
@@ -19,7 +20,7 @@ SEEN = set()
 
 
 def entered(module, name):
-    if (module, name) in SEEN:
+    if (module, name) in SEEN or importing(sys._getframe(1)):
         return
     SEEN.add((module, name))
     script = re.search(r"[.]snakemake/scripts/\\w+[.](\\w+)[.]py$", sys.argv[0] if sys.argv else "")
@@ -27,6 +28,15 @@ def entered(module, name):
         FOLDER.mkdir(exist_ok=True)
         with open(FOLDER / f"{os.getpid()}.txt", "a") as file:
             file.write(f"{script[1]} {module} {name}\\n")
+
+
+def importing(frame):
+    while frame:
+        names = frame.f_globals
+        if frame.f_code.co_name == "<module>" and names.get("__name__", "").startswith("strata."):
+            return True
+        frame = frame.f_back
+    return False
 '''
 
 
