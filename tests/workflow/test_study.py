@@ -283,8 +283,8 @@ def test_claims_are_read_from_what_the_other_tables_say(table):
         assert found["low"] <= found["value"] <= found["high"]
         skipping = table(f"skipping/{model}_{task}.csv").query("first == last and not failed")
         single = (skipping["full"] - skipping["value"]).groupby(skipping["first"]).mean()
-        assert readings.loc["skip-first", "value"] == pytest.approx(single[1], abs=1e-9)
-        assert readings.loc["skip-any", "value"] == pytest.approx(single[1:].max(), abs=1e-9)
+        assert readings.loc["skip-first", "value"] == pytest.approx(single[1], abs=1e-7)
+        assert readings.loc["skip-any", "value"] == pytest.approx(single[1:].max(), abs=1e-7)
     assert len(claims) > 100
 
 
