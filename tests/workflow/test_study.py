@@ -262,8 +262,10 @@ def test_claims_are_judged_drawn_and_said(study, table, results):
     skipped = parts[(parts["claim"] == "P10") & (parts["part"] == "a")]
     absent = set(skipped.loc[skipped["verdict"] == "not in this study", "model"])
     assert absent == {"electra"}
+    judged = set(claims.dropna(subset="model")["claim"])
     for number, paper in claims[["claim", "paper"]].drop_duplicates().itertuples(index=False):
-        assert f"{number}, {paper}: " in study.said
+        assert (f"{number}, {paper}: " in study.said) == (number in judged)
+    assert "Not in this study: T1, T2" in study.said
     assert image.imread(results / "claims.png")[..., :3].std() > 0.1
 
 
