@@ -27,35 +27,6 @@ demo: install
 demo-all: install
 	$(BIN)/snakemake --workflow-profile profiles/demo --config 'study={"analyses": [$(ANALYSES)]}'
 
-check: linters, types and the fast unit tests, in a few minutes.
-# make test: what decides whether a change is sound.  make test T=tests/unit/test_x.py::name: one.
-# make test-all: those that take long, too.
-# make soak: a small study, killed 50 times at random moments, alone.
-# make lock: the pins of envs/requirements.txt anew, from pyproject.toml's dependencies.
-# make errors: how often conclusions are wrong, simulated at length; writes docs/errors.md's tables.
-# make bench: Strata's speed beside its peers'; results in benchmarks/.
-# All need Python 3.11 or later and nothing else; what they use is installed into .venv once, and
-# again when envs/requirements.txt changes.
-
-PYTHON ?= python3
-BIN := .venv/bin
-# One thread a process: tests are many small jobs, and threads of two would fight.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
-# How many tests run at a time; tests/conftest.py says in which order.
-WORKERS ?= 2
-TOGETHER := -n $(WORKERS)
-ANALYSES := cka,controls,truncation,skipping,export,reinit,variability,agreement,claims
-
-.PHONY: demo demo-all check test test-all soak errors bench lint types install lock
-
-demo: install
-	$(BIN)/snakemake --workflow-profile profiles/demo
-
-# A key of the command line is merged into the study: its claims are those of all three papers.
-demo-all: install
-	$(BIN)/snakemake --workflow-profile profiles/demo --config 'study={"analyses": \
-		[cka, controls, truncation, skipping, export, reinit, variability, agreement, claims]}'
-
 check: lint
 	$(PYTEST) $(TOGETHER) -m "not slow" tests/unit
 
