@@ -126,10 +126,14 @@ def mean_gain(better: Answers, worse: Answers, pair: Pair) -> tuple[float, float
 
 
 def may_be_best(answers: Answers, pair: Pair) -> tuple[int, list[int]]:
-    """The place with the best score, and all that may have it, counted from 0."""
+    """The place with the best score, and all that may have it, counted from 0.
+
+    The best of several is ahead of each by luck alone, so that the differences' intervals are those
+    that hold for all of them together.
+    """
     best = int(answers.scores.mean(0).argmax())
-    ahead = losses(answers.at(slice(best, best + 1)), answers, pair.settings)
-    return best, [place for place, low in enumerate(ahead.low) if low <= 0 or place == best]
+    ahead = losses(answers.at(slice(best, best + 1)), answers, pair.settings).low_of_many
+    return best, [place for place, low in enumerate(ahead) if low <= 0 or place == best]
 
 
 def over_places(found: Losses, best: int, places: Sequence[int]) -> tuple[float, float, float]:
