@@ -32,8 +32,8 @@ def entered(module, name):
 
 def importing(frame):
     while frame:
-        names = frame.f_globals
-        if frame.f_code.co_name == "<module>" and names.get("__name__", "").startswith("strata."):
+        name = frame.f_globals.get("__name__") or ""  # what Snakemake runs has none
+        if frame.f_code.co_name == "<module>" and name.startswith("strata."):
             return True
         frame = frame.f_back
     return False

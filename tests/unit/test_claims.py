@@ -314,7 +314,7 @@ def test_each_claim_is_a_sentence(found, tmp_path):
     nothing = claims_table(judged({("mpnet", "rte"): Facts()}, analyses=[], claims="P9a"))
     nothing.to_csv(tmp_path / "claims.csv", index=False)
     (sentence,) = claim_sentences(pd.read_csv(tmp_path / "claims.csv"))
-    assert sentence.endswith("Not in this study (it takes study.analyses with truncation).")
+    assert sentence == "Not in this study: P9; the table says what each would take."
 
 
 def test_answers_are_paired_by_example_whatever_their_order(tmp_path):

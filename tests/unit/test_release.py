@@ -76,3 +76,12 @@ def test_the_guides_name_files_that_there_are():
     assert len(paths) > 15
     for path in paths:
         assert "NAME" in path or any((place / path).exists() for place in places), path
+
+
+def test_the_whole_demo_has_every_analysis():
+    schema = yaml.safe_load((REPOSITORY / "schemas" / "config.schema.yaml").read_text())
+    every = schema["properties"]["study"]["properties"]["analyses"]["items"]["enum"]
+    (asked,) = re.findall(
+        r"^ANALYSES := (.*)$", (REPOSITORY / "Makefile").read_text(), re.MULTILINE
+    )
+    assert set(asked.split(",")) == set(every)

@@ -1,6 +1,7 @@
 """What the finished study holds: every artefact, and the equalities that must stand."""
 
 import json
+import re
 
 import numpy as np
 import pandas as pd
@@ -262,8 +263,11 @@ def test_claims_are_judged_drawn_and_said(study, table, results):
     skipped = parts[(parts["claim"] == "P10") & (parts["part"] == "a")]
     absent = set(skipped.loc[skipped["verdict"] == "not in this study", "model"])
     assert absent == {"electra"}
+    judged = set(claims.dropna(subset="model")["claim"])
     for number, paper in claims[["claim", "paper"]].drop_duplicates().itertuples(index=False):
-        assert f"{number}, {paper}: " in study.said
+        assert (f"{number}, {paper}: " in study.said) == (number in judged)
+    (last,) = re.findall(r"^Not in this study: (.*);", study.said, re.MULTILINE)
+    assert set(last.split(", ")) == set(claims["claim"]) - judged
     assert image.imread(results / "claims.png")[..., :3].std() > 0.1
 
 
@@ -283,8 +287,8 @@ def test_claims_are_read_from_what_the_other_tables_say(table):
         assert found["low"] <= found["value"] <= found["high"]
         skipping = table(f"skipping/{model}_{task}.csv").query("first == last and not failed")
         single = (skipping["full"] - skipping["value"]).groupby(skipping["first"]).mean()
-        assert readings.loc["skip-first", "value"] == pytest.approx(single[1], abs=1e-9)
-        assert readings.loc["skip-any", "value"] == pytest.approx(single[1:].max(), abs=1e-9)
+        assert readings.loc["skip-first", "value"] == pytest.approx(single[1], abs=1e-7)
+        assert readings.loc["skip-any", "value"] == pytest.approx(single[1:].max(), abs=1e-7)
     assert len(claims) > 100
 
 

@@ -10,20 +10,23 @@ from strata.analysis.claims import ABSENT, HOLDS
 def claim_sentences(table: pd.DataFrame) -> Iterator[str]:
     """A sentence a claim, from ``claim_tables.claims_table``: whose, what, and the verdicts.
 
-    Verdicts are those over tasks, by model; of several parts that on all of them comes first.
+    Verdicts are those over tasks, by model; of several parts that on all of them comes first. What
+    is not in the study at all is named in one sentence, the last.
     """
+    absent = []
     for number, rows in table[table["task"].isna()].groupby("claim", sort=False):
         parts = rows[~rows["whole"].astype(bool)]
         said = parts.drop_duplicates("part")
         lead = f"{number}, {said['paper'].iloc[0]}: {'; '.join(said['statement'])}"
         models = rows["model"].dropna().unique()
         if not len(models):
-            needs = "; ".join(said["what_it_takes"].drop_duplicates())
-            yield f"{lead}. {ABSENT.capitalize()} (it takes {needs})."
+            absent.append(str(number))
             continue
         keys = said["claim"] + said["part"].fillna("")
         verdicts = [_verdict(model, rows[rows["model"] == model], keys) for model in models]
         yield f"{lead}. {'; '.join(verdicts)}."
+    if absent:
+        yield f"{ABSENT.capitalize()}: {', '.join(absent)}; the table says what each would take."
 
 
 def _verdict(model: str, rows: pd.DataFrame, keys: pd.Series) -> str:

@@ -10,17 +10,17 @@ from strata.analysis.summary import LOSES_MORE
 
 
 def final_words(outdir: str | Path, analyses: Collection[str], tolerance: float) -> Iterator[str]:
-    """A study's answers in words, of those analyses that it has."""
+    """A study's answers in words, of those analyses that it has; what to cut comes last."""
     summary, findings, claims = (
         Path(outdir) / f"{name}.csv" for name in ("summary", "agreement", "claims")
     )
-    if "truncation" in analyses and summary.is_file():
-        yield f"{summary_text(pd.read_csv(summary), tolerance)}\n\n(from {summary})"
-    if "agreement" in analyses and findings.is_file():
-        yield "\n".join([*pd.read_csv(findings)["finding"], f"\n(from {findings})"])
     if "claims" in analyses and claims.is_file():
         about = f"\n(from {claims}; with fewer than five seeds verdicts are about these runs)"
         yield "\n".join([*claim_sentences(pd.read_csv(claims)), about])
+    if "agreement" in analyses and findings.is_file():
+        yield "\n".join([*pd.read_csv(findings)["finding"], f"\n(from {findings})"])
+    if "truncation" in analyses and summary.is_file():
+        yield f"{summary_text(pd.read_csv(summary), tolerance)}\n\n(from {summary})"
 
 
 def summary_text(table: pd.DataFrame, tolerance: float) -> str:
