@@ -404,6 +404,13 @@ def _much(measure: Measure) -> dict[str, Any]:
     return {"unit": "points", "source": OfPairs(measure), "relation": ">=", "threshold": "far"}
 
 
+def _between_models(end: str) -> dict[str, Any]:
+    """Decided by the likeness of two models' early, or late, depths."""
+    source = OfStudy(CKA, partial(_models_alike, end))
+    about = {"unit": "CKA", "source": source, "relation": ">", "threshold": 0.0}
+    return about | {"named": STUDIED, "silent": (), "takes": "two models"}
+
+
 ROBERTA_ALONE = {"named": ("roberta",), "silent": ()}
 ELECTRA_ALONE = {"named": ("electra",), "silent": (), "others": False}
 ALBERT_AND_ROBERTA = {"silent": (), "others": False}
@@ -704,13 +711,7 @@ CLAIMS = (
         "Late like late",
         "late depths of different models are like each other",
         "mean CKA between two models, late with late less late with early depths",
-        unit="CKA",
-        source=OfStudy(CKA, partial(_models_alike, "late")),
-        relation=">",
-        threshold=0.0,
-        named=STUDIED,
-        silent=(),
-        takes="two models",
+        **_between_models("late"),
     ),
     _claim(
         "P13b",
@@ -718,13 +719,7 @@ CLAIMS = (
         "Early like early",
         "and so are their early depths",
         "mean CKA between two models, early with early less late with early depths",
-        unit="CKA",
-        source=OfStudy(CKA, partial(_models_alike, "early")),
-        relation=">",
-        threshold=0.0,
-        named=STUDIED,
-        silent=(),
-        takes="two models",
+        **_between_models("early"),
     ),
     _claim(
         "P14a",

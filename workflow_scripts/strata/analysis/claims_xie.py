@@ -3,14 +3,15 @@
 Only the abstract is at hand, which says "can" and "often": a claim is to hold in most tasks. How
 many layers are trained is not chosen by the score: the comparison with as many last layers is the
 mean over all numbers, the others are with the largest. Seconds and memory are those of the jobs,
-beside whatever else ran there; their intervals go from the seeds' lowest to their highest.
+beside whatever else ran there; their intervals are Student's t over seeds, of logarithms.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from math import sqrt
+from math import exp, sqrt
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from strata.analysis.claim_evidence import Pair, losses, only
@@ -150,14 +151,14 @@ def _share_of_an_epoch(pair: Pair) -> Reading:
     cost, whole = pair.tables["nu-cost"].iloc[0], _rows(pair, "whole")
     if (whole["device"] != cost["device"]).any():
         return Reading(note=f"nu ran on {cost['device']}, fine-tuning on {whole['device'].iloc[0]}")
-    ratios = (cost["seconds"] / cost["examples"]) / (
-        whole["epoch_seconds"] / whole["train_examples"]
-    )
+    epochs = (whole["epoch_seconds"] / whole["train_examples"]).to_numpy()
+    own = np.array([cost["seconds"] / cost["examples"]])
+    ends = cost_ratio(own, epochs, pair.settings.confidence)
     words = (
         f"{cost['seconds']:.3g} s for {cost['examples']:,.0f} examples; an epoch of "
         f"{whole['train_examples'].iloc[0]:,.0f} takes {whole['epoch_seconds'].mean():.3g} s"
     )
-    return _over_seeds(ratios.mean(), ratios.min(), ratios.max(), whole, words)
+    return _of_costs(ends, whole, words)
 
 
 def _saved(pair: Pair, column: str) -> Reading:
@@ -175,18 +176,43 @@ def _saved(pair: Pair, column: str) -> Reading:
         return Reading(missing=f"runs whose run.json has {column}")
     if len({*part["device"], *whole["device"]}) > 1:
         return Reading(note="the runs were on different devices")
-    own, full = costs
-    ends = (1 - own.mean() / full.mean(), 1 - own.max() / full.min(), 1 - own.min() / full.max())
+    own, full = (cost.to_numpy() for cost in costs)
+    value, low, high = cost_ratio(own, full, pair.settings.confidence)
     variant, device = part["variant"].iloc[0], whole["device"].iloc[0]
-    return _over_seeds(*ends, whole, f"{variant} against the whole model, on {device}")
+    words = f"{variant} against the whole model, on {device}"
+    return _of_costs((1 - value, 1 - high, 1 - low), whole, words)
 
 
-def _over_seeds(value: float, low: float, high: float, rows: pd.DataFrame, note: str) -> Reading:
-    """A cost, from the seeds' lowest to their highest; one seed does not say how it varies."""
+def cost_ratio(own: np.ndarray, whole: np.ndarray, confidence: float) -> tuple[float, float, float]:
+    """The ratio of two costs' geometric means, and its interval over seeds.
+
+    Student's t of the logarithms with Welch's degrees of freedom (1947). A cost that was measured
+    once is taken to vary as the other does; without two seeds there is no interval.
+    """
+    from scipy.special import stdtrit  # only where costs are compared
+
+    logs = [np.log(own), np.log(whole)]
+    mean, counts = float(logs[0].mean() - logs[1].mean()), [len(each) for each in logs]
+    if counts[1] < 2:
+        return exp(mean), NAN, NAN
+    spread = [
+        float(each.var(ddof=1)) if len(each) > 1 else float(logs[1].var(ddof=1)) for each in logs
+    ]
+    parts = [variance / count for variance, count in zip(spread, counts, strict=True)]
+    if counts[0] < 2:
+        freedom = float(counts[1] - 1)
+    else:
+        below = sum(part**2 / (count - 1) for part, count in zip(parts, counts, strict=True))
+        freedom = sum(parts) ** 2 / below if below else 1.0
+    reach = float(stdtrit(freedom, (1 + confidence) / 2)) * sqrt(sum(parts))
+    return exp(mean), exp(mean - reach), exp(mean + reach)
+
+
+def _of_costs(ends: tuple[float, float, float], rows: pd.DataFrame, note: str) -> Reading:
     seeds = " ".join(str(int(seed)) for seed in rows["seed"])
     if len(rows) < 2:
-        low, high, note = NAN, NAN, f"{note}; of one seed nothing says how it varies"
-    return Reading(float(value), float(low), float(high), None, seeds, "these runs", note)
+        note = f"{note}; of one seed nothing says how it varies"
+    return Reading(*ends, None, seeds, "the recipe, on this machine", note)
 
 
 # ---------------------------------------------------------------- claims
