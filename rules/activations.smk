@@ -3,7 +3,7 @@
 
 rule dump_eval:
     input:
-        model=MODEL,
+        model=tokenizer_of_state,
         checkpoint=checkpoint_of_state,
         task=TASK,
         examples=EVAL_EXAMPLES,
@@ -36,7 +36,7 @@ rule dump_eval:
 
 use rule dump_eval as dump_train with:
     input:
-        model=MODEL,
+        model=tokenizer_of_state,
         checkpoint=checkpoint_of_state,
         task=TASK,
         examples=TRAIN_EXAMPLES,

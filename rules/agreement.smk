@@ -14,7 +14,7 @@ rule measure_movement:
     conda:
         "../envs/strata.yaml"
     params:
-        seeds=SEEDS,
+        seeds=seeds_of,
         code=code_of("measure_movement"),
     message:
         "How far each layer turns representations: {wildcards.model} on {wildcards.task}"

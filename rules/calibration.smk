@@ -4,8 +4,8 @@
 rule calibrate:
     input:
         untuned=runs(f"{UNTUNED}.parquet"),
-        tuned=runs(f"{TUNED}.parquet"),
-        orig=runs(f"{TUNED_ORIG}.parquet"),
+        tuned=tuned_runs(f"{TUNED}.parquet"),
+        orig=fresh_runs(f"{TUNED_ORIG}.parquet"),
         metrics=runs(METRICS),
         task=TASK,
     output:
@@ -17,7 +17,7 @@ rule calibrate:
     conda:
         "../envs/strata.yaml"
     params:
-        seeds=SEEDS,
+        seeds=seeds_of,
         code=code_of("calibrate", "task_type"),
     message:
         "Calibration and changed answers of {wildcards.model} on {wildcards.task}"

@@ -5,6 +5,30 @@ import itertools
 CKA_SETTINGS = {key: config["cka"][key] for key in ("choice", "resamples", "memory_mb")}
 
 
+def compared_tables(wildcards):
+    """CKA of every two states of a pair that are compared."""
+    original = given.has_pretrained(config, wildcards.model)
+    states = plans.compared_states(seeds_of(wildcards), original)
+    return [CKA_OF_STATES.format(**wildcards, y_state=y, x_state=x) for y, x in states]
+
+
+def original_activations(wildcards):
+    """The pretrained encoder's, if there is one."""
+    path = EVAL_ACTIVATIONS.replace("{state}", str(PRETRAINED))
+    return [path] * given.has_pretrained(config, wildcards.model)
+
+
+def tables_of_models(wildcards):
+    """CKA of every two models, of the seeds that both have."""
+    return [
+        CKA_OF_MODELS.format(
+            task=wildcards.task, y_model=y, x_model=x, state=State.of_seed(seed)
+        )
+        for y, x in itertools.combinations(MODELS, 2)
+        for seed in given.shared_seeds(config, y, x)
+    ]
+
+
 rule compare_states:
     input:
         y=EVAL_ACTIVATIONS.replace("{state}", "{y_state}"),
@@ -31,10 +55,7 @@ rule compare_states:
 
 rule tabulate_cka:
     input:
-        tables=[
-            CKA_OF_STATES.replace("{y_state}", str(y)).replace("{x_state}", str(x))
-            for y, x in plans.compared_states(SEEDS)
-        ],
+        tables=compared_tables,
         metrics=runs(METRICS),
     output:
         table=f"{CKA}.csv",
@@ -45,7 +66,7 @@ rule tabulate_cka:
     conda:
         "../envs/strata.yaml"
     params:
-        seeds=SEEDS,
+        seeds=seeds_of,
         code=code_of("tabulate_cka"),
     message:
         "CKA table of {wildcards.model} on {wildcards.task}"
@@ -56,7 +77,7 @@ rule tabulate_cka:
 rule find_blocks:
     input:
         finetuned=EVAL_ACTIVATIONS,
-        pretrained=EVAL_ACTIVATIONS.replace("{state}", str(PRETRAINED)),
+        pretrained=original_activations,
     output:
         table=BLOCKS_OF_STATE,
     log:
@@ -90,7 +111,7 @@ rule tabulate_blocks:
     conda:
         "../envs/strata.yaml"
     params:
-        seeds=SEEDS,
+        seeds=seeds_of,
         code=code_of("tabulate_blocks"),
     message:
         "Blocks of {wildcards.model} on {wildcards.task}"
@@ -126,18 +147,7 @@ rule compare_models:
 
 rule tabulate_cka_models:
     input:
-        tables=[
-            table
-            for y, x in itertools.combinations(MODELS, 2)
-            for seed in SEEDS
-            for table in expand(
-                CKA_OF_MODELS,
-                y_model=y,
-                x_model=x,
-                state=State.of_seed(seed),
-                allow_missing=True,
-            )
-        ],
+        tables=tables_of_models,
     output:
         table=f"{CKA_MODELS}.csv",
     log:

@@ -1,7 +1,7 @@
 """What the papers claim, and whether it holds in this study."""
 
 CLAIM_SETTINGS = {**config["claims"], **sampling(config)}
-ANALYSES = config["study"]["analyses"]
+ANALYSES = given.analyses_of(config)
 
 
 rule measure_claims:
@@ -18,7 +18,7 @@ rule measure_claims:
         "../envs/strata.yaml"
     params:
         analyses=ANALYSES,
-        seeds=SEEDS,
+        seeds=seeds_of,
         evaluation=EVAL_SAMPLE,
         settings=CLAIM_SETTINGS,
         code=code_of("measure_claims", "metric"),

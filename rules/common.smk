@@ -7,7 +7,7 @@ from snakemake.exceptions import WorkflowError
 from strata.runtime.code_hash import code_version
 from strata.runtime.errors import StrataError
 from strata.sources.local_files import CACHE, hashes_or_recorded
-from strata.study import disk, plans
+from strata.study import disk, given, plans
 from strata.study.config import check_config
 from strata.study.recipes import (
     ablation_settings,
@@ -29,7 +29,7 @@ except StrataError as error:
 
 MODELS = config["study"]["models"]
 TASKS = config["study"]["tasks"]
-SEEDS = config["study"]["seeds"]
+SEEDS = sorted({seed for model in MODELS for seed in given.seeds_of(config, model)})
 TITLES = titles(config)
 STYLE = dict(models=MODELS, tasks=TASKS, seeds=SEEDS, titles=TITLES)
 # A rule's params hold what its numbers depend on and no more: these parts, not the whole section.
@@ -40,6 +40,12 @@ EVAL_SAMPLE = dict(
 )
 FORWARD = {key: config["evaluation"][key] for key in ("batch_size", "precision")}
 JOBS_PER_DEVICE = config["gpus"]["jobs_per_device"]
+
+
+# Said once, where the study is planned.
+if workflow.is_main_process:
+    for line in given.left_out(config):
+        print(line, file=sys.stderr)
 
 
 def explained(function, *arguments):
@@ -86,7 +92,31 @@ def code_of(script, *registries):
 
 
 def model_source(wildcards):
-    return source_description(registered("models", wildcards.model))
+    """Where a pretrained encoder is."""
+    registered("models", wildcards.model)
+    entry = given.encoder_entry(config, wildcards.model)
+    if entry is None:
+        raise WorkflowError(
+            f"models.{wildcards.model} has no 'pretrained', which this needs: register the encoder "
+            "that its checkpoints were made from."
+        )
+    return source_description(entry)
+
+
+def given_source(wildcards):
+    """Where a checkpoint is."""
+    registered("models", wildcards.model)
+    count = len(given.seeds_of(config, wildcards.model))
+    number = int(wildcards.number)
+    if not given.is_given(config, wildcards.model) or number > count:
+        raise WorkflowError(f"models.{wildcards.model} has no checkpoint {number}.")
+    return given.checkpoint_entry(config, wildcards.model, number)
+
+
+def given_files(wildcards):
+    """Hashes of a local checkpoint's files, see ``model_files``."""
+    about = f"{GIVEN}/source.json".format(**wildcards)
+    return hashes_or_recorded(given_source(wildcards), CACHE, about, ["files"])
 
 
 def task_source(wildcards):
@@ -146,10 +176,46 @@ def pairs(pattern, models=MODELS, tasks=TASKS):
     return expand(pattern, model=models, task=tasks)
 
 
-def runs(pattern, seeds=SEEDS):
-    """A file of every fully fine-tuned run of the study's pair in the wildcards."""
+def seeds_of(wildcards):
+    """Param: the seeds of a model's runs."""
+    return given.seeds_of(config, wildcards.model)
+
+
+def runs(pattern, first=None):
+    """Input function: a file of every fully fine-tuned run of a pair, or of the `first` ones."""
     pattern = pattern.replace("{state}", State.FORM)
-    return expand(pattern, variant="full", seed=seeds, allow_missing=True)
+
+    def files(wildcards):
+        pair = {"model": wildcards.model, "task": wildcards.task}
+        seeds = given.seeds_of(config, wildcards.model)[:first]
+        return expand(pattern, variant="full", seed=seeds, **pair)
+
+    return files
+
+
+def tuned_runs(pattern):
+    """The same of heads that are tuned: none without a train split."""
+    return lambda w: runs(pattern)(w) if given.has_train(config, w.task) else []
+
+
+def fresh_runs(pattern):
+    """The same of heads on the pretrained encoder: none without it, or without a train split."""
+    return lambda w: (
+        tuned_runs(pattern)(w) if given.has_pretrained(config, w.model) else []
+    )
+
+
+def states_of(wildcards):
+    """The pretrained encoder, if there is one, and a model's runs."""
+    original = [PRETRAINED] * given.has_pretrained(config, wildcards.model)
+    return original + [State.of_seed(seed) for seed in seeds_of(wildcards)]
+
+
+def tokenizer_of_state(wildcards):
+    """The model folder that a state's tokenizer and provenance are in."""
+    if given.is_given(config, wildcards.model):
+        return checkpoint_of_state(wildcards)
+    return MODEL
 
 
 def of_state(pattern, state, **wildcards):

@@ -23,9 +23,9 @@ rule measure_controls:
 
 rule tabulate_controls:
     input:
-        tables=[
-            CONTROLS_OF_STATE.replace("{state}", str(state))
-            for state in (PRETRAINED, *map(State.of_seed, SEEDS))
+        tables=lambda w: [
+            CONTROLS_OF_STATE.format(model=w.model, task=w.task, state=state)
+            for state in states_of(w)
         ],
         metrics=runs(METRICS),
     output:
@@ -37,7 +37,7 @@ rule tabulate_controls:
     conda:
         "../envs/strata.yaml"
     params:
-        seeds=SEEDS,
+        seeds=seeds_of,
         code=code_of("tabulate_controls"),
     message:
         "Controls table of {wildcards.model} on {wildcards.task}"

@@ -3,10 +3,9 @@
 
 rule export_model:
     input:
-        model=MODEL,
         checkpoints=runs(CHECKPOINT),
         metrics=runs(METRICS),
-        heads=runs(f"{TUNED}.safetensors"),
+        heads=tuned_runs(f"{TUNED}.safetensors"),
         summary=SUMMARY_OF_PAIR,
         task=TASK,
         examples=EVAL_EXAMPLES,
@@ -23,7 +22,7 @@ rule export_model:
         gpu=1,
         jobs_per_device=JOBS_PER_DEVICE,
     params:
-        seeds=SEEDS,
+        seeds=seeds_of,
         max_length=max_length_of,
         sample=EVAL_SAMPLE,
         forward=FORWARD,

@@ -3,6 +3,7 @@
 
 localrules:
     fetch_model,
+    fetch_given,
     fetch_task,
 
 
@@ -23,6 +24,22 @@ rule fetch_model:
         "Fetch model {wildcards.model}"
     script:
         "../workflow_scripts/fetch_model.py"
+
+
+use rule fetch_model as fetch_given with:
+    output:
+        folder=directory(GIVEN),
+    log:
+        "<logs>/fetch_given/{model}_{number}.log",
+    benchmark:
+        "<benchmarks>/fetch_given/{model}_{number}.tsv"
+    params:
+        description=given_source,
+        files=given_files,
+        needs_tokenizer=lambda w: not given.has_pretrained(config, w.model),
+        code=code_of("fetch_model"),
+    message:
+        "Fetch checkpoint {wildcards.number} of {wildcards.model}"
 
 
 rule fetch_task:

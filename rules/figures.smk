@@ -45,7 +45,7 @@ rule plot_cka:
     conda:
         "../envs/strata.yaml"
     params:
-        style=CKA_STYLE,
+        style=lambda w: CKA_STYLE | {"seeds": seeds_of(w)},
         other=OTHER_ESTIMATOR,
         code=code_of("plot_cka"),
     message:
@@ -200,7 +200,7 @@ use rule plot_skipping as figure4 with:
 
 use rule figure2 as figure5 with:
     input:
-        tables=pairs(f"{CKA}.csv"),
+        tables=pairs(f"{CKA}.csv", ORIGINAL),
     output:
         png=report(
             f"{FIGURE}5.png",
@@ -214,7 +214,7 @@ use rule figure2 as figure5 with:
         "<benchmarks>/figures/figure5.tsv"
     params:
         kind="ft-orig",
-        style=CKA_STYLE,
+        style=CKA_STYLE | {"models": ORIGINAL},
         code=code_of("plot_map_grid"),
     message:
         "Figure 5: FT-ORIG"
@@ -222,7 +222,7 @@ use rule figure2 as figure5 with:
 
 use rule figure2 as figure6 with:
     input:
-        tables=pairs(f"{CKA}.csv"),
+        tables=pairs(f"{CKA}.csv", TWICE),
     output:
         png=report(
             f"{FIGURE}6.png",
@@ -236,7 +236,7 @@ use rule figure2 as figure6 with:
         "<benchmarks>/figures/figure6.tsv"
     params:
         kind="ft1-ft2",
-        style=CKA_STYLE,
+        style=CKA_STYLE | {"models": TWICE},
         code=code_of("plot_map_grid"),
     message:
         "Figure 6: FT[1]-FT[2]"

@@ -1,4 +1,17 @@
-"""Fine-tuning: one run a model, task, variant and seed."""
+"""Fine-tuning: one run a model, task, variant and seed; or a model that is fine-tuned already."""
+
+# Models by how their runs come about.
+ADOPTED = "|".join(given.given_models(config)) or "(?!)"
+TRAINED = f"(?!(?:{ADOPTED})_)[a-z0-9-]+"
+
+
+def other_folders(wildcards):
+    """The model's other checkpoints and its encoder, with which one has to agree."""
+    numbers = [n for n in seeds_of(wildcards) if n != int(wildcards.seed)]
+    folders = expand(GIVEN, model=wildcards.model, number=numbers)
+    if given.has_pretrained(config, wildcards.model):
+        folders.append(MODEL.format(model=wildcards.model))
+    return [ancient(folder) for folder in folders]
 
 
 rule tokenize_task:
@@ -42,6 +55,7 @@ rule finetune:
     benchmark:
         "<benchmarks>/finetune/{model}_{task}_{variant}_{seed}.tsv"
     wildcard_constraints:
+        model=TRAINED,
         variant=Variant.KEPT,
     conda:
         "../envs/strata.yaml"
@@ -57,6 +71,41 @@ rule finetune:
         "Fine-tune {wildcards.model} on {wildcards.task}: {wildcards.variant}, seed {wildcards.seed}"
     script:
         "../workflow_scripts/finetune.py"
+
+
+# What has to agree among checkpoints is looked at by the job of the one that changed: `ancient`.
+rule adopt:
+    input:
+        given=GIVEN.replace("{number}", "{seed}"),
+        others=other_folders,
+        eval=EVAL_EXAMPLES,
+        task=TASK,
+    output:
+        checkpoint=directory(CHECKPOINT),
+        predictions=PREDICTIONS,
+        run=RECORD,
+    log:
+        "<logs>/adopt/{model}_{task}_{variant}_{seed}.log",
+    benchmark:
+        "<benchmarks>/adopt/{model}_{task}_{variant}_{seed}.tsv"
+    wildcard_constraints:
+        model=ADOPTED,
+        variant=Variant.KEPT,
+    conda:
+        "../envs/strata.yaml"
+    threads: 4
+    resources:
+        gpu=1,
+        jobs_per_device=JOBS_PER_DEVICE,
+    params:
+        max_length=max_length_of,
+        label_map=lambda w: config["models"][w.model].get("label_map"),
+        sampling=sampling(config),
+        code=code_of("adopt", "head_style", "task_type", "metric"),
+    message:
+        "Adopt checkpoint {wildcards.seed} of {wildcards.model} for {wildcards.task}"
+    script:
+        "../workflow_scripts/adopt.py"
 
 
 # Runs that only their score is wanted of: no checkpoint is kept. A rule of its own, so that what is
@@ -78,6 +127,7 @@ rule ablate:
     benchmark:
         "<benchmarks>/ablate/{model}_{task}_{variant}_{seed}.tsv"
     wildcard_constraints:
+        model=TRAINED,
         variant=Variant.ABLATED,
     conda:
         "../envs/strata.yaml"

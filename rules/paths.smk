@@ -10,6 +10,9 @@ from strata.study.variants import Variant
 
 # Models and tasks, which all studies share.
 MODEL = "data/models/{model}"
+GIVEN = (
+    "data/given/{model}/{number}"  # a checkpoint of a model that is fine-tuned already
+)
 TASK_FOLDER = "data/tasks/{task}"
 TASK = f"{TASK_FOLDER}/task.json"
 TRAIN_EXAMPLES = f"{TASK_FOLDER}/train.parquet"
@@ -76,6 +79,7 @@ wildcard_constraints:
     y_model="[a-z0-9-]+",
     x_model="[a-z0-9-]+",
     seed="[0-9]+",
+    number="[1-9][0-9]*",
     variant=Variant.PATTERN,
     state=State.KEPT,
     y_state=State.KEPT,

@@ -2,6 +2,9 @@
 
 import functools
 
+ORIGINAL = [model for model in MODELS if given.has_pretrained(config, model)]
+TWICE = [model for model in MODELS if len(given.seeds_of(config, model)) > 1]
+
 
 def training_code(script):
     """Param `code` of a fine-tuning: the metric's row counts only where it chooses the checkpoint,
@@ -83,7 +86,14 @@ def figures(*numbers):
 
 
 def cka_targets():
-    numbers = [1, 2, 5, *[6][: len(SEEDS) - 1], *[7][: len(MODELS) - 1]]
+    drawn = {
+        1: True,
+        2: True,
+        5: ORIGINAL,
+        6: TWICE,
+        7: len(MODELS) > 1,
+    }
+    numbers = [number for number, there in drawn.items() if there]
     return pairs(f"{CKA}.png") + pairs(BLOCKS) + figures(*numbers)
 
 
@@ -119,6 +129,8 @@ def announce_runs():
 
 def reinit_targets(wildcards=None):
     """Every table of the study, and the figures whose parts it has."""
+    if given.is_given_study(config):
+        return []
     announce_runs()
     tables = [table for part in PARTS for table in reinit_tables(part)(wildcards)]
     drawn = explained(plans.drawn_parts, config)
@@ -130,10 +142,15 @@ def reinit_targets(wildcards=None):
 def variability_targets():
     files = (f"{VARIABILITY}.csv", f"{VARIABILITY}.png", f"{ROBUSTNESS}.png")
     tasks = config["variability"]["tasks"] or TASKS
+    if given.is_given_study(config):
+        there = ORIGINAL if given.has_train(config, TASKS[0]) else []
+        return pairs(NU, there) + pairs(f"{ROBUSTNESS}.png", there)
     return [path for pattern in files for path in pairs(pattern, tasks=tasks)]
 
 
 def agreement_targets():
+    if given.is_given_study(config):
+        return []
     correlations = [f"{METHOD_CORRELATIONS}.{kind}" for kind in ("csv", "png")]
     return [*pairs(f"{AGREEMENT_OF_PAIR}.png"), f"{AGREEMENT}.csv", *correlations]
 
@@ -144,17 +161,20 @@ def claims_targets():
 
 def claim_evidence(wildcards):
     """Input function: what the claims about a pair are read from, of the study's analyses alone."""
-    asked, found = config["study"]["analyses"], {}
+    asked, found = given.analyses_of(config), {}
     if "cka" in asked:
         found |= {"cka": [f"{CKA}.csv"], "blocks": [BLOCKS]}
     if "truncation" in asked:
         found["truncation"] = [f"{TRUNCATION}.csv"]
-        answers = {"untuned": UNTUNED, "tuned": TUNED, "tuned-orig": TUNED_ORIG}
-        found |= {name: runs(f"{path}.parquet") for name, path in answers.items()}
-        if "skipping" in asked and wildcards.model in config["study"]["skipping"]:
-            found["skipped"] = runs(SKIPPED)
     pair = {"model": wildcards.model, "task": wildcards.task}
     files = {name: expand(paths, **pair) for name, paths in found.items()}
+    if "truncation" in asked:
+        files["untuned"] = runs(f"{UNTUNED}.parquet")(wildcards)
+        files["tuned"] = tuned_runs(f"{TUNED}.parquet")(wildcards)
+        files["tuned-orig"] = fresh_runs(f"{TUNED_ORIG}.parquet")(wildcards)
+        if "skipping" in asked and wildcards.model in config["study"]["skipping"]:
+            files["skipped"] = runs(SKIPPED)(wildcards)
+    files = {name: paths for name, paths in files.items() if paths}
     return files | companion_evidence(wildcards, asked)
 
 
@@ -191,7 +211,7 @@ def companion_evidence(wildcards, asked):
 
 def claim_tables(wildcards):
     """Input function: what claims about the study as a whole are read from, likewise."""
-    asked, found = config["study"]["analyses"], {}
+    asked, found = given.analyses_of(config), {}
     if "cka" in asked and len(MODELS) > 1:
         found["cka-models"] = expand(f"{CKA_MODELS}.csv", task=TASKS)
     permuted = "reinit" in asked and explained(

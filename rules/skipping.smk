@@ -3,7 +3,7 @@
 
 rule skip_spans:
     input:
-        model=MODEL,
+        model=tokenizer_of_state,
         checkpoint=checkpoint_of_state,
         task=TASK,
         examples=EVAL_EXAMPLES,
@@ -44,7 +44,7 @@ rule tabulate_skipping:
     conda:
         "../envs/strata.yaml"
     params:
-        seeds=SEEDS,
+        seeds=seeds_of,
         code=code_of("tabulate_skipping"),
     message:
         "Skipping table of {wildcards.model} on {wildcards.task}"

@@ -4,9 +4,9 @@
 rule summarise:
     input:
         untuned=runs(f"{UNTUNED}.parquet"),
-        tuned=runs(f"{TUNED}.parquet"),
+        tuned=tuned_runs(f"{TUNED}.parquet"),
         metrics=runs(METRICS),
-        checkpoint=runs(CHECKPOINT, SEEDS[:1]),
+        checkpoint=runs(CHECKPOINT, first=1),
     output:
         table=SUMMARY_OF_PAIR,
         verdicts=VERDICTS,
@@ -17,8 +17,8 @@ rule summarise:
     conda:
         "../envs/strata.yaml"
     params:
-        seeds=SEEDS,
-        settings=config["summary"],
+        seeds=seeds_of,
+        settings=config["summary"] | sampling(config),
         code=code_of("summarise", "architecture", "metric"),
     message:
         "How far {wildcards.model} can be cut on {wildcards.task}"

@@ -65,5 +65,10 @@ onsuccess:
 
     asked = {*config["study"]["analyses"], *workflow.dag_settings.targets}
     tolerance = config["summary"]["tolerance"]
-    for words in final_words(config["outdir"], asked, tolerance):
+    records = [
+        f"{config['outdir']}/runs/{m}_{t}/full/*/run.json"
+        for m in MODELS
+        for t in TASKS
+    ]
+    for words in final_words(config["outdir"], asked, tolerance, records):
         print(f"\n{words}")

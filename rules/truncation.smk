@@ -94,8 +94,8 @@ rule tune_fresh_heads:
 rule tabulate_truncation:
     input:
         untuned=runs(f"{UNTUNED}.csv"),
-        tuned=runs(f"{TUNED}.csv"),
-        orig=runs(f"{TUNED_ORIG}.csv"),
+        tuned=tuned_runs(f"{TUNED}.csv"),
+        orig=fresh_runs(f"{TUNED_ORIG}.csv"),
         metrics=runs(METRICS),
     output:
         table=f"{TRUNCATION}.csv",
@@ -106,7 +106,7 @@ rule tabulate_truncation:
     conda:
         "../envs/strata.yaml"
     params:
-        seeds=SEEDS,
+        seeds=seeds_of,
         code=code_of("tabulate_truncation"),
     message:
         "Truncation table of {wildcards.model} on {wildcards.task}"

@@ -65,7 +65,7 @@ rule compare_selection:
         "../envs/strata.yaml"
     params:
         plan=selection_plan,
-        seeds=SEEDS,
+        seeds=seeds_of,
         evaluation=EVAL_SAMPLE,
         sampling=sampling(config),
         code=code_of("compare_selection", "metric", "task_type"),

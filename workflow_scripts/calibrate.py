@@ -8,10 +8,11 @@ from strata.runtime.job import job
 
 inputs, seeds = snakemake.input, snakemake.params.seeds
 with job(snakemake):
-    files = zip(inputs.untuned, inputs.tuned, inputs.orig, strict=True)
+    # A study may go without TUNED or TUNEDORIG, of all its runs.
+    answers = [files for files in (inputs.untuned, inputs.tuned, inputs.orig) if files]
     predictions = {
         seed: [read_with_logits(path) for path in of_seed]
-        for seed, of_seed in zip(seeds, files, strict=True)
+        for seed, of_seed in zip(seeds, zip(*answers, strict=True), strict=True)
     }
     runs, task = read_metrics(inputs.metrics, seeds), Task.read(inputs.task)
     table = calibration_table(snakemake.wildcards.model, task, predictions, runs)

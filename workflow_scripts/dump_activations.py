@@ -7,7 +7,7 @@ with gpu_job(snakemake):
     from strata.analysis.dump import Source, dump
     from strata.data.batches import Rows
     from strata.data.task import Task, read_examples
-    from strata.data.tokens import load_tokenizer
+    from strata.data.tokens import length_limit, load_tokenizer
     from strata.modeling.compute import device
     from strata.modeling.encoder import Encoder
     from strata.modeling.loading import check_length, load_encoder
@@ -17,8 +17,9 @@ with gpu_job(snakemake):
 
     task = Task.read(inputs.task)
     examples = read_examples(inputs.examples, Sample(params.limit, params.sample_seed))
-    model = load_encoder(inputs.checkpoint).to(device())
-    check_length(model, params.max_length)
+    model, tokenizer = load_encoder(inputs.checkpoint).to(device()), load_tokenizer(inputs.model)
+    max_length = length_limit(params.max_length, inputs.model, tokenizer)
+    check_length(model, max_length)
     origin = read_model_source(inputs.model)
     about = {
         "model": wildcards.model,
@@ -29,7 +30,7 @@ with gpu_job(snakemake):
         "state": wildcards.state,
         "seed": State.parse(wildcards.state).seed,
     }
-    rows = Rows(load_tokenizer(inputs.model), examples, params.max_length)
+    rows = Rows(tokenizer, examples, max_length)
     dump(
         snakemake.output.activations,
         Source(Encoder(model), rows, about),

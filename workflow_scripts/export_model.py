@@ -11,11 +11,13 @@ with gpu_job(snakemake):
     from strata.analysis.tables import read_metrics
     from strata.data.batches import Rows
     from strata.data.task import Task, read_examples
-    from strata.data.tokens import load_tokenizer
-    from strata.export.card import model_card
+    from strata.data.tokens import length_limit, load_tokenizer
+    from strata.export.card import MadeFrom, model_card
     from strata.export.cut import choose, choose_seed, cut_model, write_model
     from strata.export.measure import measure
+    from strata.modeling.adopt import is_adopted, own_order
     from strata.modeling.loading import load_model
+    from strata.study.run_records import read_model_source
     from strata.study.settings import ForwardSettings, Sample, Sampling
 
     task, sampling = Task.read(inputs.task), Sampling(**params.sampling)
@@ -24,28 +26,30 @@ with gpu_job(snakemake):
     summary = pd.read_csv(inputs.summary, dtype={"seeds": str})
     choice = choose(depth, summary, params.tolerance, sampling.confidence)
 
-    folder, tokenizer = Path(snakemake.output.folder), load_tokenizer(inputs.model)
-    small = cut_model(inputs.checkpoints[run], inputs.heads[run], task, choice.depth)
+    checkpoint, heads = inputs.checkpoints[run], inputs.heads[run] if inputs.heads else None
+    folder, tokenizer = Path(snakemake.output.folder), load_tokenizer(checkpoint)
+    small = cut_model(checkpoint, heads, task, choice.depth)
     write_model(small, tokenizer, folder)
     examples = read_examples(inputs.examples, Sample(**params.sample))
+    order = own_order(checkpoint)
     measured = measure(
         folder,
-        load_model(inputs.checkpoints[run], task),
-        Rows(tokenizer, examples, params.max_length),
+        load_model(checkpoint, task),
+        Rows(tokenizer, examples, length_limit(params.max_length, checkpoint, tokenizer)),
         task,
         ForwardSettings(**params.forward),
         sampling,
+        order and order.outputs,
+    )
+    made = MadeFrom(
+        seed=seed,
+        given=read_model_source(checkpoint)["source"] if is_adopted(checkpoint) else None,
+        tuned=heads is not None,
+        style=params.style,
     )
     title = f"{params.title} on {task.name}"
     card = model_card(
-        title,
-        task,
-        seed,
-        snakemake.threads,
-        measured,
-        sampling.confidence,
-        choice.claim,
-        params.style,
+        title, task, made, snakemake.threads, measured, sampling.confidence, choice.claim
     )
     (folder / "README.md").write_text(card, encoding="utf-8")
     print(f"depth {choice.depth}: {choice.claim}\n{measured}")

@@ -1,11 +1,13 @@
-"""Bring a model into data/models: config, safetensors weights, tokenizer."""
+"""Bring a model folder into data/ (rules fetch_model, fetch_given)."""
 
 from strata.runtime.job import job
 from strata.sources.fetch_model import fetch_model
 from strata.study.architectures import check_declared, read_config
 
-name, folder = snakemake.wildcards.model, snakemake.output.folder
+name, folder, params = snakemake.wildcards.model, snakemake.output.folder, snakemake.params
 with job(snakemake):
-    fetch_model(name, snakemake.params.description, folder)
+    # A checkpoint may take the tokenizer of the encoder that it was made from.
+    fetch_model(name, params.description, folder, params.get("needs_tokenizer", True))
     # Not among params: declaring the layers of a model that is there fetches nothing again.
-    check_declared(read_config(folder), snakemake.config["models"][name], name)
+    declared = snakemake.config["models"][name]
+    check_declared(read_config(folder), {**declared, **params.description}, name)

@@ -21,7 +21,7 @@ with gpu_job(snakemake):
     from strata.analysis.variability_cost import Stopwatch, cost_table, nu_seconds
     from strata.data.batches import Rows
     from strata.data.task import Task, read_examples
-    from strata.data.tokens import load_tokenizer
+    from strata.data.tokens import length_limit, load_tokenizer
     from strata.modeling.compute import device
     from strata.modeling.encoder import Encoder
     from strata.modeling.loading import check_length, load_encoder
@@ -38,13 +38,14 @@ with gpu_job(snakemake):
     labelled = Labelled(task, examples["label"].to_numpy(), settings.bins, settings.kept_examples)
     codes = labelled.groups.codes(len(examples) * task.choices).reshape(len(examples), -1)
     model = load_encoder(inputs.model).to(device())
-    check_length(model, params.max_length)
     tokenizer, name = load_tokenizer(inputs.model), snakemake.wildcards.model
+    max_length = length_limit(params.max_length, inputs.model, tokenizer)
+    check_length(model, max_length)
     about = {"model": name, "task": task.name, "state": str(PRETRAINED)}
     forward, passing = ForwardSettings(**params.forward), Stopwatch()
 
     def source(chosen):
-        rows = Rows(tokenizer, examples.iloc[chosen].reset_index(drop=True), params.max_length)
+        rows = Rows(tokenizer, examples.iloc[chosen].reset_index(drop=True), max_length)
         return Source(Encoder(model), rows, about)
 
     # One forward pass, on disk beside the result: all depths need not fit into memory.

@@ -7,7 +7,7 @@ with gpu_job(snakemake):
     from strata.analysis.skipping import skip_spans, span_scores
     from strata.data.batches import Rows
     from strata.data.task import Task, read_examples
-    from strata.data.tokens import load_tokenizer
+    from strata.data.tokens import length_limit, load_tokenizer
     from strata.evaluation.prediction_files import write_predictions
     from strata.modeling.compute import device
     from strata.modeling.encoder import Encoder
@@ -18,7 +18,9 @@ with gpu_job(snakemake):
 
     task = Task.read(inputs.task)
     examples = read_examples(inputs.examples, Sample(**params.sample))
-    rows = Rows(load_tokenizer(inputs.model), examples, params.max_length)
+    tokenizer = load_tokenizer(inputs.model)
+    max_length = length_limit(params.max_length, inputs.model, tokenizer)
+    rows = Rows(tokenizer, examples, max_length)
     model = load_model(inputs.checkpoint, task).to(device())
     forward = ForwardSettings(**params.forward)
     predictions = skip_spans(Encoder(model), Head(model).eval(), rows, task, forward)

@@ -14,6 +14,7 @@ with job(snakemake):
     predictions = {
         (name, seed): pd.read_parquet(path, filters=[("configuration", "==", configuration)])
         for name, configuration in CONFIGURATIONS.items()
+        if inputs[name]  # no TUNED where there is nothing to train on
         for seed, path in zip(params.seeds, inputs[name], strict=True)
     }
     metrics = read_metrics(inputs.metrics, params.seeds)

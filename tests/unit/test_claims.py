@@ -230,7 +230,7 @@ def test_means_and_differences_of_cells_are_as_unsure_as_they_can_be():
     assert (part.value, part.error) == pytest.approx((0.3, 0.02))
     lesser = part.less(Estimate(0.1, 0.04))
     assert (lesser.value, lesser.error) == pytest.approx((0.2, 0.06))
-    value, low, high = over_runs([Estimate(0.2, 0.02), Estimate(0.4, 0.04)], 0.95)
+    value, low, high = over_runs([Estimate(0.2, 0.02), Estimate(0.4, 0.04)], SAMPLING)
     assert (value, low, high) == pytest.approx(
         (0.3, 0.3 - 1.96 * 0.03, 0.3 + 1.96 * 0.03), abs=1e-4
     )

@@ -18,7 +18,7 @@ from strata.analysis.activations import Activations
 from strata.analysis.dump import Source, dump
 from strata.evaluation.prediction_files import logits_of
 from strata.evaluation.predictions import answers
-from strata.export.card import model_card
+from strata.export.card import MadeFrom, model_card
 from strata.export.cut import choose, choose_seed, cut_model, write_model
 from strata.export.measure import Measured, measure
 from strata.modeling import head_tuning as heads
@@ -142,7 +142,7 @@ def test_heads_of_another_model_are_refused(tmp_path):
     (tmp_path / "b").mkdir()
     tuned_run(tmp_path / "a", "bert", "classification")
     tuned_run(tmp_path / "b", "roberta", "classification")
-    with pytest.raises(ValueError, match="which the model does not have"):
+    with pytest.raises(ValueError, match="which the model lacks"):
         cut_model(tmp_path / "a/checkpoint", tmp_path / "b/heads.safetensors", tiny.task(), DEPTH)
 
 
@@ -172,7 +172,7 @@ def test_measured_are_scores_sizes_and_speeds_of_both(kind, tmp_path):
 
 
 def test_the_card_says_what_was_cut_and_what_it_costs():
-    text = model_card("RoBERTa on rte", tiny.task(), 2, 8, MEASURED, 0.95, "A claim.")
+    text = model_card("RoBERTa on rte", tiny.task(), MadeFrom(2), 8, MEASURED, 0.95, "A claim.")
     assert text.startswith("---\nlibrary_name: transformers\n")
     for part in (
         "# RoBERTa on rte, cut to 4 of 12 layers",
@@ -191,12 +191,15 @@ def test_the_card_says_what_was_cut_and_what_it_costs():
         "Style of the head: `transformers`, the class's own.",
     ):
         assert part in text
-    text = model_card("RoBERTa on rte", tiny.task(), 2, 8, MEASURED, 0.95, "A claim.", "jiant")
+    text = model_card(
+        "RoBERTa on rte", tiny.task(), MadeFrom(2, style="jiant"), 8, MEASURED, 0.95, "A claim."
+    )
     assert "Style of the head: `jiant`\n(dropout, dense, tanh, dropout, out_proj on" in text
     whole = replace(MEASURED, layers=12)
-    text = model_card("RoBERTa on rte", tiny.task(), 2, 8, whole, 0.95, "A claim.")
+    text = model_card("RoBERTa on rte", tiny.task(), MadeFrom(2), 8, whole, 0.95, "A claim.")
     assert "The encoder of the full model (seed 2), nothing cut; the head was tuned" in text
-    choice = model_card("BERT on x", tiny.task("multiple-choice"), 1, 8, MEASURED, 0.95, "")
+    choices = tiny.task("multiple-choice")
+    choice = model_card("BERT on x", choices, MadeFrom(1), 8, MEASURED, 0.95, "")
     assert "AutoModelForMultipleChoice.from_pretrained" in choice
 
 

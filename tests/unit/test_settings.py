@@ -33,7 +33,7 @@ HEADS = {key: value for key, value in PAPER["heads"].items() if key != "style"}
         (TrainingSettings(**PAPER["training"]), PAPER["training"]),
         (HeadSettings.of(HEADS), HEADS),
         (LoraSettings(**PAPER["variability"]["lora"]), PAPER["variability"]["lora"]),
-        (SummarySettings(**PAPER["summary"]), PAPER["summary"]),
+        (SummarySettings(**PAPER["summary"]), PAPER["summary"] | {"given": False}),
     ],
     ids=["training", "heads", "lora", "summary"],
 )
@@ -110,7 +110,7 @@ def test_a_run_is_described_by_these_keys_in_this_order(tmp_path):
         "model", "task", "variant", "seed", "device", "precision", "steps", "resumed_at",
         "wall_seconds", "seconds_per_step", "train_examples", "trainable_parameters", "layers",
         "peak_memory_mb", "inference_examples_per_second", "threads", "training", "config_hash",
-        "model_source", "task_source", "versions", "git_commit",
+        "model_source", "task_source", "versions", "git_commit", "notes",
     ]  # fmt: skip
     assert text == json.dumps(values, indent=2) + "\n"
     assert values["inference_examples_per_second"] == 12.35

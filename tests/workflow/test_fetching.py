@@ -1,9 +1,12 @@
 """The real fetch rules and a hub on this machine that fails; then a study without it."""
 
+import json
+import shutil
+
 import pytest
 import yaml
 
-from helpers import hub, tiny
+from helpers import given, hub, tiny
 from helpers.workflows import RECIPE, Workflow, copy_workflow, impatient
 
 WAIT = {"headers": {"Retry-After": "1"}}
@@ -109,3 +112,36 @@ def test_study_whose_hub_stays_broken_ends_in_a_sentence(served, workflow):
     workflow.configured(*FETCH)
     assert len(served.asked_for("/config.json")) == before
     assert (workflow.folder / "data/models/bert/model.safetensors").is_file()
+
+
+def test_a_fine_tuned_model_comes_from_the_hub_with_its_head(served, workflow):
+    """Half precision, the tokenizer from the encoder that it was made from."""
+    folder = workflow.folder / "served" / "fine-tuned"
+    model = given.fine_tuned(folder, [*given.LABELS], steps=20).half()
+    model.save_pretrained(folder)
+    for file in folder.glob("tokenizer*"):
+        file.unlink()
+    shutil.rmtree(folder / "trainer", ignore_errors=True)
+    served.add("models", "me/fine-tuned", folder)
+    served.add("models", "me/encoder", tiny.save_model(workflow.folder / "served/encoder", "bert"))
+    changes = {
+        "study": {"models": ["mine"], "tasks": ["opinions"], "analyses": ["truncation"]},
+        "models": {
+            "mine": {
+                "checkpoints": [{"source": "hub:me/fine-tuned", "revision": "main"}],
+                "pretrained": "hub:me/encoder",
+                "architecture": "bert",
+            }
+        },
+        "tasks": {"opinions": given.task(workflow.folder / "opinions")},
+    }
+    run = workflow.folder / "results/net/runs/mine_opinions/full/seed1"
+    workflow.configured(str(run / "predictions.parquet").removeprefix(f"{workflow.folder}/"),
+                        "--cores", "2", **changes)  # fmt: skip
+    about = json.loads((workflow.folder / "data/given/mine/1/source.json").read_text())
+    assert about["revision"] == "main" and len(about["commit"]) == 40
+    assert about["head"] == ["classifier.bias", "classifier.weight"]
+    record = json.loads((run / "run.json").read_text())
+    assert record["model_source"] == about and record["given"] is True
+    log = next((workflow.folder / "results/net/logs/adopt").iterdir()).read_text()
+    assert "has no tokenizer: that of data/models/mine is taken" in log

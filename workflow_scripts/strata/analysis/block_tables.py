@@ -26,13 +26,14 @@ DEPTHS = ("early_begin", "early_end", "late_begin")
 
 
 def state_blocks(
-    finetuned: Activations, pretrained: Activations, settings: CkaSettings
+    finetuned: Activations, pretrained: Activations | None, settings: CkaSettings
 ) -> pd.DataFrame:
     """Blocks of a fine-tuned and of the pretrained encoder: a row a state, pooling and kind.
 
     Parameters
     ----------
-    finetuned, pretrained : of the same examples.
+    finetuned, pretrained : of the same examples; without the latter, which is not at hand for every
+        model, nothing is said of whether fine-tuning made the blocks.
 
     Returns
     -------
@@ -43,25 +44,23 @@ def state_blocks(
     StrataError : the files hold different examples.
     """
     examples = finetuned.examples()
-    if not examples.equals(pretrained.examples()):
+    if pretrained is not None and not examples.equals(pretrained.examples()):
         raise StrataError(
             f"{finetuned.path} and {pretrained.path} hold different examples; delete both and run "
             "again."
         )
     gold = settings.choice == "gold" and finetuned.choices > 1
     rows = gold_rows(examples["label"], finetuned.choices) if gold else slice(None)
-    choices = 1 if gold else finetuned.choices
+    choices, own = 1 if gold else finetuned.choices, str(finetuned.attributes["state"])
     parts = []
-    for pooling in (p for p in finetuned.poolings if p in pretrained.poolings):
-        after, before = (
-            _maps(file, pooling, rows, choices, settings) for file in (finetuned, pretrained)
-        )
-        found = {
-            str(finetuned.attributes["state"]): compared(after, before),
-            str(PRETRAINED): own_blocks(before),
-        }
-        for state, blocks in found.items():
-            parts.append(_rows(state, pooling, blocks).assign(layers=len(before.value)))
+    for pooling in finetuned.poolings:
+        after = _maps(finetuned, pooling, rows, choices, settings)
+        found = {own: own_blocks(after)}
+        if pretrained is not None:
+            before = _maps(pretrained, pooling, rows, choices, settings)
+            found = {own: compared(after, before), str(PRETRAINED): own_blocks(before)}
+        for name, blocks in found.items():
+            parts.append(_rows(name, pooling, blocks).assign(layers=len(after.value)))
     counts = {"n": len(examples) * choices, "n_examples": len(examples)}
     return pd.concat(parts, ignore_index=True).assign(**counts)
 
@@ -203,6 +202,8 @@ def _kind_words(table: pd.DataFrame, kind: str, pooling: str) -> str:
     if len(found) < len(runs):
         return f"in {len(found)} of {len(runs)} runs {words}"
     original = table[table["seed"].isna() & (table["kind"] == kind) & (table["pooling"] == pooling)]
+    if original.empty:
+        return words
     had = original["found"].astype(bool).any()
     return f"{words}, {'as in the pretrained encoder' if had else 'not shown to be new'}"
 

@@ -22,12 +22,15 @@ import pandas as pd
 from pyarrow.parquet import read_schema
 
 from strata.analysis.claims import NAN, Reading
-from strata.analysis.depth_bounds import RECIPE_SEEDS, Answers
+from strata.analysis.depth_bounds import ARRAYS, Answers
 from strata.analysis.tables import read_tables
 from strata.study.settings import ClaimSettings, Sampling
 from strata.study.states import PRETRAINED, State
 
 NO_RUN = "a run that beats the baseline"
+ENCODER = "the encoder that was fine-tuned (its model's 'pretrained')"
+TRAIN = "examples to train on (the task's 'splits.train')"
+ORIG = str(PRETRAINED)
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,14 @@ class Pair:
 
     def has(self, configuration: str) -> bool:
         return bool((self.tables["truncation"]["configuration"] == configuration).any())
+
+    def lacking(self, reads: Sequence[str]) -> str:
+        """What it would take for a measure that reads what is not there; empty if all is."""
+        for name in reads:
+            there = name in set(self.tables["cka"]["x_state"]) if name == ORIG else self.has(name)
+            if not there:
+                return TRAIN if name == "tuned" else ENCODER
+        return ""
 
     def answers(self, configuration: str) -> Answers:
         """Of the runs that did not fail, at the depths 1..L of a configuration."""
@@ -116,7 +127,7 @@ class Pair:
             high=float(high),
             n_examples=int(table["n_examples"].max()),
             seeds=" ".join(map(str, seeds)),
-            about=about_of(len(seeds)),
+            about=self.settings.about(len(seeds)),
             note=note,
         )
 
@@ -175,11 +186,6 @@ def _compact(table: pd.DataFrame) -> pd.DataFrame:
     return table.assign(**{str(n): pd.to_numeric(whole[n], downcast="integer") for n in whole})
 
 
-def about_of(runs: int) -> str:
-    """What an interval speaks of."""
-    return "the recipe" if runs >= RECIPE_SEEDS else "these runs"
-
-
 # ---------------------------------------------------------------- depths
 
 
@@ -234,21 +240,19 @@ def losses(full: Answers, cut: Answers, sampling: Sampling) -> Losses:
 def mean_of(answers: Answers, depths: Sequence[int]) -> Answers:
     """The mean over some depths (from 1) as one depth."""
     places = [depth - 1 for depth in depths]
-    parts = (answers.scores, answers.drawn, answers.right, answers.wrong)
-    return Answers(*(part[:, places].mean(1, keepdims=True) for part in parts))
+    return answers.each(lambda part: part[:, places].mean(1, keepdims=True))
 
 
 def at_own_depths(answers: Answers, depths: Sequence[int]) -> Answers:
     """Each run at a depth (from 1) of its own, as one depth."""
     rows, places = np.arange(len(depths)), np.asarray(depths) - 1
-    parts = (answers.scores, answers.drawn, answers.right, answers.wrong)
-    return Answers(*(part[rows, places][:, None] for part in parts))
+    return answers.each(lambda part: part[rows, places][:, None])
 
 
 def joined(answers: Sequence[Answers]) -> Answers:
     """One after the other, as depths."""
-    names = ("scores", "drawn", "right", "wrong")
-    return Answers(*(np.concatenate([getattr(a, name) for a in answers], axis=1) for name in names))
+    parts = {name: np.concatenate([getattr(a, name) for a in answers], axis=1) for name in ARRAYS}
+    return Answers(**parts, of_recipe=answers[0].of_recipe)
 
 
 def least(found: Losses) -> tuple[float, float, float]:
@@ -308,9 +312,6 @@ def state_of(seed: int) -> str:
     return str(State.of_seed(seed))
 
 
-ORIG = str(PRETRAINED)
-
-
 @dataclass(frozen=True)
 class Estimate:
     """A value and its standard error over examples."""
@@ -341,7 +342,7 @@ def likest(part: Cells, confidence: float) -> Estimate:
     return Estimate(float(part.value[rows, best].mean()), float(wider * errors.mean()))
 
 
-def over_runs(estimates: Sequence[Estimate], confidence: float) -> tuple[float, float, float]:
+def over_runs(estimates: Sequence[Estimate], sampling: Sampling) -> tuple[float, float, float]:
     """The mean over runs with its two-sided interval.
 
     Below five runs over examples alone, the runs' errors taken to be the same (they have the same
@@ -349,8 +350,8 @@ def over_runs(estimates: Sequence[Estimate], confidence: float) -> tuple[float, 
     """
     values = np.array([each.value for each in estimates])
     error = float(np.mean([each.error for each in estimates]))
-    mean, count, level = float(values.mean()), len(values), (1 + confidence) / 2
-    if count < RECIPE_SEEDS:
+    mean, count, level = float(values.mean()), len(values), (1 + sampling.confidence) / 2
+    if not sampling.of_recipe(count):
         reach = NormalDist().inv_cdf(level) * error
     else:
         from scipy.special import stdtrit  # only for a study of many seeds

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from strata.analysis.claim_evidence import Losses, Pair, about_of, losses, mean_of
+from strata.analysis.claim_evidence import Losses, Pair, losses, mean_of
 from strata.analysis.claims import Reading
 from strata.analysis.depth_bounds import Answers
 from strata.study.states import State
@@ -115,7 +115,9 @@ def reading(
     """Value, low and high end of some runs, as a reading."""
     value, low, high = map(float, ends)
     names = " ".join(map(str, seeds))
-    return Reading(value, low, high, len(pair.tables["runs"]), names, about_of(len(seeds)), note)
+    return Reading(
+        value, low, high, len(pair.tables["runs"]), names, pair.settings.about(len(seeds)), note
+    )
 
 
 def mean_gain(better: Answers, worse: Answers, pair: Pair) -> tuple[float, float, float]:

@@ -5,7 +5,7 @@ from dataclasses import asdict, fields
 
 import pandas as pd
 
-from strata.analysis.claim_evidence import NO_RUN, Pair, unknown
+from strata.analysis.claim_evidence import NO_RUN, Pair, absent, unknown
 from strata.analysis.claims import Judged, Measure, Reading
 
 TEXTS = ("seeds", "about", "note", "missing")
@@ -29,7 +29,9 @@ def read_pair(
     for measure, read in measures.items():
         if not set(measure.needs) <= set(analyses):
             continue
-        if measure.of_runs and not pair.seeds:
+        if lacking := pair.lacking(measure.reads):
+            reading = absent(pair, lacking)
+        elif measure.of_runs and not pair.seeds:
             reading = unknown(pair, f"every run failed; it takes {NO_RUN}")
         else:
             reading = read(pair)

@@ -20,6 +20,7 @@ from typing import Literal, Protocol
 
 import pandas as pd
 
+from strata.study.given import OWN_RUNS
 from strata.study.settings import ClaimSettings
 
 HOLDS, FAILS = "holds", "does not hold"
@@ -211,11 +212,14 @@ class Measure:
     name : its key in the table of readings.
     needs : analyses of the study that its tables are of.
     of_runs : it needs a fine-tuned run that did not fail.
+    reads : what else not every study has: the state of the pretrained encoder, and configurations
+        of truncation.
     """
 
     name: str
     needs: tuple[str, ...]
     of_runs: bool = True
+    reads: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -332,6 +336,8 @@ def judge_claim(claim: Claim, study: Study) -> list[Judged]:
     lacking = [name for name in claim.source.needs if name not in study.analyses]
     if lacking:
         missing = f"study.analyses with {' and '.join(lacking)}"
+        if study.settings.given and set(lacking) & set(OWN_RUNS):
+            missing += ", of models that are fine-tuned here"
         return [Judged(claim, "", "", ABSENT, reading=Reading(missing=missing))]
     threshold = study.settings.value(claim.threshold)
     rows = []

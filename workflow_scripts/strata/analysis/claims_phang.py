@@ -20,7 +20,6 @@ from strata.analysis.claim_evidence import (
     Cells,
     Estimate,
     Pair,
-    about_of,
     absent,
     at_own_depths,
     cells,
@@ -72,7 +71,7 @@ def _separation(pair: Pair, kind: str, pretrained: bool = False) -> Reading:
         Estimate(float(value), float(error))
         for value, error in rows.loc[own, ["separation", "separation_se"]].itertuples(index=False)
     ]
-    found = over_runs(estimates, pair.settings.confidence)
+    found = over_runs(estimates, pair.settings)
     if not np.isfinite(found).all():
         return unknown(pair, "too few layers or examples, or CKA is undefined")
     reading = pair.reading(*found)
@@ -118,7 +117,7 @@ def _early_like_orig(pair: Pair) -> Reading:
             for depths in (early_depths, late_depths)
         )
         estimates.append(early.less(late))
-    return pair.reading(*over_runs(estimates, pair.settings.confidence))
+    return pair.reading(*over_runs(estimates, pair.settings))
 
 
 def _seeds_alike(pair: Pair) -> Reading:
@@ -132,7 +131,7 @@ def _seeds_alike(pair: Pair) -> Reading:
     if found is None:
         return unknown(pair, "one of the first two runs failed")
     late, _ = _ends_alike(found, pair.settings.ends)
-    return pair.reading(*over_runs([late], pair.settings.confidence))
+    return pair.reading(*over_runs([late], pair.settings))
 
 
 def _ends_alike(found: Cells, share: float) -> tuple[Estimate, Estimate]:
@@ -165,9 +164,9 @@ def _models_alike(end: str, study: Study, tasks: Sequence[str]) -> Iterator[Foun
                     estimates.append(_ends_alike(found, settings.ends)[end == "early"])
             reading = Reading(note="every run of a model failed")
             if estimates:
-                ends = over_runs(estimates, settings.confidence)
+                ends = over_runs(estimates, settings)
                 n, seeds = int(rows["n_examples"].max()), " ".join(map(str, good))
-                reading = Reading(*ends, n, seeds, about_of(len(good)))
+                reading = Reading(*ends, n, seeds, settings.about(len(good)))
             yield Found(f"{y} & {x}", task, (y_kind, x_kind), reading)
 
 
@@ -205,7 +204,7 @@ def _unlike_below_late(pair: Pair) -> Reading:
             return unknown(pair, "CKA is undefined")
         cell = mean_cell(found.at([depth], [pair.layers]))
         estimates.append(Estimate(1 - cell.value, cell.error))
-    return pair.reading(*over_runs(estimates, pair.settings.confidence))
+    return pair.reading(*over_runs(estimates, pair.settings))
 
 
 def _gap_to_orig(pair: Pair, tuned: str, orig: str) -> Reading:
@@ -251,15 +250,15 @@ def _lost_at_block(pair: Pair) -> Reading:
         return absent(pair, "a late block")
     places = [pair.good.index(seed) for seed in seeds]
     depths = [begins[seed] for seed in seeds]
-    cut, full = (_of_runs(answers, places) for answers in (pair.answers("untuned"), pair.full()))
+    cut, full = (_of_runs(each, places, pair) for each in (pair.answers("untuned"), pair.full()))
     found = only(losses(full, at_own_depths(cut, depths), pair.settings))
     note = f"at depth {_listed(pd.Series(depths))}"
     return replace(pair.reading(*found, note), seeds=" ".join(map(str, seeds)))
 
 
-def _of_runs(answers: Answers, places: Sequence[int]) -> Answers:
-    parts = (answers.scores, answers.drawn, answers.right, answers.wrong)
-    return Answers(*(part[list(places)] for part in parts))
+def _of_runs(answers: Answers, places: Sequence[int], pair: Pair) -> Answers:
+    own = answers.each(lambda part: part[list(places)])
+    return replace(own, of_recipe=pair.settings.of_recipe(len(places)))
 
 
 def _similarity_predicts(study: Study, tasks: Sequence[str]) -> Iterator[Found]:
@@ -328,24 +327,25 @@ def _skip_late(pair: Pair) -> Reading:
 # ---------------------------------------------------------------- measures
 
 CKA, CUTS, SKIPS = ("cka",), ("truncation",), ("truncation", "skipping")
+BOTH = ("tuned", "tuned-orig")
 TWO_BLOCKS = Measure("two-blocks", CKA)
 LATE_BLOCK = Measure("late-block", CKA)
-ORIG_TWO_BLOCKS = Measure("orig-two-blocks", CKA, of_runs=False)
-ORIG_LATE_BLOCK = Measure("orig-late-block", CKA, of_runs=False)
+ORIG_TWO_BLOCKS = Measure("orig-two-blocks", CKA, of_runs=False, reads=(ORIG,))
+ORIG_LATE_BLOCK = Measure("orig-late-block", CKA, of_runs=False, reads=(ORIG,))
 BORDER = Measure("border-at-10", CKA)
-EARLY_LIKE_ORIG = Measure("early-like-orig", CKA)
+EARLY_LIKE_ORIG = Measure("early-like-orig", CKA, reads=(ORIG,))
 SEEDS_ALIKE = Measure("seeds-alike", CKA)
 UNLIKE_BELOW_LATE = Measure("unlike-below-late", CKA)
 LOST_LATE = Measure("untuned-lost-late", CUTS)
-BELOW_TUNED_LATE = Measure("untuned-below-tuned", CUTS)
+BELOW_TUNED_LATE = Measure("untuned-below-tuned", CUTS, reads=("tuned",))
 LOST_WITHOUT_4 = Measure("untuned-lost-without-4", CUTS)
 UNTUNED_WITHOUT_2 = Measure("untuned-lost-without-2", CUTS)
-TUNED_WITHOUT_2 = Measure("tuned-lost-without-2", CUTS)
+TUNED_WITHOUT_2 = Measure("tuned-lost-without-2", CUTS, reads=("tuned",))
 LOST_BELOW_LATE = Measure("untuned-lost-below-late", CUTS)
-GAP = Measure("gap-to-orig", CUTS)
-GAP_CONVERGED = Measure("gap-to-orig-converged", CUTS)
+GAP = Measure("gap-to-orig", CUTS, reads=BOTH)
+GAP_CONVERGED = Measure("gap-to-orig-converged", CUTS, reads=BOTH)
 SHARE_UNTUNED = Measure("share-untuned", CUTS)
-SHARE_TUNED = Measure("share-tuned", CUTS)
+SHARE_TUNED = Measure("share-tuned", CUTS, reads=("tuned",))
 LOST_AT_BLOCK = Measure("untuned-lost-at-block", ("cka", "truncation"))
 SKIP_ANY = Measure("skip-any", SKIPS)
 SKIP_FIRST = Measure("skip-first", SKIPS)

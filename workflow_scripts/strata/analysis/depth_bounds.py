@@ -1,8 +1,9 @@
 """How much is lost at each depth, with one-sided bounds that err as often as they say.
 
 With fewer than five seeds the seeds are fixed: examples are resampled, and a bound is about these
-runs. From five on it is about the recipe: mean -+ t(S - 1) sqrt(s^2 / S + e^2), with s the standard
-deviation of the seeds' differences and e the standard error, over examples, of their mean.
+runs (as it is of models that came fine-tuned, however many). From five on it is about the recipe:
+mean -+ t(S - 1) sqrt(s^2 / S + e^2), with s the standard deviation of the seeds' differences and e
+the standard error, over examples, of their mean.
 
 A bootstrap of answers that all agree is certain of what it has not seen, and one of few changed
 answers nearly so: where a cut truly costs a point and every changed answer is a wrong one, its
@@ -10,7 +11,7 @@ lower bound at 95 % errs in up to 9 %. So lower bounds have one example more, wh
 answers rightly and the cut model wrongly (docs/errors.md has both).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -20,7 +21,7 @@ from strata.evaluation.resampling import resampled_scores, sample_counts, scores
 from strata.study.metrics import METRICS
 from strata.study.settings import Sampling
 
-RECIPE_SEEDS = 5  # from which on seeds are a sample of a recipe's runs
+ARRAYS = ("scores", "drawn", "right", "wrong")  # of ``Answers``
 SPLITS = 20  # of the examples into halves, for the cross-fitted loss
 
 
@@ -51,12 +52,14 @@ class Answers:
     scores : [seeds, depths]
     drawn : [seeds, depths, resamples]
     right, wrong : like `drawn`, with one example more that is answered rightly or wrongly.
+    of_recipe : the runs are a sample of their recipe's (``Sampling.of_recipe``).
     """
 
     scores: np.ndarray
     drawn: np.ndarray
     right: np.ndarray
     wrong: np.ndarray
+    of_recipe: bool = False
 
     @classmethod
     def of(
@@ -64,29 +67,35 @@ class Answers:
     ) -> Self:
         """Of predictions, [seeds, depths, examples]."""
         shape, flat = predictions.shape[:2], predictions.reshape(-1, len(labels))
-        scores = full_scores(metric, labels, predictions)
+        scores, recipe = full_scores(metric, labels, predictions), sampling.of_recipe(shape[0])
         plain = resampled_scores(metric, labels, flat, sampling).reshape(*shape, -1)
         if "regression" in METRICS[metric].task_types:
             # No two answers are alike, so the bootstrap has seen what there is to see.
-            return cls(scores, plain, plain, plain)
+            return cls(scores, plain, plain, plain, recipe)
         rare, other = _rarest_and_another(labels)
         more = np.append(labels, rare)
         right, wrong = (
             resampled_scores(metric, more, np.insert(flat, len(labels), answer, 1), sampling)
             for answer in (rare, other)
         )
-        return cls(scores, plain, right.reshape(*shape, -1), wrong.reshape(*shape, -1))
+        right, wrong = (part.reshape(*shape, -1) for part in (right, wrong))
+        return cls(scores, plain, right, wrong, recipe)
 
     def at(self, depths: slice) -> Self:
         """Those of some depths, counted from 0."""
-        parts = (self.scores, self.drawn, self.right, self.wrong)
-        return type(self)(*(part[:, depths] for part in parts))
+        return self.each(lambda part: part[:, depths])
+
+    def each(self, change: Callable[[np.ndarray], np.ndarray]) -> Self:
+        """The same of what `change` makes of every array."""
+        parts = {name: change(getattr(self, name)) for name in ARRAYS}
+        return type(self)(**parts, of_recipe=self.of_recipe)
 
     def less(self, reference: Self, confidence: float) -> Bounds:
         """Bounds of the mean over seeds of these scores less the reference's, of one depth."""
         drawn = (self.drawn - reference.drawn).mean(0)
         guarded = (self.wrong - reference.right).mean(0)
-        return bounds(self.scores - reference.scores, drawn, guarded, confidence)
+        differences = self.scores - reference.scores
+        return bounds(differences, drawn, guarded, confidence, self.of_recipe)
 
 
 def full_scores(metric: str, labels: np.ndarray, predictions: np.ndarray) -> np.ndarray:
@@ -97,16 +106,21 @@ def full_scores(metric: str, labels: np.ndarray, predictions: np.ndarray) -> np.
 
 
 def bounds(
-    differences: np.ndarray, drawn: np.ndarray, guarded: np.ndarray, confidence: float
+    differences: np.ndarray,
+    drawn: np.ndarray,
+    guarded: np.ndarray,
+    confidence: float,
+    of_recipe: bool,
 ) -> Bounds:
     """Bounds from differences [seeds, depths] and resampled means over seeds [depths, resamples].
 
     Parameters
     ----------
     guarded : resampled with the example that only the reference answers, for the lower bound.
+    of_recipe : the seeds are a sample of the recipe's runs; else they are fixed.
     """
     mean, seeds, error = differences.mean(0), len(differences), drawn.std(1)
-    if seeds < RECIPE_SEEDS:
+    if not of_recipe:
         low = np.quantile(guarded, 1 - confidence, axis=1)
         high = np.quantile(drawn, confidence, axis=1)
         return Bounds(mean, low, high, error, drawn)
@@ -135,7 +149,8 @@ def mean_bounds(differences: np.ndarray, sampling: Sampling, seed: int = 0) -> B
     )
     samples = sample_counts(count + 1, sampling.resamples, seed)
     guarded = np.hstack([worst @ counts.T / (count + 1) for counts in samples])
-    return bounds(differences.mean(2), drawn, guarded, sampling.confidence)
+    of_recipe = sampling.of_recipe(len(differences))
+    return bounds(differences.mean(2), drawn, guarded, sampling.confidence, of_recipe)
 
 
 def fixed_sequence(low: Sequence[np.ndarray], tolerance: float) -> int:

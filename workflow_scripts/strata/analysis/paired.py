@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from strata.analysis.depth_bounds import RECIPE_SEEDS, Answers
+from strata.analysis.depth_bounds import Answers
 from strata.analysis.runs import Scoring
 from strata.evaluation.metrics import run_metrics
 
@@ -96,7 +96,7 @@ def _row(
         "difference": float(gain.difference[0]),
         "low": float(gain.low[0]),
         "high": -float(loss.low[0]),
-        "about": "the recipe" if len(seeds) >= RECIPE_SEEDS else "these runs",
+        "about": scoring.sampling.about(len(seeds)),
         "failed": failed,
         "note": "",
     }

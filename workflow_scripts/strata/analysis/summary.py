@@ -23,7 +23,6 @@ import pandas as pd
 from safetensors import safe_open
 
 from strata.analysis.depth_bounds import (
-    RECIPE_SEEDS,
     Answers,
     Bounds,
     cross_fitted,
@@ -112,6 +111,11 @@ class Evidence:
     def good(self) -> list[int]:
         """Seeds of the runs that did not fail; the others are left out of the answer."""
         return [seed for seed, run in self.metrics.items() if not run.failed]
+
+    @property
+    def configurations(self) -> list[str]:
+        """UNTUNED and, where there was something to tune on, TUNED."""
+        return [name for name in CONFIGURATIONS if any(of == name for of, _ in self.predictions)]
 
     @property
     def metric(self) -> str:
@@ -243,10 +247,10 @@ def summarise(
         "full_all_runs": float(np.mean([run.score for run in metrics.values()])),
         "layers": layer_count(read_config(evidence.checkpoint)),
         "parameters": parameter_count(evidence.checkpoint),
-        "claim": "the recipe" if len(good) >= RECIPE_SEEDS else "these runs",
+        "claim": settings.about(len(good)),
     }
     rows, verdicts = [], []
-    for configuration in CONFIGURATIONS:
+    for configuration in evidence.configurations:
         row: dict[str, Any] = {**common, "configuration": configuration, "note": ""}
         if good:
             found = compare(configuration, evidence, settings)

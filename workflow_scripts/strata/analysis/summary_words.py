@@ -1,6 +1,8 @@
 """A study's answers in words, for the end of a run."""
 
-from collections.abc import Collection, Iterator
+import json
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from glob import glob
 from pathlib import Path
 
 import pandas as pd
@@ -9,18 +11,37 @@ from strata.analysis.claim_words import claim_sentences
 from strata.analysis.summary import LOSES_MORE
 
 
-def final_words(outdir: str | Path, analyses: Collection[str], tolerance: float) -> Iterator[str]:
-    """A study's answers in words, of those analyses that it has; what to cut comes last."""
+def final_words(
+    outdir: str | Path, analyses: Collection[str], tolerance: float, records: Sequence[str] = ()
+) -> Iterator[str]:
+    """A study's answers in words, of those analyses that it has; what to cut comes last.
+
+    Parameters
+    ----------
+    records : patterns of its runs' run.json, whose notes are told before the answers.
+    """
     summary, findings, claims = (
         Path(outdir) / f"{name}.csv" for name in ("summary", "agreement", "claims")
     )
+    if notes := run_notes(records):
+        yield "\n".join(notes)
     if "claims" in analyses and claims.is_file():
-        about = f"\n(from {claims}; with fewer than five seeds verdicts are about these runs)"
-        yield "\n".join([*claim_sentences(pd.read_csv(claims)), about])
+        table = pd.read_csv(claims)
+        about = "with fewer than five seeds verdicts are about these runs"
+        if "these checkpoints" in set(table["about"]):
+            about = "verdicts are about these checkpoints"
+        yield "\n".join([*claim_sentences(table), f"\n(from {claims}; {about})"])
     if "agreement" in analyses and findings.is_file():
         yield "\n".join([*pd.read_csv(findings)["finding"], f"\n(from {findings})"])
     if "truncation" in analyses and summary.is_file():
         yield f"{summary_text(pd.read_csv(summary), tolerance)}\n\n(from {summary})"
+
+
+def run_notes(records: Iterable[str]) -> list[str]:
+    """What runs' records say that a reader must know, each once."""
+    paths = [path for pattern in records for path in sorted(glob(pattern))]
+    notes = [json.loads(Path(path).read_text(encoding="utf-8")).get("notes", []) for path in paths]
+    return list(dict.fromkeys(note for of_run in notes for note in of_run))
 
 
 def summary_text(table: pd.DataFrame, tolerance: float) -> str:

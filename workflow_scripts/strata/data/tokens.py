@@ -6,22 +6,63 @@ nothing is read until it is used.
 """
 
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-from transformers import AutoTokenizer, PreTrainedTokenizerBase
+from transformers import AutoConfig, AutoTokenizer, PretrainedConfig, PreTrainedTokenizerBase
 
 from strata.data.batches import Features, Rows
+from strata.runtime.errors import StrataError
 from strata.runtime.files import written_whole
 from strata.runtime.progress import Progress
 
 SPECIAL = "special_tokens_mask"
+NO_LIMIT = 10**6  # tokens; tokenizers that know of none say a number beyond all
+# Their first positions are the padding token's and those before it.
+OFFSET = ("roberta", "xlm-roberta", "mpnet")
 
 
 def load_tokenizer(folder: str | Path) -> PreTrainedTokenizerBase:
     """A model folder's tokenizer. (Here, since tokenising imports nothing that models need.)"""
     return AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+
+
+def positions(config: PretrainedConfig) -> int | None:
+    """How many tokens of a row a model has positions for; None where it takes any number."""
+    limit = getattr(config, "max_position_embeddings", None)
+    if config.model_type == "deberta-v2" and not getattr(config, "position_biased_input", True):
+        return None
+    if limit is not None and config.model_type in OFFSET:
+        return limit - config.pad_token_id - 1
+    return limit
+
+
+def length_limit(
+    asked: int | Literal["auto"], folder: str | Path, tokenizer: PreTrainedTokenizerBase
+) -> int:
+    """Tokens that a row is cut to.
+
+    Parameters
+    ----------
+    asked : "auto" is the smaller of what the tokenizer and the model allow.
+    folder : of the model.
+
+    Raises
+    ------
+    StrataError : auto, and neither says a number.
+    """
+    if asked != "auto":
+        return asked
+    model = positions(AutoConfig.from_pretrained(folder, trust_remote_code=False))
+    known = [n for n in (model, tokenizer.model_max_length) if n is not None and n < NO_LIMIT]
+    if not known:
+        raise StrataError(
+            f"Neither config.json nor tokenizer in {folder} says how many tokens a text may have: "
+            "set the model's training.max_length to a number."
+        )
+    return int(min(known))
 
 
 def write_tokens(path: str | Path, rows: Rows) -> None:

@@ -1,27 +1,50 @@
 """The model card of an exported model."""
 
+from dataclasses import dataclass
+
 from strata.data.task import Task
 from strata.export.measure import Measured
 from strata.modeling.head_styles import auto_class
 from strata.study.plain_heads import OWN
 
 
+@dataclass(frozen=True)
+class MadeFrom:
+    """What an exported model was made of.
+
+    Attributes
+    ----------
+    seed : of the run; of a model that came fine-tuned the checkpoint's number.
+    given : where that checkpoint came from; None of a run that was trained here.
+    tuned : the head was tuned further; else it is the run's own.
+    style : of the head.
+    """
+
+    seed: int
+    given: str | None = None
+    tuned: bool = True
+    style: str = OWN
+
+    @property
+    def run(self) -> str:
+        """The run, in words."""
+        return f"checkpoint {self.seed}, `{self.given}`" if self.given else f"seed {self.seed}"
+
+
 def model_card(
     title: str,
     task: Task,
-    seed: int,
+    made: MadeFrom,
     threads: int,
     measured: Measured,
     confidence: float,
     claim: str,
-    style: str = OWN,
 ) -> str:
     """The README.md of an exported folder.
 
     Parameters
     ----------
     claim : what may be said of its depth (``cut.Choice``).
-    style : of the head.
     """
     smaller = 1 - measured.parameters / measured.full_parameters
     faster = measured.examples_per_second / measured.full_examples_per_second
@@ -34,7 +57,8 @@ pipeline_tag: text-classification
 
 # {title}, cut to {measured.layers} of {measured.full_layers} layers
 
-{_made_of(measured, seed)} Made by Strata (TUNED truncation, Phang, Liu and Bowman 2021).
+{_made_of(measured, made)} Made by Strata ({"TUNED" if made.tuned else "UNTUNED"} truncation,
+Phang, Liu and Bowman 2021).
 
 {claim}
 
@@ -47,7 +71,7 @@ pipeline_tag: text-classification
 | examples a second ({place}) | {measured.full_examples_per_second:,.1f} \
 | {measured.examples_per_second:,.1f} |
 
-Difference of this run (seed {seed}): {100 * (measured.score - measured.full_score):+.2f} points, \
+Difference of this run ({made.run}): {100 * (measured.score - measured.full_score):+.2f} points, \
 {confidence:.0%} paired
 bootstrap interval over examples {100 * measured.difference_low:+.2f} to
 {100 * measured.difference_high:+.2f}. {smaller:.0%} fewer parameters, {faster:.2f} times the speed;
@@ -61,7 +85,7 @@ model = {auto}.from_pretrained("FOLDER")
 ```
 
 Task: {task.name} ({task.type}{", labels " + ", ".join(task.labels) if task.labels else ""}), from
-`{task.source["source"]}`. {_head_words(style)}
+`{task.source["source"]}`. {_head_words(made.style)}
 """
 
 
@@ -74,13 +98,15 @@ def _head_words(style: str) -> str:
     )
 
 
-def _made_of(measured: Measured, seed: int) -> str:
+def _made_of(measured: Measured, made: MadeFrom) -> str:
     dropped = measured.full_layers - measured.layers
-    head = "the head was tuned further"
+    head = "the head was tuned further" if made.tuned else "the head is its own"
     if not dropped:
-        return f"The encoder of the full model (seed {seed}), nothing cut; {head} on it, frozen."
+        how = "on it, frozen" if made.tuned else "as it was"
+        return f"The encoder of the full model ({made.run}), nothing cut; {head}, {how}."
     layers = "its top layer" if dropped == 1 else f"its top {dropped} layers"
+    how = f" at depth {measured.layers} on the frozen encoder" if made.tuned else ""
     return (
-        f"A fine-tuned encoder without {layers}: those below are the full model's (seed {seed}), "
-        f"{head} at depth {measured.layers} on the frozen encoder."
+        f"A fine-tuned encoder without {layers}: those below are the full model's ({made.run}), "
+        f"{head}{how}."
     )

@@ -10,6 +10,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from strata.analysis.summary_words import points_of
 from strata.data.task import Task
+from strata.modeling.adopt import own_order, set_labels
 from strata.modeling.encoder import truncate
 from strata.modeling.head_styles import STYLE_KEY, auto_class, style_of
 from strata.modeling.head_tuning import load_head_of_depth
@@ -35,13 +36,14 @@ class Choice:
 def choose(text: str, summary: pd.DataFrame, tolerance: float, confidence: float) -> Choice:
     """The depth that a target names: ``3``, ``-auto`` (certified) or ``-within`` (the tolerance).
 
-    Both are TUNED's, whose head is exported; full depth where no smaller one qualifies.
+    Both are TUNED's, whose head is exported, or UNTUNED's where none was tuned; full depth where no
+    smaller one qualifies.
 
     Raises
     ------
     StrataError : the model has no such depth.
     """
-    row = summary[summary["configuration"] == "tuned"].iloc[0]
+    row = summary[summary["configuration"] == exported(summary)].iloc[0]
     layers, points = int(row["layers"]), points_of(tolerance)
     runs = f"{row['n_examples']:,} examples, seeds {row['seeds']}"
     if not text.startswith("-"):
@@ -73,6 +75,11 @@ def choose(text: str, summary: pd.DataFrame, tolerance: float, confidence: float
     return Choice(depth, claim)
 
 
+def exported(summary: pd.DataFrame) -> str:
+    """The configuration whose heads are exported: tuned, or untuned where none was tuned."""
+    return "tuned" if (summary["configuration"] == "tuned").any() else "untuned"
+
+
 def _within_model(depth: int, layers: int) -> int:
     if not 1 <= depth <= layers:
         raise StrataError(f"There is no depth {depth}: the model has depths 1 to {layers}.")
@@ -84,12 +91,16 @@ def choose_seed(runs: Mapping[int, RunMetrics]) -> int:
     return next((seed for seed, run in runs.items() if not run.failed), next(iter(runs)))
 
 
-def cut_model(checkpoint: str | Path, heads: str | Path, task: Task, depth: int) -> PreTrainedModel:
+def cut_model(
+    checkpoint: str | Path, heads: str | Path | None, task: Task, depth: int
+) -> PreTrainedModel:
     """A run's model cut to `depth` layers, with the head that was tuned at that depth.
+
+    The labels of a model that came fine-tuned have the order and the names that they came with.
 
     Parameters
     ----------
-    heads : stacked heads as ``head_tuning.save_stack`` wrote them.
+    heads : stacked heads as ``head_tuning.save_stack`` wrote them; None for the run's own head.
 
     Returns
     -------
@@ -101,9 +112,13 @@ def cut_model(checkpoint: str | Path, heads: str | Path, task: Task, depth: int)
     ValueError : the heads are another model's.
     """
     model = truncate(load_model(checkpoint, task), depth)
-    _, unexpected = model.load_state_dict(load_head_of_depth(heads, depth), strict=False)
-    if unexpected:
-        raise ValueError(f"{heads} holds {', '.join(unexpected)}, which the model does not have.")
+    if heads is not None:
+        _, unexpected = model.load_state_dict(load_head_of_depth(heads, depth), strict=False)
+        if unexpected:
+            raise ValueError(f"{heads} holds {', '.join(unexpected)}, which the model lacks.")
+    if order := own_order(checkpoint):
+        places = [order.outputs.index(output) for output in range(len(order.names))]
+        set_labels(model, places, order.names)
     return as_plain(model, task)
 
 

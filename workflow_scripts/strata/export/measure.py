@@ -1,7 +1,7 @@
 """What an exported model scores and how fast it is, beside the full model."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,6 +50,7 @@ def measure(
     task: Task,
     forward: ForwardSettings,
     sampling: Sampling,
+    outputs: Sequence[int] | None = None,
 ) -> Measured:
     """Score, size and speed of an exported folder against the full model, in one job.
 
@@ -58,11 +59,15 @@ def measure(
     folder : is loaded as any user would load it, with the plain auto class.
     full : the run's full model.
     sampling : of the interval of the difference.
+    outputs : for each label of the task, the number of its output in the folder; None where they
+        are in the task's order.
     """
     small = auto_class(task).from_pretrained(folder, trust_remote_code=False)
     labels = rows.examples["label"].to_numpy()
     models = {"full": full, "small": small}
     predictions = {name: predict(model, rows, task, forward) for name, model in models.items()}
+    if outputs is not None:
+        predictions["small"] = np.argsort(outputs)[predictions["small"]]
     both = np.stack([predictions["small"], predictions["full"]])
     drawn, drawn_full = resampled_scores(task.metric, labels, both, sampling)
     low, high = interval(drawn - drawn_full, sampling.confidence)

@@ -19,6 +19,10 @@ from strata.study.settings import MapStyle
 from strata.study.states import PRETRAINED, State
 
 PLACE = ["y_depth", "x_depth"]
+# Panels of Figure 1.
+ORIG = "ORIG–ORIG\nY pretrained, X pretrained"
+CHANGED = "FT–ORIG\nY fine-tuned, X pretrained"
+OWN = "FT–FT\nY fine-tuned, X fine-tuned"
 CHARACTERS = 19  # of small text that fit an inch
 
 
@@ -26,25 +30,25 @@ def pair_maps(cka: pd.DataFrame, style: MapStyle, blocks: pd.DataFrame | None = 
     """Maps of CKA between the states of one model on one task (Figure 1).
 
     `cka`: model, task, y_state, x_state, y_depth, x_depth, pooling, estimator, cka, failed, note,
-    of exactly one model and task. The panels are ORIG-ORIG, FT-ORIG, FT-FT and, where the style has
-    a second seed, FT[first]-FT[second]; the first-named encoder is on Y.
+    of exactly one model and task. The panels are ORIG-ORIG and FT-ORIG (where the table has the
+    pretrained encoder), FT-FT and, where the style has a second seed, FT[first]-FT[second]; the
+    first-named encoder is on Y.
     """
     table, titles, original = _drawn(cka, style), style.titles, str(PRETRAINED)
-    panels = {
-        "ORIG–ORIG\nY pretrained, X pretrained": select(table, y_state=original, x_state=original),
-        "FT–ORIG\nY fine-tuned, X pretrained": _of_kind(table, "ft-orig", style),
-        "FT–FT\nY fine-tuned, X fine-tuned": _of_kind(table, "ft-ft", style),
-    }
+    panels = {OWN: _of_kind(table, "ft-ft", style)}
+    if original in set(table["x_state"]):
+        orig = select(table, y_state=original, x_state=original)
+        panels = {ORIG: orig, CHANGED: _of_kind(table, "ft-orig", style)} | panels
     if len(style.seeds) > 1:
         title = "FT[{0}]–FT[{1}]\nY seed {0}, X seed {1}".format(*style.seeds)
         panels[title] = _of_kind(table, "ft1-ft2", style)
     said = [SAID] * (blocks is not None)
-    plot = _cka_maps(panels, 2, style, "Depth (encoder on Y)", "Depth (encoder on X)", said)
+    columns = min(2, len(panels))
+    plot = _cka_maps(panels, columns, style, "Depth (encoder on Y)", "Depth (encoder on X)", said)
     if blocks is not None:
-        original_panel, _, own_panel, *_ = panels
-        of_seeds = _of_shown_seeds(blocks, style)
-        places = {original_panel: select(blocks, state=original), own_panel: of_seeds}
-        plot += outlines(places, panels, style)
+        places = {ORIG: select(blocks, state=original), OWN: _of_shown_seeds(blocks, style)}
+        there = {panel: rows for panel, rows in places.items() if panel in panels}
+        plot += outlines(there, panels, style)
     names = f"{shown_name(cka, 'task', titles)}, {shown_name(cka, 'model', titles)}"
     return plot + labs(title=f"{names} (FT: {_shown(style)})")
 

@@ -1,6 +1,7 @@
 """The figure of what the similarity of depths is made of, from its table alone."""
 
 from itertools import product
+from math import ceil
 
 import pandas as pd
 from plotnine import (
@@ -161,6 +162,9 @@ def _lines(
     shown = shown.assign(high=shown["value"] + ERRORS * shown["se"])
     defined = shown[shown["value"].notna()]
     legend = dict(zip(kinds, names, strict=True))
+    # A single state's figure is as wide as a column, and holds three entries in a row.
+    narrow = len(shown["column"].cat.categories) == 1
+    rows = ceil(len(entries) / 3) if narrow else 1
     scales = {
         "color": (scale_color_manual, colours),
         "linetype": (scale_linetype_manual, lines),
@@ -190,6 +194,6 @@ def _lines(
             for scale, values in scales.values()
         ]
         + layout(1, 1, aspect=ASPECT)[1:]
-        + guides(**{kind: guide_legend(nrow=1) for kind in scales})
+        + guides(**{kind: guide_legend(nrow=rows, byrow=True) for kind in scales})
         + theme(legend_title=element_blank(), strip_text_y=element_text(rotation=-90))
     )

@@ -3,13 +3,16 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
+from torch import nn
 from transformers import AutoModel, PreTrainedModel, logging, set_seed
 
 from strata.data.task import Task
+from strata.data.tokens import positions
 from strata.modeling.head_styles import HEAD_STYLES, STYLE_KEY
+from strata.modeling.trained_heads import trained_head
 from strata.runtime.errors import StrataError
 from strata.study.architectures import check_supported, read_config
 from strata.study.plain_heads import OWN
@@ -20,11 +23,13 @@ def load_model(
 ) -> PreTrainedModel:
     """A task model in float32: a run's checkpoint, or a pretrained encoder with a fresh head.
 
+    A head that the encoder's folder holds, of whatever task, is not taken over.
+
     Parameters
     ----------
     folder : model folder in the Hugging Face layout.
     task : says which head and how many outputs.
-    seed : draws the weights that the folder does not hold; the same seed draws the same head.
+    seed : draws the head and whatever else the folder does not hold; None for a run's checkpoint.
     style : of the head, a row of ``HEAD_STYLES``; by default that of the folder.
 
     Raises
@@ -50,13 +55,34 @@ def load_model(
     if seed is not None:
         set_seed(seed)
     with quiet_loading():
-        return HEAD_STYLES[style](task, config["model_type"]).from_pretrained(
+        model = HEAD_STYLES[style](task, config["model_type"]).from_pretrained(
             folder,
             dtype=torch.float32,
             ignore_mismatched_sizes=True,
             trust_remote_code=False,
             **settings,
         )
+    if seed is not None and trained_head(folder):
+        set_seed(seed)
+        _draw_head(model)
+    return model
+
+
+def _draw_head(model: PreTrainedModel) -> None:
+    """Give all that is beside the base model new weights: no other task's head is begun with."""
+    for name, part in model.named_children():
+        if name != model.base_model_prefix:
+            for module in part.modules():
+                draw_weights(model, module)
+
+
+def draw_weights(model: PreTrainedModel, module: nn.Module) -> None:
+    """Give a module new weights as its model's class draws them."""
+    for parameter in module.parameters(recurse=False):
+        # Transformers leaves alone what it marked as loaded.
+        parameter._is_hf_initialized = False
+    with torch.no_grad():
+        model._init_weights(module)
 
 
 def load_encoder(folder: str | Path) -> PreTrainedModel:
@@ -83,27 +109,20 @@ def quiet_loading() -> Iterator[None]:
         logging.set_verbosity(level)
 
 
-def check_length(model: PreTrainedModel, max_length: int) -> None:
+def check_length(model: PreTrainedModel, max_length: int | Literal["auto"]) -> None:
     """Refuse sequences longer than the model's positions, before the first forward pass.
 
     Parameters
     ----------
-    max_length : tokens a row.
+    max_length : tokens a row; "auto" is never too long.
 
     Raises
     ------
     StrataError : the model has fewer positions.
     """
-    config = model.config
-    limit = getattr(config, "max_position_embeddings", None)
-    if limit is None or (
-        config.model_type == "deberta-v2" and not getattr(config, "position_biased_input", True)
-    ):
-        return
-    if config.model_type in ("roberta", "xlm-roberta", "mpnet"):
-        limit -= config.pad_token_id + 1
-    if max_length > limit:
+    limit = positions(model.config)
+    if max_length != "auto" and limit is not None and max_length > limit:
         raise StrataError(
-            f"max_length is {max_length}, but the model ({config.model_type}) has {limit} "
+            f"max_length is {max_length}, but the model ({model.config.model_type}) has {limit} "
             "positions; lower training.max_length."
         )

@@ -8,6 +8,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from strata.modeling.encoder import encoder_layers, set_layers
+from strata.modeling.loading import draw_weights
 
 SIGMA = 0.02  # BERT's
 # Where each scheme truncates the normal distribution, in weights, not in sigmas. The paper means
@@ -42,7 +43,7 @@ def reinitialise(
                         nn.init.ones_(module.weight)
                         nn.init.zeros_(module.bias)
                 elif scheme == "fresh":
-                    _initialise(model, module)
+                    draw_weights(model, module)
                 elif isinstance(module, nn.Linear):
                     bound = BOUNDS[scheme]
                     nn.init.trunc_normal_(module.weight, std=SIGMA, a=-bound, b=bound)
@@ -51,13 +52,6 @@ def reinitialise(
 def is_norm(module: nn.Module) -> bool:
     """Whether it is a layer norm, whatever its model calls it."""
     return "LayerNorm" in type(module).__name__
-
-
-def _initialise(model: PreTrainedModel, module: nn.Module) -> None:
-    for parameter in module.parameters(recurse=False):
-        # Transformers leaves alone what it marked as loaded.
-        parameter._is_hf_initialized = False
-    model._init_weights(module)
 
 
 def permutation(layers: int, number: int) -> list[int]:

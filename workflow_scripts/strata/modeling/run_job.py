@@ -14,6 +14,7 @@ from strata.modeling.encoder import trainable_parameters
 from strata.modeling.inference import timed_predictions
 from strata.modeling.loading import load_model
 from strata.modeling.resumption import file_facts, resumable
+from strata.modeling.trained_heads import trained_head
 from strata.modeling.training import finetune
 from strata.runtime.provenance import versions
 from strata.study.run_records import Origin, RunName, RunRecord, read_model_source
@@ -44,6 +45,7 @@ def make_run(
     task, settings = Task.read(inputs.task), TrainingSettings(**params.training)
     model = load_model(inputs.model, task, seed, params.style)
     tokenizer = load_tokenizer(inputs.model)
+    notes = _notes(inputs.model, wildcards.model)
     rates = prepare(model)
     train = TokenisedRows(tokenizer, choose(read_examples(inputs.train)), inputs.train_tokens)
     dev = TokenisedRows(tokenizer, read_examples(inputs.eval), inputs.eval_tokens)
@@ -66,4 +68,17 @@ def make_run(
         write_predictions(predictions, out.predictions)
         name = RunName(wildcards.model, wildcards.task, wildcards.variant, seed)
         origin = Origin(snakemake.threads, read_model_source(inputs.model), task.source)
-        RunRecord.of(name, trained, settings, origin, speed).write(out.run)
+        RunRecord.of(name, trained, settings, origin, speed, notes).write(out.run)
+
+
+def _notes(folder: str, name: str) -> list[str]:
+    """What is said of an encoder that carries a trained head, which is not begun with."""
+    head = trained_head(folder)
+    if not head:
+        return []
+    note = (
+        f"models.{name} has a trained head of its own ({head[0]}), which was replaced by a new "
+        "one; to have that model analysed as it is, register it with 'checkpoints', not 'source'."
+    )
+    print(note, flush=True)
+    return [note]

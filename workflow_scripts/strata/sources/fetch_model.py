@@ -6,22 +6,28 @@ here, while an error can still say in one sentence what is wrong.
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
-from strata.runtime.errors import StrataError
+from strata.modeling.trained_heads import trained_head
+from strata.runtime.errors import StrataError, always_raises
 from strata.runtime.files import folder_written_whole
 from strata.sources.archives import members
 from strata.sources.hub import Commit, hub_errors
-from strata.sources.local_files import MODEL_FILES, TOKENIZER_FILES, WANTED, local_hashes
+from strata.sources.local_files import MODEL_FILES, WANTED, has_tokenizer, local_hashes
 from strata.sources.packages import pip_download, split_source
 from strata.sources.weights import ensure_safetensors
 from strata.study.architectures import check_supported, layer_count, read_config
 
+ADAPTER = "adapter_config.json"
+WHOLE = ("model*.safetensors", "pytorch_model*.bin")  # weights of a whole model
 
-def fetch_model(name: str, description: Mapping[str, Any], folder: str | Path) -> None:
+
+def fetch_model(
+    name: str, description: Mapping[str, Any], folder: str | Path, needs_tokenizer: bool = True
+) -> None:
     """Bring a model into `folder`: config, safetensors weights, tokenizer, ``source.json``.
 
     Parameters
@@ -29,6 +35,7 @@ def fetch_model(name: str, description: Mapping[str, Any], folder: str | Path) -
     name : the model's name in the registry.
     description : its entry there (``source``, ``revision``, ``sha256``, ``inside``).
     folder : is replaced as a whole, or left alone if anything fails.
+    needs_tokenizer : whether one without a tokenizer is refused.
 
     Raises
     ------
@@ -46,13 +53,14 @@ def fetch_model(name: str, description: Mapping[str, Any], folder: str | Path) -
             origin |= _fetch_packed_model(name, place, description, partial, scratch)
         check_supported(read_config(partial), name)
         ensure_safetensors(name, partial)
-        files = {file.name for pattern in TOKENIZER_FILES for file in partial.glob(pattern)}
-        if not files - {"tokenizer_config.json"}:
+        if needs_tokenizer and not has_tokenizer(partial):
             raise StrataError(
                 f"Model '{name}' ({description['source']}) has no tokenizer files beside its "
                 "weights; add them (tokenizer.json, or the vocabulary)."
             )
         _check_fit(name, partial)
+        if head := trained_head(partial):
+            origin["head"] = head
         (partial / "source.json").write_text(json.dumps(origin, indent=2) + "\n")
 
 
@@ -60,6 +68,8 @@ def _fetch_hub_model(name: str, repo: str, revision: str, folder: Path) -> dict[
     what = f"model '{name}'"
     with hub_errors(what, repo, revision):
         commit = Commit.find(what, "model", repo, revision)
+        if _is_adapters(commit.hashes):
+            _refuse_adapters(name)
         # The config first: an architecture that is not supported costs no download of weights.
         shutil.copyfile(commit.fetch("config.json"), folder / "config.json")
         check_supported(read_config(folder), name)
@@ -76,6 +86,8 @@ def _fetch_hub_model(name: str, repo: str, revision: str, folder: Path) -> dict[
 def _copy_model(name: str, source: Path, folder: Path) -> None:
     if not source.is_dir():
         raise StrataError(f"Model '{name}': there is no folder {source}; correct its 'source'.")
+    if _is_adapters([file.name for file in source.iterdir()]):
+        _refuse_adapters(name)
     check_supported(read_config(source), name)
     for pattern in WANTED:
         for file in source.glob(pattern):
@@ -103,8 +115,21 @@ def _fetch_packed_model(
     return {"sha256": description["sha256"], "inside": description["inside"]}
 
 
+def _is_adapters(files: Collection[str]) -> bool:
+    whole = [f for pattern in WHOLE for f in files if fnmatchcase(f, pattern)]
+    return ADAPTER in files and not whole
+
+
+@always_raises
+def _refuse_adapters(name: str) -> NoReturn:
+    raise StrataError(
+        f"Model '{name}' is adapters ({ADAPTER}), not a whole model: merge them into the model "
+        "that they belong to (peft's merge_and_unload), save that, and give its folder."
+    )
+
+
 def _check_fit(name: str, folder: Path) -> None:
     from strata.sources.validate import check_folder
 
     layer_count(read_config(folder))
-    check_folder(folder, name)
+    check_folder(folder, name, has_tokenizer(folder))

@@ -25,6 +25,12 @@ WANTED = (*MODEL_FILES, *PICKLED)
 CACHE = Path(".snakemake") / "strata-fingerprints.json"
 
 
+def has_tokenizer(folder: Path) -> bool:
+    """Whether a model folder holds a tokenizer, or the vocabulary of one."""
+    files = {file.name for pattern in TOKENIZER_FILES for file in folder.glob(pattern)}
+    return bool(files - {"tokenizer_config.json"})
+
+
 def local_hashes(
     description: Mapping[str, Any], cache: str | Path | None = None
 ) -> dict[str, str] | None:

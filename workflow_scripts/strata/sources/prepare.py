@@ -33,7 +33,8 @@ def prepare(
     ----------
     name : the task's name in the registry.
     description : its entry there (``type``, ``texts``, ``label``, ...).
-    rows : split -> the source's rows; without "eval", `description["holdout"]` splits "train".
+    rows : split -> the source's rows; without "eval", `description["holdout"]` splits "train";
+        without "train" there are no train examples.
     places : split -> the file (or hub split) the rows are from, for messages.
     source : provenance, kept in task.json.
     folder : where train.parquet, eval.parquet and task.json go.
@@ -51,7 +52,7 @@ def prepare(
         dropped[split] = len(frame) - len(frames[split])
     if "eval" not in frames:
         frames = hold_out(frames["train"], **description["holdout"])
-    for split in SPLITS:
+    for split in (s for s in SPLITS if s in rows or s == "eval"):
         if not len(frames[split]):
             origin = split if split in rows else "train"
             raise StrataError(
@@ -59,6 +60,8 @@ def prepare(
                 f"{places[origin]}, {dropped[origin]} are in no class, and none is left for it; "
                 "change 'cuts' or 'holdout'."
             )
+    if "train" not in frames:  # nothing is trained on such a task
+        frames["train"] = frames["eval"].iloc[:0]
     task = Task(
         name=name,
         type=description["type"],

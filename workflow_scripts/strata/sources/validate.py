@@ -13,8 +13,8 @@ from strata.modeling.loading import quiet_loading
 from strata.runtime.errors import StrataError, always_raises
 
 
-def check_folder(folder: str | Path, name: str) -> None:
-    """Refuse a model folder whose config, weights and tokenizer are not of one model.
+def check_folder(folder: str | Path, name: str, has_tokenizer: bool = True) -> None:
+    """Refuse a model folder whose config, weights and tokenizer (if any) are not of one model.
 
     Heads get new weights, so any or none may be there; and masked-language-model checkpoints lack a
     pooler. All else that the weights lack would silently be random, and layers that they hold and
@@ -52,7 +52,8 @@ def check_folder(folder: str | Path, name: str) -> None:
         raise StrataError(
             f"Model '{name}': its weights hold values that are not finite; download them again."
         )
-    _check_tokenizer(folder, name, model.eval())
+    if has_tokenizer:
+        _check_tokenizer(folder, name, model.eval())
 
 
 @always_raises

@@ -92,6 +92,11 @@ def check_supported(config: dict[str, Any], name: str) -> None:
                 f"Model '{name}': its config.json asks for code from elsewhere ({key} "
                 f"'{config[key]}'); take that key out."
             )
+    if config.get("quantization_config"):
+        raise StrataError(
+            f"Model '{name}' is quantised (quantization_config in its config.json), and layers are "
+            "compared as they were trained: give the model that it was made from."
+        )
     for key in COUNTS & config.keys():
         value = config[key]
         if type(value) is not int or not 0 <= value <= MAX_COUNT:

@@ -15,6 +15,7 @@ from jsonschema.exceptions import ValidationError
 from strata.runtime.errors import StrataError
 from strata.study.architectures import ARCHITECTURES
 from strata.study.consistency import inconsistencies
+from strata.study.given import as_given_study, given_problems, is_given_study, located
 from strata.study.metrics import METRICS
 from strata.study.task_types import TASK_TYPES
 
@@ -39,10 +40,19 @@ def check_config(config: dict[str, Any]) -> dict[str, Any]:
     if not problems:
         config = deepcopy(config)
         _fill(config, schema, schema)
-        problems = list(inconsistencies(config))
+        config["models"] = {name: located(entry) for name, entry in config["models"].items()}
+        problems = list(given_problems(config)) or list(inconsistencies(_of_its_kind(config)))
     if problems:
         lines = (f"  - {_printable(problem)}" for problem in problems)
         raise StrataError("\n".join(("the config is not valid:", *lines)))
+    return _of_its_kind(config)
+
+
+def _of_its_kind(config: dict[str, Any]) -> dict[str, Any]:
+    """The config, whose study is of models to be fine-tuned, or of such that are."""
+    named = config["study"]["models"][0] in config["models"]
+    if named and is_given_study(config):
+        config["study"] = as_given_study(config["study"])
     return config
 
 

@@ -1,12 +1,14 @@
 """What a schema cannot say: contradictions between the keys of a config."""
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any
 
 from strata.runtime.errors import StrataError
 from strata.study.architectures import check_supported, read_config
+from strata.study.given import encoder_entry, has_train, is_given_study
 from strata.study.metrics import metrics_for
-from strata.study.recipes import architecture_of, config_folder, exported_style
+from strata.study.recipes import architecture_of, config_folder, exported_style, given_folder
 from strata.study.task_types import TASK_TYPES
 
 
@@ -56,8 +58,12 @@ def inconsistencies(config: Mapping[str, Any]) -> Iterator[str]:
         )
     for name, task in config["tasks"].items():
         yield from (f"tasks.{name}.{problem}" for problem in _task_problems(task))
+    for name in study["tasks"]:
+        if name in config["tasks"] and not has_train(config, name) and not _is_given(config):
+            model = study["models"][0]
+            yield f"tasks.{name}.splits: train is missing, and {model} is trained on it."
     for name in study["models"]:
-        yield from _model_problems(name, config["models"].get(name, {}))
+        yield from _model_problems(config, name)
     if "export" in study["analyses"]:
         yield from _export_problems(config)
 
@@ -81,24 +87,37 @@ def _task_problems(task: Mapping[str, Any]) -> Iterator[str]:
         yield f"cuts: two classes have one name ({', '.join(names)}); names must differ."
     if ("eval" in task["splits"]) == ("holdout" in task):
         yield "splits: give either 'splits.eval' or 'holdout'."
+    elif "train" not in task["splits"] and "holdout" in task:
+        yield "holdout: is held out of 'splits.train', which is missing."
 
 
-def _model_problems(name: str, model: Mapping[str, Any]) -> Iterator[str]:
-    """What a local model's config.json already tells."""
-    kind, _, place = model.get("source", "").partition(":")
-    if kind != "path":
+def _model_problems(config: Mapping[str, Any], name: str) -> Iterator[str]:
+    """What the config.json of local models already tells."""
+    if name not in config["models"]:
         return
-    try:
-        check_supported(read_config(config_folder(name, place)), name)
-    except StrataError as error:
-        yield f"models.{name}: {error}"
+    entry, encoder = config["models"][name], encoder_entry(config, name)
+    places = [(f"models.{name}", encoder, config_folder)] if encoder else []
+    places += [
+        (f"models.{name}.checkpoints.{index}", each, partial(given_folder, number=index + 1))
+        for index, each in enumerate(entry.get("checkpoints", ()))
+    ]
+    for key, each, folder in places:
+        kind, _, place = each["source"].partition(":")
+        if kind == "path":
+            try:
+                check_supported(read_config(folder(name, place)), name)
+            except StrataError as error:
+                yield f"{key}: {error}"
+
+
+def _is_given(config: Mapping[str, Any]) -> bool:
+    return config["study"]["models"][0] in config["models"] and is_given_study(config)
 
 
 def _export_problems(config: Mapping[str, Any]) -> Iterator[str]:
     """Heads that no plain Transformers class can hold, of the models whose type is known."""
     for model in config["study"]["models"]:
-        entry = config["models"].get(model, {})
-        if list(_model_problems(model, entry)) or not _is_known(config, model):
+        if list(_model_problems(config, model)) or not _is_known(config, model):
             continue
         for task in config["study"]["tasks"]:
             if task in config["tasks"]:

@@ -219,10 +219,15 @@ def selection_runs(config: Mapping[str, Any], model: str, nu: str | Path) -> lis
     ]
 
 
-def compared_states(seeds: Sequence[int]) -> list[tuple[State, State]]:
-    """The pairs of states (y, x) whose CKA a study shows: the paper's Figures 1, 2, 5 and 6."""
+def compared_states(seeds: Sequence[int], original: bool = True) -> list[tuple[State, State]]:
+    """The pairs of states (y, x) whose CKA a study shows: the paper's Figures 1, 2, 5 and 6.
+
+    Parameters
+    ----------
+    original : whether the pretrained encoder is there.
+    """
     states = [State.of_seed(seed) for seed in seeds]
-    compared = [(PRETRAINED, PRETRAINED)]
+    compared = [(PRETRAINED, PRETRAINED)] * original
     for state in states:
-        compared += [(state, PRETRAINED), (state, state)]
+        compared += [(state, PRETRAINED)] * original + [(state, state)]
     return compared + ([(states[0], states[1])] if len(states) > 1 else [])

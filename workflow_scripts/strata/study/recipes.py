@@ -3,11 +3,13 @@
 import re
 from collections.abc import Callable, Mapping
 from fnmatch import fnmatchcase
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from strata.runtime.errors import StrataError
 from strata.study.architectures import ARCHITECTURES, layer_count, read_config
+from strata.study.given import checkpoint_entry, encoder_entry, is_given, is_given_study
 from strata.study.metrics import METRICS
 from strata.study.plain_heads import OWN, place_of
 from strata.study.variants import Variant
@@ -24,6 +26,7 @@ def training_settings(
     """The recipe of a run: the study's, then the model's, the task's and the variants' own."""
     parts = [
         config["training"],
+        {"max_length": "auto"} if is_given(config, model) else {},
         config["models"][model].get("training", {}),
         config["tasks"][task].get("training", {}),
     ]
@@ -79,10 +82,13 @@ def declared(config: Mapping[str, Any], model: str, key: str, read: Callable[...
     StrataError : nothing says it.
     """
     entry = config["models"][model]
-    kind, _, place = entry["source"].partition(":")
+    encoder = encoder_entry(config, model)
+    given = partial(given_folder, number=1) if encoder is None else config_folder
+    source = (encoder or checkpoint_entry(config, model, 1))["source"]
+    kind, _, place = source.partition(":")
     if kind != "path" and key in entry:
         return entry[key]
-    folder = config_folder(model, place if kind == "path" else None)
+    folder = given(model, place if kind == "path" else None)
     if (folder / "config.json").is_file():
         return read(read_config(folder))
     raise StrataError(
@@ -103,8 +109,16 @@ def encoder_facts(config: Mapping[str, Any], model: str) -> tuple[int, bool]:
 
 
 def config_folder(model: str, place: str | None) -> Path:
-    """A local source's folder; where that is gone (or not local), the copy in data/."""
-    copied = Path("data/models") / model
+    """A local encoder's folder; where that is gone (or not local), the copy in data/."""
+    return _here_or_copied(Path("data/models") / model, place)
+
+
+def given_folder(model: str, place: str | None, number: int) -> Path:
+    """The same of a given model's checkpoint."""
+    return _here_or_copied(Path("data/given") / model / str(number), place)
+
+
+def _here_or_copied(copied: Path, place: str | None) -> Path:
     if place is None or (copied.is_dir() and not Path(place).is_dir()):
         return copied
     return Path(place)
@@ -170,7 +184,8 @@ def source_description(entry: Mapping[str, Any]) -> dict[str, Any]:
 
 def sampling(config: Mapping[str, Any]) -> dict[str, Any]:
     """How intervals are made."""
-    return {key: config["summary"][key] for key in ("resamples", "confidence")}
+    settings = {key: config["summary"][key] for key in ("resamples", "confidence")}
+    return settings | ({"given": True} if is_given_study(config) else {})
 
 
 def titles(config: Mapping[str, Any]) -> dict[str, str]:

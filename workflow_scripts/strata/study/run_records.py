@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self
@@ -124,6 +125,7 @@ class RunRecord(_Record):
     ----------
     training : the recipe, as in ``settings.TrainingSettings``; `config_hash` is its hash.
     git_commit : the workflow's; None outside of git.
+    notes : what a reader must know of it.
     """
 
     model: str
@@ -149,6 +151,7 @@ class RunRecord(_Record):
     task_source: dict[str, Any]
     versions: dict[str, str]
     git_commit: str | None
+    notes: list[str] = field(default_factory=list, kw_only=True)
 
     @property
     def epoch_seconds(self) -> float:
@@ -163,6 +166,7 @@ class RunRecord(_Record):
         settings: TrainingSettings,
         origin: Origin,
         examples_per_second: float,
+        notes: Sequence[str] = (),
     ) -> Self:
         """The record of a run that has just ended, with this machine's versions and commit.
 
@@ -180,6 +184,55 @@ class RunRecord(_Record):
             config_hash=config_hash(training),
             versions=versions(),
             git_commit=git_commit(),
+            notes=list(notes),
+        )
+
+
+@dataclass(frozen=True)
+class AdoptedRecord(_Record):
+    """run.json of a model that came fine-tuned.
+
+    Attributes
+    ----------
+    given : true; records of runs that were trained here have no such key.
+    max_length, cut_share : tokens that texts are cut to, and the share of eval rows that were.
+    labels_by : what matched the checkpoint's labels with the task's (``LabelOrder``).
+    notes : what a reader must know of it.
+    """
+
+    model: str
+    task: str
+    variant: str
+    seed: int
+    given: bool
+    layers: int
+    max_length: int
+    cut_share: float
+    labels_by: str | None
+    inference_examples_per_second: float
+    threads: int
+    model_source: dict[str, Any]
+    task_source: dict[str, Any]
+    versions: dict[str, str]
+    git_commit: str | None
+    notes: list[str]
+
+    @classmethod
+    def of(cls, name: RunName, speed: float, **about: Any) -> Self:
+        """The record of a run that was just adopted.
+
+        Parameters
+        ----------
+        speed : examples a second of its predictions.
+        about : the other fields.
+        """
+        return cls(
+            **asdict(name),
+            given=True,
+            inference_examples_per_second=round(speed, 2),
+            versions=versions(),
+            git_commit=git_commit(),
+            **about,
         )
 
 

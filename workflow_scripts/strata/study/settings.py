@@ -5,11 +5,12 @@ the object of them, and the library takes that. Defaults are the config's, so no
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, Self
 
 from strata.study.variants import Variant
 
+RECIPE_SEEDS = 5  # from which on seeds are a sample of a recipe's runs
 Precision = Literal["float32", "bfloat16"]
 
 
@@ -36,7 +37,7 @@ class TrainingSettings:
     weight_decay: float
     adam_epsilon: float
     max_grad_norm: float
-    max_length: int
+    max_length: int | Literal["auto"]
     group_by_length: bool
     checkpoint: Literal["last", "best"]
     eval_steps: int | Literal["epoch"]
@@ -171,10 +172,26 @@ class CkaSettings:
 
 @dataclass(frozen=True)
 class Sampling:
-    """How intervals are made: the number of bootstrap samples, and the confidence (0.95)."""
+    """How intervals are made: the number of bootstrap samples, and the confidence (0.95).
+
+    Attributes
+    ----------
+    given : the runs are the very models that are asked about, not a sample of a recipe's runs.
+    """
 
     resamples: int
     confidence: float
+    given: bool = field(default=False, kw_only=True)
+
+    def of_recipe(self, runs: int) -> bool:
+        """Whether so many runs are a sample of their recipe's, so that intervals speak of that."""
+        return runs >= RECIPE_SEEDS and not self.given
+
+    def about(self, runs: int) -> str:
+        """What an interval of so many runs speaks of."""
+        if self.given:
+            return "these checkpoints"
+        return "the recipe" if self.of_recipe(runs) else "these runs"
 
 
 @dataclass(frozen=True)

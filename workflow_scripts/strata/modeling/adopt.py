@@ -1,0 +1,219 @@
+"""Models that are fine-tuned already: loaded with their own heads, or refused with the reason."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import nn
+from transformers import AutoConfig, PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+
+from strata.data.task import Task
+from strata.evaluation.label_order import (
+    LabelOrder,
+    better_order,
+    match_labels,
+    suggested_map,
+)
+from strata.modeling.head_styles import HEAD_STYLES, STYLE_KEY
+from strata.modeling.loading import quiet_loading
+from strata.modeling.trained_heads import class_name
+from strata.runtime.errors import StrataError
+from strata.study.plain_heads import OWN
+from strata.study.settings import Sampling
+
+OF_ENCODERS = ("ForMaskedLM", "ForPreTraining")  # what they are trained as before fine-tuning
+LABELS = "labels.json"  # in the folder of an adopted run: the labels as the checkpoint had them
+
+
+@dataclass(frozen=True)
+class Adopted:
+    """A checkpoint whose outputs are in the task's order.
+
+    Attributes
+    ----------
+    order : what that was before; None where outputs have no names.
+    """
+
+    model: PreTrainedModel
+    order: LabelOrder | None
+
+    @property
+    def layers(self) -> int:
+        """L."""
+        return self.model.config.num_hidden_layers
+
+
+def load_given(
+    folder: str | Path, task: Task, what: str, label_map: Mapping[str, str] | None = None
+) -> Adopted:
+    """A fine-tuned model in float32, its own head's outputs brought into the order of the labels.
+
+    Parameters
+    ----------
+    folder : as it was fetched.
+    what : the checkpoint, for messages.
+    label_map : the checkpoint's names of the labels -> the task's.
+
+    Raises
+    ------
+    StrataError : it has no head, or one for another type of task, or other labels.
+    """
+    config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+    _check_type(class_name(folder), config, task, what)
+    order = None
+    if task.labels:
+        names = [str(config.id2label[index]) for index in range(config.num_labels)]
+        order = match_labels(names, task.labels, label_map, what)
+    model = _with_own_head(folder, task, config, what)
+    if order is not None:
+        set_labels(model, order.outputs, task.labels or [])
+    return Adopted(model.eval(), order)
+
+
+def _check_type(name: str, config: PretrainedConfig, task: Task, what: str) -> None:
+    """Refuse a head for another type of task, by what config.json says of it."""
+    wanted = "ForMultipleChoice" if task.kind.compares_rows else "ForSequenceClassification"
+    if "For" in name and not name.endswith((wanted, *OF_ENCODERS)):
+        raise StrataError(
+            f"{what} is a {name}, and a task of type {task.type} needs a model {wanted}: it is not "
+            "fine-tuned for such a task."
+        )
+    if task.kind.compares_rows:
+        return
+    if config.problem_type == "multi_label_classification":
+        raise StrataError(
+            f"{what} gives each example any number of labels (problem_type "
+            "multi_label_classification); a task here has one label an example."
+        )
+    count, wanted_count = config.num_labels, task.num_labels
+    if count == 1 and not task.kind.continuous:
+        raise StrataError(
+            f"{what} has a single output, a regression's or that of a yes-or-no question, and the "
+            f"task has {wanted_count} labels: a model with an output a label is needed."
+        )
+    if count != wanted_count:
+        has = f"the labels {', '.join(map(str, config.id2label.values()))}"
+        needs = (
+            "one output" if task.kind.continuous else f"the labels {', '.join(task.labels or [])}"
+        )
+        raise StrataError(f"{what} has {count} outputs ({has}), and the task {needs}.")
+
+
+def _with_own_head(
+    folder: str | Path, task: Task, config: PretrainedConfig, what: str
+) -> PreTrainedModel:
+    settings = {"problem_type": task.kind.problem_type} if task.kind.problem_type else {}
+    style = getattr(config, STYLE_KEY, OWN)
+    with quiet_loading():
+        model, keys = HEAD_STYLES[style](task, config.model_type).from_pretrained(
+            folder,
+            dtype=torch.float32,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,
+            trust_remote_code=False,
+            **settings,
+        )
+    # The head's own weight first, by which one knows it.
+    beside = f"{model.base_model_prefix}."
+    if missing := sorted(
+        keys["missing_keys"], key=lambda key: (key.startswith(beside), key.endswith("bias"), key)
+    ):
+        raise StrataError(
+            f"{what}: its {missing[0]} is missing: this is an encoder, not a fine-tuned model; to "
+            "fine-tune it, register it with 'source' in place of 'checkpoints'."
+        )
+    if reshaped := sorted(key for key, *_ in keys["mismatched_keys"]):
+        raise StrataError(
+            f"{what}: its {reshaped[0]} has another shape than its config.json says; get both from "
+            "one place."
+        )
+    return model
+
+
+def fit_notes(
+    adopted: Adopted, predictions: pd.DataFrame, task: Task, sampling: Sampling, what: str
+) -> list[str]:
+    """What the answers on the eval examples say against the order of the labels, or their sign.
+
+    Parameters
+    ----------
+    predictions : of all eval examples, with the columns label and prediction.
+
+    Raises
+    ------
+    StrataError : the labels were matched by position, and another order fits better.
+    """
+    labels, answers = (predictions[name].to_numpy() for name in ("label", "prediction"))
+    if task.kind.continuous:
+        if np.std(answers) and np.corrcoef(labels, answers)[0, 1] < 0:
+            return [f"{what}: its values fall where the task's rise; is the scale the other way?"]
+        return []
+    if adopted.order is None or task.labels is None:
+        return []
+    better = better_order(labels, answers, len(task.labels), sampling)
+    if better is None:
+        return []
+    suggested = suggested_map(adopted.order, task.labels, better)
+    if adopted.order.by == "position":
+        raise StrataError(
+            f"{what} names its labels {', '.join(adopted.order.names)}, and in the order of the "
+            f"task's they do not fit: another order gains {better.words()}. Put {suggested} into "
+            "the model's entry, or the order that you know to be right."
+        )
+    note = (
+        f"{what}: with its labels matched by {adopted.order.by}, another order would gain "
+        f"{better.words()}: {suggested}."
+    )
+    return [note]
+
+
+def output_layer(model: PreTrainedModel) -> nn.Linear:
+    """The linear map whose outputs are a task model's logits."""
+    classifier = model.classifier
+    return getattr(classifier, "out_proj", classifier)
+
+
+def set_labels(model: PreTrainedModel, outputs: list[int], labels: list[str]) -> None:
+    """Bring the outputs of a classifier into another order, in place; its config follows.
+
+    Parameters
+    ----------
+    outputs : for each new place, the number of the output that goes there.
+    labels : their names, in the new order.
+    """
+    layer = output_layer(model)
+    with torch.no_grad():
+        layer.weight.copy_(layer.weight[outputs].clone())
+        layer.bias.copy_(layer.bias[outputs].clone())
+    model.config.id2label = dict(enumerate(labels))
+    model.config.label2id = {label: index for index, label in enumerate(labels)}
+
+
+def write_adopted(
+    adopted: Adopted, tokenizer: PreTrainedTokenizerBase, source: str | Path, folder: str | Path
+) -> None:
+    """Write a run's checkpoint: model, tokenizer, where it came from, its labels as they were."""
+    adopted.model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    about = (Path(source) / "source.json").read_text(encoding="utf-8")
+    (Path(folder) / "source.json").write_text(about, encoding="utf-8")
+    order = None if adopted.order is None else asdict(adopted.order)
+    (Path(folder) / LABELS).write_text(json.dumps(order, indent=2) + "\n", encoding="utf-8")
+
+
+def own_order(checkpoint: str | Path) -> LabelOrder | None:
+    """How an adopted checkpoint's outputs were ordered; None of runs that were trained here."""
+    path = Path(checkpoint) / LABELS
+    if not path.is_file():
+        return None
+    order = json.loads(path.read_text(encoding="utf-8"))
+    return None if order is None else LabelOrder(**order)
+
+
+def is_adopted(checkpoint: str | Path) -> bool:
+    """Whether a run's checkpoint came fine-tuned."""
+    return (Path(checkpoint) / LABELS).is_file()

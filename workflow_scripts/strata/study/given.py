@@ -1,0 +1,165 @@
+"""Models that are fine-tuned already: registered by their checkpoints, not by an encoder's source.
+
+Their runs are adopted, not trained: checkpoint n is the study's seed n. A study has such models
+alone, and one task. What needs something that it has not (the pretrained encoder, train examples)
+is left out, and ``left_out`` says so.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+Config = Mapping[str, Any]
+OWN_RUNS = ("reinit", "variability", "agreement")  # analyses that fine-tune by a study's recipe
+
+
+def is_given(config: Config, model: str) -> bool:
+    """Whether a registered model comes fine-tuned."""
+    return "checkpoints" in config["models"][model]
+
+
+def given_models(config: Config) -> list[str]:
+    """The registered models that come fine-tuned, those of no study included."""
+    return [name for name in config["models"] if is_given(config, name)]
+
+
+def is_given_study(config: Config) -> bool:
+    """Whether the study is of models that come fine-tuned (it has no others then)."""
+    return is_given(config, config["study"]["models"][0])
+
+
+def seeds_of(config: Config, model: str) -> list[int]:
+    """The seeds of a model's runs; of a given model the numbers of its checkpoints, from 1."""
+    if is_given(config, model):
+        return list(range(1, len(config["models"][model]["checkpoints"]) + 1))
+    return config["study"]["seeds"]
+
+
+def shared_seeds(config: Config, first: str, second: str) -> list[int]:
+    """The seeds that the runs of both models have."""
+    others = seeds_of(config, second)
+    return [seed for seed in seeds_of(config, first) if seed in others]
+
+
+def has_pretrained(config: Config, model: str) -> bool:
+    """Whether the encoder is there that a model's runs began with."""
+    return not is_given(config, model) or "pretrained" in config["models"][model]
+
+
+def has_train(config: Config, task: str) -> bool:
+    """Whether a task has examples to train on."""
+    return "train" in config["tasks"][task]["splits"]
+
+
+def encoder_entry(config: Config, model: str) -> dict[str, Any] | None:
+    """Where a model's pretrained encoder is; None for a given model that is registered without."""
+    entry = config["models"][model]
+    return entry.get("pretrained") if is_given(config, model) else entry
+
+
+def checkpoint_entry(config: Config, model: str, number: int) -> dict[str, Any]:
+    """Where a given model's checkpoint is.
+
+    Parameters
+    ----------
+    number : from 1.
+    """
+    return config["models"][model]["checkpoints"][number - 1]
+
+
+def located(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """A model's entry with its checkpoints and its encoder as mappings, where they were text."""
+
+    def place(value: str | dict[str, Any]) -> dict[str, Any]:
+        return {"source": value} if isinstance(value, str) else value
+
+    found = dict(entry)
+    if "checkpoints" in entry:
+        found["checkpoints"] = [place(each) for each in entry["checkpoints"]]
+    if "pretrained" in entry:
+        found["pretrained"] = place(entry["pretrained"])
+    return found
+
+
+def given_problems(config: Config) -> Iterator[str]:
+    """What a study of given models may not be, and what their entries may not say."""
+    study, registered = config["study"], config["models"]
+    for name, entry in registered.items():
+        if ("source" in entry) == ("checkpoints" in entry):
+            yield (
+                f"models.{name}: give either 'source', an encoder to fine-tune, or 'checkpoints', "
+                "models that are fine-tuned already."
+            )
+        elif "checkpoints" in entry:
+            for key in sorted({"revision", "sha256", "inside"} & entry.keys()):
+                yield (
+                    f"models.{name}.{key}: say it of each checkpoint "
+                    f"(checkpoints: [{{source: ..., {key}: ...}}])."
+                )
+        else:
+            for key in sorted({"pretrained", "label_map"} & entry.keys()):
+                yield f"models.{name}.{key}: is of models with 'checkpoints', and not of this one."
+    models = [name for name in study["models"] if name in registered]
+    given = [name for name in models if is_given(config, name)]
+    if given and len(given) < len(models):
+        other = next(name for name in models if name not in given)
+        yield (
+            f"study.models: '{given[0]}' is fine-tuned already and '{other}' is not; a study has "
+            "models of one kind."
+        )
+    if given and len(study["tasks"]) > 1:
+        yield (
+            f"study.tasks: '{given[0]}' is fine-tuned already, and for one task: name that alone."
+        )
+
+
+def as_given_study(study: Mapping[str, Any]) -> dict[str, Any]:
+    """A study of given models: what it says of skipping and Figure 1 is not read.
+
+    They come from config.yaml where the study's own file does not say them, and name its models.
+    """
+    first = {"model": study["models"][0], "task": study["tasks"][0]}
+    return {**study, "skipping": list(study["models"]), "figure1": first}
+
+
+def analyses_of(config: Config) -> list[str]:
+    """The study's analyses, without those that need runs of a recipe of its own."""
+    asked = config["study"]["analyses"]
+    return [name for name in asked if name not in OWN_RUNS or not is_given_study(config)]
+
+
+def left_out(config: Config) -> list[str]:
+    """What a study of given models goes without, in a sentence each, and what it would take."""
+    if not is_given_study(config):
+        return []
+    models, (task,) = config["study"]["models"], config["study"]["tasks"]
+    asked, lines = config["study"]["analyses"], []
+    bare = [model for model in models if not has_pretrained(config, model)]
+    if bare:
+        lines.append(
+            f"{_named(bare)} without 'pretrained': no maps of ORIG, no FT-ORIG, no TUNEDORIG, no "
+            "variability, and not whether fine-tuning made the blocks."
+        )
+    if not has_train(config, task):
+        lines.append(
+            f"{task} without 'splits.train': no TUNED, no TUNEDORIG, no variability; exports have "
+            "the checkpoint's own head."
+        )
+    elif "holdout" in config["tasks"][task]:
+        lines.append(
+            f"Warning: the eval examples of {task} are held out of its train split; where the "
+            "checkpoints were trained on that split, they were trained on these examples, too, and "
+            "scores flatter. Give 'splits.eval' if there are examples that they have not seen."
+        )
+    companions = [name for name in OWN_RUNS if name in asked and name != "variability"]
+    if companions:
+        lines.append(
+            f"{' and '.join(companions)}: left out, since the checkpoints were trained by another "
+            "recipe than any run of this study."
+        )
+    if "variability" in asked and len(bare) < len(models) and has_train(config, task):
+        lines.append("variability: the depth is selected, but no runs are made to judge it by.")
+    return lines
+
+
+def _named(models: list[str]) -> str:
+    return f"{', '.join(models)} {'is' if len(models) == 1 else 'are'} registered"
