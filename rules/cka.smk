@@ -1,32 +1,6 @@
 """CKA: two states of a model, or two models, depth by depth."""
 
-import itertools
-
 CKA_SETTINGS = {key: config["cka"][key] for key in ("choice", "resamples", "memory_mb")}
-
-
-def compared_tables(wildcards):
-    """CKA of every two states of a pair that are compared."""
-    original = given.has_pretrained(config, wildcards.model)
-    states = plans.compared_states(seeds_of(wildcards), original)
-    return [CKA_OF_STATES.format(**wildcards, y_state=y, x_state=x) for y, x in states]
-
-
-def original_activations(wildcards):
-    """The pretrained encoder's, if there is one."""
-    path = EVAL_ACTIVATIONS.replace("{state}", str(PRETRAINED))
-    return [path] * given.has_pretrained(config, wildcards.model)
-
-
-def tables_of_models(wildcards):
-    """CKA of every two models, of the seeds that both have."""
-    return [
-        CKA_OF_MODELS.format(
-            task=wildcards.task, y_model=y, x_model=x, state=State.of_seed(seed)
-        )
-        for y, x in itertools.combinations(MODELS, 2)
-        for seed in given.shared_seeds(config, y, x)
-    ]
 
 
 rule compare_states:

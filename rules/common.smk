@@ -177,8 +177,20 @@ def pairs(pattern, models=MODELS, tasks=TASKS):
 
 
 def seeds_of(wildcards):
-    """Param: the seeds of a model's runs."""
+    """The seeds of a model's runs."""
+    registered("models", wildcards.model)
     return given.seeds_of(config, wildcards.model)
+
+
+def has_pretrained(wildcards):
+    """Whether the encoder is there that a model's runs began with."""
+    registered("models", wildcards.model)
+    return given.has_pretrained(config, wildcards.model)
+
+
+def has_train(wildcards):
+    registered("tasks", wildcards.task)
+    return given.has_train(config, wildcards.task)
 
 
 def runs(pattern, first=None):
@@ -187,32 +199,30 @@ def runs(pattern, first=None):
 
     def files(wildcards):
         pair = {"model": wildcards.model, "task": wildcards.task}
-        seeds = given.seeds_of(config, wildcards.model)[:first]
-        return expand(pattern, variant="full", seed=seeds, **pair)
+        return expand(pattern, variant="full", seed=seeds_of(wildcards)[:first], **pair)
 
     return files
 
 
 def tuned_runs(pattern):
     """The same of heads that are tuned: none without a train split."""
-    return lambda w: runs(pattern)(w) if given.has_train(config, w.task) else []
+    return lambda w: runs(pattern)(w) if has_train(w) else []
 
 
 def fresh_runs(pattern):
     """The same of heads on the pretrained encoder: none without it, or without a train split."""
-    return lambda w: (
-        tuned_runs(pattern)(w) if given.has_pretrained(config, w.model) else []
-    )
+    return lambda w: tuned_runs(pattern)(w) if has_pretrained(w) else []
 
 
 def states_of(wildcards):
     """The pretrained encoder, if there is one, and a model's runs."""
-    original = [PRETRAINED] * given.has_pretrained(config, wildcards.model)
+    original = [PRETRAINED] * has_pretrained(wildcards)
     return original + [State.of_seed(seed) for seed in seeds_of(wildcards)]
 
 
 def tokenizer_of_state(wildcards):
     """The model folder that a state's tokenizer and provenance are in."""
+    registered("models", wildcards.model)
     if given.is_given(config, wildcards.model):
         return checkpoint_of_state(wildcards)
     return MODEL

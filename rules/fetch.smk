@@ -36,7 +36,7 @@ use rule fetch_model as fetch_given with:
     params:
         description=given_source,
         files=given_files,
-        needs_tokenizer=lambda w: not given.has_pretrained(config, w.model),
+        needs_tokenizer=lambda w: not has_pretrained(w),
         code=code_of("fetch_model"),
     message:
         "Fetch checkpoint {wildcards.number} of {wildcards.model}"

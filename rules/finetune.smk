@@ -5,15 +5,6 @@ ADOPTED = "|".join(given.given_models(config)) or "(?!)"
 TRAINED = f"(?!(?:{ADOPTED})_)[a-z0-9-]+"
 
 
-def other_folders(wildcards):
-    """The model's other checkpoints and its encoder, with which one has to agree."""
-    numbers = [n for n in seeds_of(wildcards) if n != int(wildcards.seed)]
-    folders = expand(GIVEN, model=wildcards.model, number=numbers)
-    if given.has_pretrained(config, wildcards.model):
-        folders.append(MODEL.format(model=wildcards.model))
-    return [ancient(folder) for folder in folders]
-
-
 rule tokenize_task:
     input:
         model=MODEL,

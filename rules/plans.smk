@@ -1,6 +1,7 @@
 """Which files rules need and targets ask for, from the plans of ``strata.study.plans``."""
 
 import functools
+import itertools
 
 ORIGINAL = [model for model in MODELS if given.has_pretrained(config, model)]
 TWICE = [model for model in MODELS if len(given.seeds_of(config, model)) > 1]
@@ -18,6 +19,38 @@ def training_code(script):
         return code_of(script, *rows)(wildcards)
 
     return code
+
+
+def other_folders(wildcards):
+    """The model's other checkpoints and its encoder, with which one has to agree."""
+    numbers = [n for n in seeds_of(wildcards) if n != int(wildcards.seed)]
+    folders = expand(GIVEN, model=wildcards.model, number=numbers)
+    if has_pretrained(wildcards):
+        folders.append(MODEL.format(model=wildcards.model))
+    return [ancient(folder) for folder in folders]
+
+
+def compared_tables(wildcards):
+    """CKA of every two states of a pair that are compared."""
+    states = plans.compared_states(seeds_of(wildcards), has_pretrained(wildcards))
+    return [CKA_OF_STATES.format(**wildcards, y_state=y, x_state=x) for y, x in states]
+
+
+def original_activations(wildcards):
+    """The pretrained encoder's, if there is one."""
+    path = EVAL_ACTIVATIONS.replace("{state}", str(PRETRAINED))
+    return [path] * has_pretrained(wildcards)
+
+
+def tables_of_models(wildcards):
+    """CKA of every two models, of the seeds that both have."""
+    return [
+        CKA_OF_MODELS.format(
+            task=wildcards.task, y_model=y, x_model=x, state=State.of_seed(seed)
+        )
+        for y, x in itertools.combinations(MODELS, 2)
+        for seed in given.shared_seeds(config, y, x)
+    ]
 
 
 def reinit_tables(part):

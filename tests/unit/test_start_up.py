@@ -10,6 +10,7 @@ from strata.runtime.code_hash import SCRIPTS
 
 RUN_MODELS = {
     "ablate",
+    "adopt",
     "dump_activations",
     "export_model",
     "finetune",

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from helpers import tiny
 from helpers.workflows import REPOSITORY, copy_workflow
 
 README = (REPOSITORY / "README.md").read_text()
@@ -22,9 +23,17 @@ COMMANDS = sorted(
 )
 
 
+# The README's own example of a model that is fine-tuned already.
+MINE = re.search(r"```yaml\n(outdir: results/support\n.*?)```", README, re.DOTALL)[1]
+
+
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory) -> Path:
-    return copy_workflow(tmp_path_factory.mktemp("clone"))
+    """A copy of the workflow, with what the README lets a user write into it."""
+    folder = copy_workflow(tmp_path_factory.mktemp("clone"))
+    tiny.save_model(folder / "models/support-a", "roberta")
+    (folder / "mine.yaml").write_text(MINE.replace("path:/models", "path:models"))
+    return folder
 
 
 @pytest.fixture

@@ -145,6 +145,19 @@ def test_a_changed_checkpoint_reruns_its_own_jobs_and_no_others(mine, tmp_path):
         assert "roberta" not in output and "tiny" not in output, output
 
 
+def test_models_of_one_and_of_two_checkpoints_share_what_both_have(mine):
+    second = {
+        "second": {"checkpoints": ["path:source/mine/1"], "pretrained": "path:source/roberta"}
+    }
+    both = merge(MINE, {"study": {"models": ["mine", "second"]}, "models": second})
+    planned = mine.planned(**both)
+    outputs = {output.removeprefix("results/mine/") for _, output in planned}
+    assert {"figures/figure6.png", "figures/figure7.png"} <= outputs
+    compared = {output for rule, output in planned if rule == "compare_models"}
+    assert compared == {"results/mine/cka-models/entail/mine.second.full-seed1.csv"}
+    assert not any("second" in output and "seed2" in output for output in outputs)
+
+
 # ---------------------------------------------------------------- one checkpoint and a sample
 
 
