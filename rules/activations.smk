@@ -25,7 +25,7 @@ rule dump_eval:
         dtype="float32",
         max_length=max_length_of,
         sample_seed=config["evaluation"]["seed"],
-        poolings=config["evaluation"]["poolings"],
+        poolings=["head", *config["evaluation"]["poolings"]],
         forward=FORWARD,
         code=code_of("dump_activations", "architecture", "task_type"),
     message:
@@ -56,7 +56,7 @@ use rule dump_eval as dump_train with:
         dtype="float16",
         max_length=max_length_of,
         sample_seed=config["evaluation"]["seed"],
-        poolings=["cls"],
+        poolings=["head"],
         forward=FORWARD,
         code=code_of("dump_activations", "architecture", "task_type"),
     message:

@@ -115,7 +115,7 @@ class Facts:
                 place = "late_begin" if kind == "late" else "two_late_begin"
                 rows.append(
                     {
-                        "seed": seed, "kind": kind, "pooling": "cls", "separation": separation,
+                        "seed": seed, "kind": kind, "pooling": "raw", "separation": separation,
                         "separation_se": self.error, "found": separation > 2 * self.error,
                         "early_end": self.borders.get("early_end", 6),
                         "late_begin": self.borders.get(place, self.borders.get("late_begin", 7)),
@@ -163,7 +163,7 @@ def cka_rows(
     depths = [(y, x) for x in range(1, layers[1] + 1) for y in range(1, layers[0] + 1)]
     table = pd.DataFrame(depths, columns=["y_depth", "x_depth"])
     table["cka"] = [cka(y, x) for y, x in depths]
-    return table.assign(pooling="cls", estimator="debiased", se=error, **about)
+    return table.assign(pooling="raw", estimator="debiased", se=error, **about)
 
 
 def across(

@@ -84,5 +84,5 @@ def only(inputs, depths=slice(None), rows=slice(None)):
 def dumped(path, model, kind, count=12, seed=0):
     about = {"model": "tiny", "task": kind, "state": "full-seed1"}
     source = Source(Encoder(model), tiny.rows(kind, count, seed), about)
-    dump(path, source, StorageSettings(["cls"], "float32"), ForwardSettings(batch_size=5))
+    dump(path, source, StorageSettings(["head"], "float32"), ForwardSettings(batch_size=5))
     return path

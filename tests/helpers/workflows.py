@@ -52,7 +52,7 @@ RECIPE = {
         "precision": "float32",
     },
     "heads": {"steps": 60, "batch_size": 16, "learning_rate": 0.003, "warmup_steps": 5},
-    "evaluation": {"max_train_examples": 96, "poolings": ["cls", "mean"]},
+    "evaluation": {"max_train_examples": 96, "poolings": ["raw", "mean"]},
     "cka": {"estimator": "debiased"},
     "summary": {"resamples": 100},
 }
@@ -245,7 +245,7 @@ COMPANIONS = {
         "resamples": 20,
         "robustness": {"sizes": [40], "ratios": [1, 49], "repeats": 3},
     },
-    "evaluation": {"max_train_examples": 96, "poolings": ["cls"]},
+    "evaluation": {"max_train_examples": 96, "poolings": ["raw"]},
     # One of the tasks by jiant's heads, with everything that is done to a run.
     "tasks": {"endings": {"heads": {"style": "jiant"}}},
 }

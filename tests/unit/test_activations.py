@@ -30,8 +30,15 @@ every_architecture = pytest.mark.parametrize("architecture", tiny.ARCHITECTURES)
 class Stub:
     """An encoder of made-up hidden states; at depth 2 two of five features are `value`."""
 
+    norm = None
+
     def __init__(self, value):
         self.num_layers, self.value = 3, value
+
+    def pool(self, hidden, inputs):
+        return hidden[:, 0]
+
+    read = pool
 
     def hidden_states(self, inputs):
         for depth in range(self.num_layers + 1):
@@ -47,7 +54,7 @@ def write(
     kind="classification",
     count=12,
     dtype="float32",
-    poolings=("cls", "mean"),
+    poolings=("head", "raw", "mean"),
     batch_size=5,
 ):
     encoder = encoder or Encoder(tiny.task_model("bert", kind))
@@ -108,7 +115,7 @@ def test_a_layer_that_turns_nothing_has_no_influence_and_one_that_reverses_the_m
             hidden = torch.randn(*inputs["input_ids"].shape, 8)
             yield from (hidden, 3 * hidden, -hidden, hidden.roll(1, -1) * 0 - hidden)
 
-    with Activations.open(write(tmp_path / "a.h5", Turning(0.0), poolings=["cls"])) as file:
+    with Activations.open(write(tmp_path / "a.h5", Turning(0.0), poolings=["raw"])) as file:
         table = layer_turns(file)
     close(table["block_influence"], [0, 2, 0])
     np.testing.assert_allclose(table["angular_distance"], [0, 1, 0], atol=1e-3)
@@ -118,7 +125,7 @@ def test_a_row_without_words_has_no_turn_and_counts_for_nothing(tmp_path):
     rows = tiny.rows()
     rows.examples.loc[3, ["text_a", "text_b"]] = ""
     source = Source(Encoder(tiny.task_model("bert")), rows, ATTRIBUTES)
-    dump(tmp_path / "a.h5", source, StorageSettings(["cls"], "float32"), ForwardSettings(5))
+    dump(tmp_path / "a.h5", source, StorageSettings(["head"], "float32"), ForwardSettings(5))
     with Activations.open(tmp_path / "a.h5") as file:
         cosines, table = file.turns("cosine"), layer_turns(file)
     assert np.isnan(cosines).any(0).nonzero()[0].tolist() == [3]
@@ -139,11 +146,11 @@ def test_runs_stand_one_below_the_other_with_failed_ones_flagged():
 
 
 def test_a_file_says_what_it_is(tmp_path):
-    write(tmp_path / "a.h5", dtype="float16", poolings=["cls"])
+    write(tmp_path / "a.h5", dtype="float16", poolings=["head", "raw"])
     with Activations.open(tmp_path / "a.h5") as file:
         assert file.vectors().dtype == np.float16
         assert file.vectors().shape == (LAYERS, 12, 16)
-        assert file.poolings == ["cls"] and file.choices == 1
+        assert file.poolings == ["raw"] and file.choices == 1
         assert file.attributes["state"] == "full-seed1" and file.attributes["model"] == "tiny"
         assert "torch" in json.loads(file.attributes["versions"])
         expected = tiny.examples()[["example_id", "label"]]
@@ -217,8 +224,8 @@ def test_a_value_too_large_for_float16_restarts_the_file_in_float32(tmp_path, ca
 def test_values_that_are_not_finite_fail_and_leave_nothing(value, dtype, tmp_path):
     """The message names state, depth and count: 2 features of each of 12 rows."""
     with pytest.raises(StrataError) as caught:
-        write(tmp_path / "a.h5", Stub(value), dtype=dtype, poolings=["cls"])
-    for part in ("'full-seed1'", "tiny on tiny-task", "24 values", "depth 2", "'cls'"):
+        write(tmp_path / "a.h5", Stub(value), dtype=dtype, poolings=["raw"])
+    for part in ("'full-seed1'", "tiny on tiny-task", "24 values", "depth 2", "'raw'"):
         assert part in str(caught.value)
     assert list(tmp_path.iterdir()) == []
 
@@ -257,15 +264,15 @@ def short_labels(file):
 @pytest.mark.parametrize(
     ("edit", "problem"),
     [
-        (lambda f: f.attrs.update(schema_version=99), "schema version 99, expected 2"),
-        (lambda f: f.attrs.update(schema_version=1), "schema version 1, expected 2"),
-        (lambda f: f.attrs.pop("schema_version"), "schema version None, expected 2"),
+        (lambda f: f.attrs.update(schema_version=99), "schema version 99, expected 3"),
+        (lambda f: f.attrs.update(schema_version=1), "schema version 1, expected 3"),
+        (lambda f: f.attrs.pop("schema_version"), "schema version None, expected 3"),
         (lambda f: f.pop("label"), "no dataset 'label'"),
         (lambda f: f.pop("example_id"), "no dataset 'example_id'"),
         (lambda f: f.pop("mean"), "no dataset 'mean'"),
         (lambda f: f.pop("angle"), "no dataset 'angle'"),
         (without_a_layer, r"'cosine' of shape \(3, 12\), expected \(4, 12\)"),
-        (short_labels, r"'cls' of shape \(4, 12, 16\), expected \(4, 11, hidden\)"),
+        (short_labels, r"'head' of shape \(4, 12, 16\), expected \(4, 11, hidden\)"),
     ],
 )
 def test_a_file_of_another_form_is_explained(edit, problem, tmp_path):
@@ -337,12 +344,13 @@ def test_a_table_of_two_files_has_a_row_a_pair_of_depths_and_estimator(tmp_path)
 def test_a_table_of_gold_choices_leaves_the_other_choices_out(tmp_path):
     from strata.analysis.cka import cka
 
-    y, x = open_pair(tmp_path, "multiple-choice", poolings=["cls"])
+    y, x = open_pair(tmp_path, "multiple-choice", poolings=["raw"])
     with y, x:
         gold = [3 * i + g for i, g in enumerate(tiny.examples("multiple-choice")["label"])]
         table = cka_table(y, x, {}, GOLD).query("estimator == 'biased'")
         first = table.query("y_depth == 1 and x_depth == 4")["cka"].item()
-        assert first == pytest.approx(cka(y.vectors()[0][gold], x.vectors()[3][gold]))
+        pair = y.vectors("raw")[0][gold], x.vectors("raw")[3][gold]
+        assert first == pytest.approx(cka(*pair))
         assert (table["n"] == 12).all() and (table["n_examples"] == 12).all()
         everything = cka_table(y, x, {}, POSITIONS)
         assert (everything["n"] == 36).all() and (everything["n_examples"] == 12).all()

@@ -37,7 +37,7 @@ def cka(end=4, failed=()):
             for estimator, offset in (("debiased", 0.0), ("biased", 0.05)):
                 state = f"full-seed{seed}"
                 rows.append(
-                    (state, state, y + 1, x + 1, "cls", estimator, value + offset, seed in failed)
+                    (state, state, y + 1, x + 1, "raw", estimator, value + offset, seed in failed)
                 )
     columns = ["y_state", "x_state", "y_depth", "x_depth", "pooling", "estimator", "cka", "failed"]
     return pd.DataFrame(rows, columns=columns)
@@ -51,7 +51,7 @@ def blocks(made=True, begin=(5, 5), failed=()):
     two = late.assign(kind="two", separation=-0.2, found=False, early_begin=1)
     both = pd.concat([late, two], ignore_index=True)
     return both.assign(
-        pooling="cls",
+        pooling="raw",
         separation_low=both["separation"] - 0.1,
         made=both["found"] & made,
         failed=both["seed"].isin(failed),

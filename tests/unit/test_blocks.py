@@ -243,7 +243,7 @@ class File:
 
     def __init__(self, state, values, labels=None, choices=1):
         self.path, self.attributes, self.choices = f"{state}.h5", {"state": state}, choices
-        self.poolings, self.values = ["cls", "mean"], values
+        self.poolings, self.values = ["raw", "mean"], values
         count = values.shape[1] // choices
         labels = np.zeros(count, int) if labels is None else labels
         self.table = pd.DataFrame({"example_id": range(count), "label": labels})
@@ -252,7 +252,7 @@ class File:
         return list(range(0 if pooling == "mean" else 1, 7))
 
     def vectors(self, pooling):
-        if pooling == "cls":
+        if pooling == "raw":
             return self.values
         return np.concatenate([self.values[:1] * 0, self.values])  # depth 0 of the mean
 
@@ -280,7 +280,7 @@ def test_the_table_has_every_run_and_the_pretrained_encoder_once():
     table = pair_table()
     assert len(table) == 3 * 2 * 2  # states, poolings, kinds
     assert not table.duplicated(["state", "pooling", "kind"]).any()
-    late = table.query("kind == 'late' and pooling == 'cls'").set_index("state")
+    late = table.query("kind == 'late' and pooling == 'raw'").set_index("state")
     assert late.loc["full-seed2", "late_begin"] == 4 and late.loc["full-seed2", "seed"] == 2
     assert late["made_in_every_run"].tolist() == [True, False, True]  # pretrained: no run
     assert pd.isna(late.loc["pretrained", "seed"]) and not late.loc["pretrained", "found"]
@@ -334,7 +334,7 @@ def test_gold_choices_alone_are_one_row_an_example():
     labels = np.random.default_rng(0).integers(0, 2, 60)
     tuned, original = states(0.9), states(0, seed=9)
     files = [File("full-seed1", tuned, labels, 2), File("pretrained", original, labels, 2)]
-    gold = state_blocks(*files, CkaSettings("gold", 30, 256)).query("pooling == 'cls'").iloc[0]
+    gold = state_blocks(*files, CkaSettings("gold", 30, 256)).query("pooling == 'raw'").iloc[0]
     rows = np.arange(60) * 2 + labels
     alone = block_finding(tuned[:, rows], original[:, rows], 30).late
     assert gold["separation"] == pytest.approx(alone.separation)

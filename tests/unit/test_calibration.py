@@ -220,7 +220,7 @@ def test_kept_logits_are_those_of_the_cut_model(architecture, kind, tmp_path):
     """At every depth, the full model's own at the last; and of heads that were tuned."""
     model, task, rows = tiny.task_model(architecture, kind), tiny.task(kind), tiny.rows(kind)
     source = Source(Encoder(model), rows, {"model": "tiny", "task": kind, "state": "full-seed1"})
-    dump(tmp_path / "a.h5", source, StorageSettings(["cls"], "float32"), ForwardSettings(5))
+    dump(tmp_path / "a.h5", source, StorageSettings(["head"], "float32"), ForwardSettings(5))
     with Activations.open(tmp_path / "a.h5") as file:
         table = untuned(file, Head(model), task)
         head, labels = Head(model), file.examples()["label"].to_numpy()

@@ -23,8 +23,8 @@ def activations(path, vectors: np.ndarray, labels: list, choices: int = 1) -> Ac
         file.attrs.update({"schema_version": SCHEMA_VERSION, "choices": choices})
         file["label"] = np.repeat(labels, choices)
         file["example_id"] = np.repeat(np.arange(len(labels)), choices)
-        file["depth_cls"] = np.arange(len(vectors)) + 1
-        file["cls"] = vectors.astype(np.float32)
+        file["depth_raw"] = np.arange(len(vectors)) + 1
+        file["raw"] = vectors.astype(np.float32)
         file["cosine"] = file["angle"] = np.zeros(vectors.shape[:2], np.float32)
     return Activations.open(path)
 
@@ -82,7 +82,7 @@ def test_a_table_of_positions_and_of_the_gold_choices(tmp_path, labels, choices,
         of_gold = settings is GOLD
         assert (table["n"] == (8 if of_gold else 8 * choices)).all()
         assert (table["n_examples"] == 8).all()
-        assert (table["pooling"] == "cls").all() and (table["model"] == "bert").all()
+        assert (table["pooling"] == "raw").all() and (table["model"] == "bert").all()
         for row in table.itertuples():
             first, second = one[row.y_depth - 1], two[row.x_depth - 1]
             debiased = row.estimator == "debiased"
@@ -99,7 +99,7 @@ def test_the_standard_error_is_the_spread_of_half_samples(tmp_path, choices):
     y = activations(tmp_path / "y.h5", one, [0, 1] * 30, choices)
     x = activations(tmp_path / "x.h5", two, [0, 1] * 30, choices)
     table = cka_table(y, x, {}, POSITIONS)
-    halves = half_samples(y.vectors(), x.vectors(), 20, choices=choices)
+    halves = half_samples(y.vectors("raw"), x.vectors("raw"), 20, choices=choices)
     for row in table.itertuples():
         values = getattr(halves, row.estimator)[:, row.y_depth - 1, row.x_depth - 1]
         assert row.se == pytest.approx(np.std(values, ddof=1), rel=1e-9)

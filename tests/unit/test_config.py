@@ -217,7 +217,7 @@ def test_missing_key_is_named(path, sentence):
         ),
         (
             {"cka": {"pooling": "mean"}},
-            "cka.pooling: 'mean' is not kept; evaluation.poolings has cls.",
+            "cka.pooling: 'mean' is not kept; evaluation.poolings has raw.",
         ),
         (
             {"tasks": {"stsb": {"metric": "mcc"}}},

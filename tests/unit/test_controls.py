@@ -279,11 +279,11 @@ def stored(tmp_path):
     def store(vectors, labels, choices=1, first=1):
         path = tmp_path / "x.h5"
         with h5py.File(path, "w") as file:
-            file["cls"], file["label"] = vectors, labels
-            file["depth_cls"] = np.arange(first, first + len(vectors))
+            file["raw"], file["label"] = vectors, labels
+            file["depth_raw"] = np.arange(first, first + len(vectors))
             file["example_id"] = np.arange(len(labels)) // choices
             file["cosine"] = file["angle"] = np.zeros(vectors.shape[:2], np.float32)
-            poolings = json.dumps(["cls"])
+            poolings = json.dumps(["raw"])
             file.attrs.update(
                 {"schema_version": SCHEMA_VERSION, "choices": choices, "poolings": poolings}
             )

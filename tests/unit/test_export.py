@@ -67,7 +67,7 @@ def tuned_run(folder, architecture, kind, recipe="tuned"):
     model.save_pretrained(folder / "checkpoint")
     about = {"model": architecture, "task": kind, "state": "full-seed1"}
     source = Source(Encoder(model), tiny.rows(kind), about)
-    dump(folder / "a.h5", source, StorageSettings(["cls"], "float32"), ForwardSettings(6))
+    dump(folder / "a.h5", source, StorageSettings(["head"], "float32"), ForwardSettings(6))
     with Activations.open(folder / "a.h5") as file:
         labels = tiny.examples(kind)["label"].to_numpy()
         head, inputs = Head(model), heads.HeadInputs(file.vectors(), labels, task)

@@ -29,7 +29,7 @@ def style(
     tasks=("rte",),
     seeds=(1,),
     estimator="biased",
-    pooling="cls",
+    pooling="raw",
     shown="first",
 ):
     return MapStyle(models, tasks, seeds, LABELS, estimator, pooling, shown)
@@ -48,7 +48,7 @@ def cka_block(y_layers, x_layers, cka, **names):
     """The rows of one map: `cka` is one number, or an array with depth 1 in the first row."""
     y, x = np.meshgrid(np.arange(1, y_layers + 1), np.arange(1, x_layers + 1), indexing="ij")
     values = np.broadcast_to(cka, y.shape).ravel()
-    names = {"pooling": "cls", "estimator": "biased", "failed": False, "note": np.nan} | names
+    names = {"pooling": "raw", "estimator": "biased", "failed": False, "note": np.nan} | names
     return pd.DataFrame({"y_depth": y.ravel(), "x_depth": x.ravel(), "cka": values, **names})
 
 
@@ -161,7 +161,7 @@ def test_only_the_estimator_and_pooling_asked_for_are_drawn():
     wanted = cka_table(["roberta"], ["rte"], cka=0.25, estimator="debiased", pooling="mean")
     others = [
         cka_table(["roberta"], ["rte"], cka=0.9, estimator="biased", pooling="mean"),
-        cka_table(["roberta"], ["rte"], cka=0.9, estimator="debiased", pooling="cls"),
+        cka_table(["roberta"], ["rte"], cka=0.9, estimator="debiased", pooling="raw"),
     ]
     table = pd.concat([*others, wanted, *others])
     plot = maps.map_grid(table, "ft-ft", style(estimator="debiased", pooling="mean"))
@@ -317,7 +317,7 @@ def block_table(task="rte", late=9, **changes):
         for seed, state, begin in states
         for kind in ("late", "two")
     ]
-    places = {"model": "albert", "task": task, "pooling": "cls", "failed": False, "layers": 24}
+    places = {"model": "albert", "task": task, "pooling": "raw", "failed": False, "layers": 24}
     return pd.DataFrame(rows).assign(early_begin=1, early_end=6, **places | changes)
 
 

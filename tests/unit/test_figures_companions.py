@@ -313,7 +313,7 @@ def controls(layers=6, seeds=(1, 2), first=1, **changes):
         for state in ("pretrained", *(f"full-seed{seed}" for seed in seeds))
         for depth, other, measure in kinds
     ]
-    table = pd.DataFrame(rows).assign(model="m", task="t", pooling="cls", chance=0.05, failed=False)
+    table = pd.DataFrame(rows).assign(model="m", task="t", pooling="raw", chance=0.05, failed=False)
     return table.assign(n_examples=1234).assign(**changes)
 
 
@@ -324,7 +324,7 @@ drawn_twice = pytest.mark.filterwarnings("ignore:Scale for")
 @drawn_twice
 def test_controls_figure(drawn):
     table = controls(failed=lambda t: t["state"] == "full-seed2")
-    texts, width = drawn(controls_by_depth(table, "cls", LABELS))
+    texts, width = drawn(controls_by_depth(table, "raw", LABELS))
     assert "Task, Model (1,234 examples)" in texts
     assert {"Pretrained", "Fine-tuned, seed 1", "Fine-tuned, seed 2 (failed)"} <= set(texts)
     entries = {name for kind in (OF_ONE, OF_TWO) for name, *_ in kind.values()} - {"Step"}
@@ -343,6 +343,6 @@ def test_controls_figure(drawn):
     ids=["deep", "a depth without variance", "one layer", "nothing varies"],
 )
 def test_controls_of_any_size_are_drawn(drawn, table):
-    texts, width = drawn(controls_by_depth(table, "cls", LABELS))
+    texts, width = drawn(controls_by_depth(table, "raw", LABELS))
     assert "Task, Model (1,234 examples)" in texts and "Pretrained" in texts
     assert width <= drawing.TEXT_WIDTH + 0.1

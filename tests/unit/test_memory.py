@@ -57,12 +57,12 @@ def test_predictions_are_those_of_a_larger_memory(kind, limit, small_gpu, capsys
 
 
 def test_activations_are_those_of_a_larger_memory(small_gpu, tmp_path):
-    options = (StorageSettings(["cls", "mean"], "float32"), FORWARD)
+    options = (StorageSettings(["head", "raw", "mean"], "float32"), FORWARD)
     dump(tmp_path / "a.h5", Source(Encoder(model_of()), tiny.rows(count=40), {}), *options)
     tight = Encoder(small_gpu(model_of(), 3))
     dump(tmp_path / "b.h5", Source(tight, tiny.rows(count=40), {}), *options)
     with Activations.open(tmp_path / "a.h5") as a, Activations.open(tmp_path / "b.h5") as b:
-        for pooling in ("cls", "mean"):
+        for pooling in ("raw", "mean"):
             np.testing.assert_allclose(b.vectors(pooling), a.vectors(pooling), atol=1e-6)
 
 

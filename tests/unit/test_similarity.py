@@ -306,11 +306,11 @@ from strata.analysis import activations, cka, cka_tables
 from strata.study.settings import CkaSettings
 path = {str(tmp_path / "state.h5")!r}
 with h5py.File(path, "w") as file:
-    about = {{"poolings": json.dumps(["cls"]), "choices": 1}}
+    about = {{"poolings": json.dumps(["raw"]), "choices": 1}}
     file.attrs.update({{"schema_version": activations.SCHEMA_VERSION, **about}})
     file["cosine"] = file["angle"] = np.zeros((2, 60), np.float32)
-    file["cls"] = np.random.default_rng(0).normal(size=(2, 60, 4))
-    file["depth_cls"] = [1, 2]
+    file["raw"] = np.random.default_rng(0).normal(size=(2, 60, 4))
+    file["depth_raw"] = [1, 2]
     file["label"] = file["example_id"] = np.arange(60)
 with activations.Activations.open(path) as y:
     table = cka_tables.cka_table(y, y, {{"model": "tiny"}}, CkaSettings("positions", 5, 64))

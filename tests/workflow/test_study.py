@@ -135,7 +135,7 @@ def test_cka_tables(results, table):
         assert np.allclose(own["se"], 0, atol=1e-6)
         assert rows["se"].notna().all() and (rows["se"] < 0.5).all()
         assert rows.query("pooling == 'mean'")["y_depth"].min() == 0
-        assert rows.query("pooling == 'cls'")["y_depth"].min() == 1
+        assert rows.query("pooling == 'raw'")["y_depth"].min() == 1
 
 
 def test_a_cka_value_is_that_of_the_activations(results, table):
@@ -150,7 +150,7 @@ def test_a_cka_value_is_that_of_the_activations(results, table):
     assert alignment(*pair).debiased.item() != pytest.approx(expected, abs=1e-3)
     rows = table("cka/albert_endings.csv").query(
         "y_state == 'full-seed1' and x_state == 'pretrained' and y_depth == 5 and x_depth == 2"
-        " and pooling == 'cls' and estimator == 'debiased'"
+        " and pooling == 'raw' and estimator == 'debiased'"
     )
     assert rows["cka"].item() == pytest.approx(expected, abs=1e-9)
 
@@ -165,7 +165,7 @@ def test_cka_across_models(table):
         }
         assert set(rows["seed"]) == set(SEEDS)
         assert rows["se"].notna().all()
-        wide = rows.query("y_model == 'roberta' and x_model == 'albert' and pooling == 'cls'")
+        wide = rows.query("y_model == 'roberta' and x_model == 'albert' and pooling == 'raw'")
         assert wide["y_depth"].max() == 4 and wide["x_depth"].max() == 5
 
 
@@ -176,10 +176,10 @@ def test_blocks_of_every_run_are_in_a_table(table):
         assert set(blocks["state"]) == {"pretrained", "full-seed1", "full-seed2"}
         assert (blocks["layers"] == LAYERS[model]).all()  # depth 0 of `mean` is no layer's
         maps = table(f"cka/{model}_{task}.csv").query("estimator == 'debiased'")
-        late = blocks.query("kind == 'late' and pooling == 'cls'").dropna(subset="separation")
+        late = blocks.query("kind == 'late' and pooling == 'raw'").dropna(subset="separation")
         for block in late.itertuples():
             own = maps[(maps["y_state"] == block.state) & (maps["x_state"] == block.state)]
-            own = own[(own["pooling"] == "cls") & (own["y_depth"] < own["x_depth"])]
+            own = own[(own["pooling"] == "raw") & (own["y_depth"] < own["x_depth"])]
             above = own["x_depth"] >= block.late_begin
             within = own.loc[own["y_depth"] >= block.late_begin, "cka"].min()
             across = own.loc[above & (own["y_depth"] <= block.early_end), "cka"].max()
@@ -191,13 +191,13 @@ def test_controls_stand_beside_every_map(results, table):
     for model, task in PAIRS:
         controls, maps = table(f"controls/{model}_{task}.csv"), table(f"cka/{model}_{task}.csv")
         assert list(dict.fromkeys(controls["state"])) == ["pretrained", "full-seed1", "full-seed2"]
-        assert set(controls["pooling"]) == {"cls", "mean"}
+        assert set(controls["pooling"]) == {"raw", "mean"}
         keys = {"y_depth": "depth", "x_depth": "other_depth", "y_state": "state"}
         maps = maps.query("estimator == 'debiased' and y_state == x_state").rename(columns=keys)
         plain = controls.query("measure == 'cka'").merge(
             maps, on=[*keys.values(), "pooling"], suffixes=("", "_of_map")
         )
-        depths = {"cls": LAYERS[model], "mean": LAYERS[model] + 1}
+        depths = {"raw": LAYERS[model], "mean": LAYERS[model] + 1}
         assert len(plain) == 3 * sum(2 * count - 3 for count in depths.values())
         assert (plain["failed"] == plain["failed_of_map"]).all()
         if task != "endings":  # choices there are taken by their position

@@ -1,9 +1,12 @@
 """Representations of every depth, in one HDF5 file a state and split.
 
-Layout: datasets ``cls`` and, where asked, ``mean``, of shape [depths, rows, hidden], contiguous;
-``depth_cls`` / ``depth_mean``: the depth of each slice; ``label``, ``example_id`` and, for
-multiple choice, ``choice``, each [rows]. Depths of ``cls`` start at 1: at depth 0 it is the same
-vector for every example. Attributes say whose representations they are.
+Layout: datasets of shape [depths, rows, hidden], contiguous: ``head``, what the model's head would
+read at each depth (the first token, the mean over attended tokens, or the last one, after the
+encoder's final norm); ``raw``, the same pooling before that norm, and the same dataset where there is
+none; ``mean``, where asked, over the tokens that are neither padding nor special. ``depth_head`` and
+so on: the depth of each slice; ``label``, ``example_id`` and, for multiple choice, ``choice``, each
+[rows]. Depths of ``head`` and ``raw`` start at 1: at depth 0 the first token's is the same vector for
+every example. Attributes say whose representations they are.
 
 ``cosine`` and ``angle``, [L, rows], say how far each layer turns a row's vectors: slice k - 1 has
 the mean, over the row's tokens that are neither padding nor special, of the cosine between a
@@ -21,8 +24,8 @@ import pandas as pd
 
 from strata.runtime.errors import StrataError, always_raises
 
-SCHEMA_VERSION = 2
-FIRST_DEPTH = {"cls": 1, "mean": 0}
+SCHEMA_VERSION = 3
+FIRST_DEPTH = {"head": 1, "raw": 1, "mean": 0}
 TURNS = ("cosine", "angle")
 
 
@@ -61,18 +64,18 @@ class Activations:
         if version != SCHEMA_VERSION:
             self._fail(f"has schema version {version}, expected {SCHEMA_VERSION}")
         rows = len(self.file["label"]) if "label" in self.file else None
-        numbers = (f"depth_{pooling}" for pooling in self.poolings)
-        for name in ("label", "example_id", *self.poolings, *numbers, *TURNS):
+        numbers = (f"depth_{pooling}" for pooling in self._kept)
+        for name in ("label", "example_id", *self._kept, *numbers, *TURNS):
             if name not in self.file:
                 self._fail(f"has no dataset '{name}'")
         if "choices" not in self.attributes:
             self._fail("does not say how many rows an example has (attribute 'choices')")
-        for pooling in self.poolings:
+        for pooling in self._kept:
             shape = self.file[pooling].shape
             depths = len(self.file[f"depth_{pooling}"])
             if len(shape) != 3 or shape[:2] != (depths, rows):
                 self._fail(f"has '{pooling}' of shape {shape}, expected ({depths}, {rows}, hidden)")
-        layers = max(self.depths(self.poolings[0]))
+        layers = max(self.depths(self._kept[0]))
         for name in TURNS:
             shape = self.file[name].shape
             if shape != (layers, rows):
@@ -95,21 +98,26 @@ class Activations:
         ) from cause
 
     @property
+    def _kept(self) -> list[str]:
+        return json.loads(self.attributes.get("poolings", '["raw"]'))
+
+    @property
     def poolings(self) -> list[str]:
-        return json.loads(self.attributes.get("poolings", '["cls"]'))
+        """Those that are compared: what heads read is a matter of heads."""
+        return [pooling for pooling in self._kept if pooling != "head"]
 
     @property
     def choices(self) -> int:
         """Rows an example has."""
         return int(self.attributes["choices"])
 
-    def depths(self, pooling: str = "cls") -> list[int]:
+    def depths(self, pooling: str = "head") -> list[int]:
         return self.file[f"depth_{pooling}"][:].tolist()
 
-    def vectors(self, pooling: str = "cls") -> np.ndarray:
+    def vectors(self, pooling: str = "head") -> np.ndarray:
         """[depths, rows, hidden] as an array mapped from the file: nothing is read until used."""
-        if pooling not in self.poolings:
-            self._fail(f"has no pooling '{pooling}' (it has {', '.join(self.poolings)})")
+        if pooling not in self._kept:
+            self._fail(f"has no pooling '{pooling}' (it has {', '.join(self._kept)})")
         data = self.file[pooling]
         offset = data.id.get_offset()
         return np.memmap(self.path, data.dtype, "r", offset, data.shape)

@@ -82,7 +82,7 @@ def mean_similarity(cka: pd.DataFrame, layers: int) -> np.ndarray:
         (cka["y_state"] == cka["x_state"])
         & (cka["y_state"] != str(PRETRAINED))
         & (cka["estimator"] == "debiased")
-        & (cka["pooling"] == "cls")
+        & (cka["pooling"] == "raw")
         & ~cka["failed"]
     ]
     wide = wanted.pivot_table("cka", "y_depth", "x_depth", dropna=False)

@@ -145,7 +145,7 @@ class MadeBlocks:
     two_late_begin: int | None = None
 
 
-def made_blocks(table: pd.DataFrame, pooling: str = "cls") -> MadeBlocks:
+def made_blocks(table: pd.DataFrame, pooling: str = "raw") -> MadeBlocks:
     """What fine-tuning made, of a pair's ``blocks_table``."""
     late, two = (_runs(table, kind, pooling) for kind in KINDS)
     depths = {}
@@ -168,7 +168,7 @@ def _made(runs: pd.DataFrame) -> bool:
     return bool(len(runs)) and bool(runs["made"].all())
 
 
-def block_words(table: pd.DataFrame, pooling: str = "cls") -> str:
+def block_words(table: pd.DataFrame, pooling: str = "raw") -> str:
     """What was found of blocks in a pair's ``blocks_table``, in words, and nothing more.
 
     In brackets are the separations, a seed each; of blocks that were found, with their one-sided

@@ -293,7 +293,7 @@ def cells(cka: pd.DataFrame, **wanted: object) -> Cells | None:
     ----------
     wanted : columns and values that say which comparison it is.
     """
-    keep = (cka["estimator"] == "debiased") & (cka["pooling"] == "cls")
+    keep = (cka["estimator"] == "debiased") & (cka["pooling"] == "raw")
     for column, value in wanted.items():
         keep &= cka[column] == value
     rows = cka[keep]

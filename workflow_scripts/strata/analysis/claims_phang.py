@@ -65,7 +65,7 @@ MORE_LAYERS = "a model of more layers"
 def _separation(pair: Pair, kind: str, pretrained: bool = False) -> Reading:
     """How much more alike the depths within blocks are than across, at the least."""
     table = pair.tables["blocks"]
-    rows = table[(table["kind"] == kind) & (table["pooling"] == "cls")]
+    rows = table[(table["kind"] == kind) & (table["pooling"] == "raw")]
     own = rows["seed"].isna() if pretrained else rows["seed"].isin(pair.seeds)
     estimates = [
         Estimate(float(value), float(error))
@@ -81,7 +81,7 @@ def _separation(pair: Pair, kind: str, pretrained: bool = False) -> Reading:
 def _border(pair: Pair, expected: int) -> Reading:
     """How far from `expected` the depth lies that the first of two blocks ends at."""
     table = pair.tables["blocks"]
-    rows = table[(table["kind"] == "two") & (table["pooling"] == "cls")]
+    rows = table[(table["kind"] == "two") & (table["pooling"] == "raw")]
     rows = rows[rows["seed"].isin(pair.seeds)]
     if not rows["found"].astype(bool).all():
         return unknown(pair, "no two blocks are found in every run")
@@ -243,7 +243,7 @@ def _share_lost(pair: Pair, configuration: str) -> Reading:
 def _lost_at_block(pair: Pair) -> Reading:
     """What UNTUNED loses at the first depth of each run's late block."""
     table = pair.tables["blocks"]
-    late = table[(table["kind"] == "late") & (table["pooling"] == "cls")].set_index("seed")
+    late = table[(table["kind"] == "late") & (table["pooling"] == "raw")].set_index("seed")
     begins = late.loc[late["found"].astype(bool), "late_begin"].dropna().astype(int).to_dict()
     seeds = [seed for seed in pair.good if seed in begins]
     if not seeds:

@@ -20,6 +20,8 @@ from strata.runtime.progress import Progress
 from strata.runtime.provenance import versions
 from strata.study.settings import ForwardSettings, StorageSettings
 
+HEAD, RAW = "head", "raw"
+
 
 @dataclass(frozen=True)
 class Source:
@@ -72,7 +74,7 @@ def _write(path: Path, source: Source, storage: StorageSettings, forward: Forwar
     with h5py.File(path, "w") as file:
         _describe(file, source, storage)
         for window in rows.windows():
-            buffers, turns = of_window(source, window, storage.poolings, forward)
+            buffers, turns = of_window(source, window, _stored(source, storage), forward)
             for pooling, buffer in buffers.items():
                 if pooling not in file:
                     shape = (len(buffer), len(rows), buffer.shape[-1])
@@ -85,6 +87,16 @@ def _write(path: Path, source: Source, storage: StorageSettings, forward: Forwar
                     file.create_dataset(name, (len(values), len(rows)), "float32")
                 file[name][:, window.start : window.stop] = values
             progress.advance(len(window))
+        for pooling in set(storage.poolings) - file.keys():
+            # The other of `head` and `raw`, under its name, too.
+            for name in ("{}", "depth_{}"):
+                file[name.format(pooling)] = file[name.format(RAW if pooling == HEAD else HEAD)]
+
+
+def _stored(source: Source, storage: StorageSettings) -> list[str]:
+    """The poolings that are stored: of what is the same twice, one."""
+    same = source.encoder.norm is None and {HEAD, RAW} <= set(storage.poolings)
+    return [pooling for pooling in storage.poolings if not (same and pooling == HEAD)]
 
 
 def _describe(file: h5py.File, source: Source, storage: StorageSettings) -> None:
@@ -121,7 +133,7 @@ def of_window(
                 slot = depth - FIRST_DEPTH[pooling]
                 if slot < 0:
                     continue
-                vectors = pool(hidden, plain, pooling).float().cpu().numpy()
+                vectors = pool(source.encoder, hidden, inputs, plain, pooling)
                 if pooling not in buffers:
                     depths = source.encoder.num_layers + 1 - FIRST_DEPTH[pooling]
                     shape = (depths, len(window), vectors.shape[-1])
@@ -134,17 +146,24 @@ def of_window(
     return buffers, turns
 
 
-def pool(hidden: Tensor, plain: Tensor, pooling: str) -> Tensor:
-    """[batch, tokens, hidden] -> [batch, hidden]: the first token, or the mean of plain tokens.
+def pool(
+    encoder: Encoder, hidden: Tensor, inputs: dict[str, Tensor], plain: Tensor, pooling: str
+) -> np.ndarray:
+    """[batch, tokens, hidden] -> float32 [batch, hidden], see ``activations`` for the poolings.
 
     Parameters
     ----------
+    inputs : tokenizer output that the hidden states are of.
     plain : [batch, tokens], true for tokens that are neither padding nor special.
     """
-    if pooling == "cls":
-        return hidden[:, 0]
-    weights = plain.to(hidden.dtype)[..., None]
-    return (hidden * weights).sum(1) / weights.sum(1).clamp(min=1)
+    if pooling == HEAD:
+        pooled = encoder.read(hidden, inputs)
+    elif pooling == RAW:
+        pooled = encoder.pool(hidden, inputs)
+    else:
+        weights = plain.to(hidden.dtype)[..., None]
+        pooled = (hidden * weights).sum(1) / weights.sum(1).clamp(min=1)
+    return pooled.float().cpu().numpy()
 
 
 def turn(below: Tensor, above: Tensor, plain: Tensor) -> Tensor:

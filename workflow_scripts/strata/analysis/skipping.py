@@ -40,16 +40,16 @@ def span_logits(
     """
     hidden, layers = list(encoder.hidden_states(inputs)), encoder.num_layers
     if architecture(encoder.model).shares_layers:
-        cut = [head(at_depth[:, 0]) for at_depth in hidden]
+        cut = [head(encoder.read(at_depth, inputs)) for at_depth in hidden]
         return {(i, j): cut[layers - (j - i + 1)] for i, j in spans(layers)}
     logits: dict[tuple[int, int], Tensor] = {}
     for last in range(1, layers + 1):
         for firsts in _groups(last, max(1, stack_rows // len(hidden[0]))):
             stacked = torch.cat([hidden[first - 1] for first in firsts])
+            again = {k: v.repeat(len(firsts), *[1] * (v.ndim - 1)) for k, v in inputs.items()}
             if last < layers:
-                again = {k: v.repeat(len(firsts), *[1] * (v.ndim - 1)) for k, v in inputs.items()}
                 stacked = encoder.run(stacked, encoder.start(again), last + 1, layers)
-            parts = head(stacked[:, 0]).chunk(len(firsts))
+            parts = head(encoder.read(stacked, again)).chunk(len(firsts))
             logits |= {(first, last): part for first, part in zip(firsts, parts, strict=True)}
     return logits
 

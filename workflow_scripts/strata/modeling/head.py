@@ -18,11 +18,8 @@ from strata.modeling.loading import load_model
 
 
 class _NoEmbeddings(nn.Module):
-    def forward(self, *args: Any, inputs_embeds: Tensor | None = None, **others: Any) -> Tensor:
-        # Passed by name or, in DistilBERT, by place: the one argument that holds vectors.
-        if inputs_embeds is not None:
-            return inputs_embeds
-        return next(a for a in args if isinstance(a, Tensor) and a.is_floating_point())
+    def forward(self, *args: Any, inputs_embeds: Tensor, **others: Any) -> Tensor:
+        return inputs_embeds
 
 
 class _NoLayers(nn.Module):
@@ -35,23 +32,27 @@ class _NoLayers(nn.Module):
         )
 
 
-class Head(nn.Module):
-    """Everything after the last layer, pooler included, as a function of the head input.
+class _NoEncoder(nn.Module):
+    """In place of a base model that has nothing but embeddings, layers and a norm."""
 
-    It is the model itself with embeddings and layers taken out, so its own forward decides what
-    a head does; its parameters keep the names they have in the checkpoint.
+    def forward(
+        self, *args: Any, inputs_embeds: Tensor, **others: Any
+    ) -> BaseModelOutputWithPastAndCrossAttentions:
+        return _NoLayers()(inputs_embeds)
+
+
+class Head(nn.Module):
+    """Everything after the last layer and its norm, pooler included, as a function of what it reads.
+
+    It is the model itself with embeddings, layers and norm taken out, so its own forward decides
+    what a head does; its parameters keep the names they have in the checkpoint. A row is given to
+    it as a text of one token, of which every pooling reads the same.
     """
 
     def __init__(self, model: PreTrainedModel):
         super().__init__()
-        runner = architecture(model).runner
-        base = _shallow(model.base_model)
-        base.embeddings = _NoEmbeddings()
-        if hasattr(base, "embeddings_project"):  # ELECTRA with narrower embeddings
-            base.embeddings_project = nn.Identity()
-        setattr(base, runner, _NoLayers())
         self.model = _shallow(model)
-        setattr(self.model, model.base_model_prefix, base)
+        setattr(self.model, model.base_model_prefix, _without_encoder(model))
         self.one_of_many = type(model).__name__.endswith("ForMultipleChoice")
 
     def forward(self, inputs: Tensor) -> Tensor:
@@ -60,6 +61,16 @@ class Head(nn.Module):
         if self.one_of_many:
             return self.model(inputs_embeds=tokens[:, None]).logits
         return self.model(inputs_embeds=tokens).logits
+
+
+def _without_encoder(model: PreTrainedModel) -> nn.Module:
+    """The base model without what comes before its pooler; where there is none, next to nothing."""
+    if getattr(model.base_model, "pooler", None) is None:
+        return _NoEncoder()
+    base, (runner, _, _) = _shallow(model.base_model), architecture(model).layers.partition(".")
+    base.embeddings = _NoEmbeddings()
+    setattr(base, runner, _NoLayers())
+    return base
 
 
 def load_head(

@@ -64,5 +64,4 @@ def permutation(layers: int, number: int) -> list[int]:
 
 def permute(model: PreTrainedModel, number: int) -> None:
     """Put the encoder's layers into another order, in place."""
-    layers = encoder_layers(model)
-    set_layers(model, [layers[old - 1] for old in permutation(len(layers), number)])
+    set_layers(model, permutation(len(encoder_layers(model)), number))

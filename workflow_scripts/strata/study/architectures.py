@@ -15,26 +15,36 @@ class Architecture:
 
     Attributes
     ----------
-    runner : the module of the base model that runs the layers.
-    holder : the list in it that holds them.
+    layers : where in the base model the list of layers is.
+    returns : how many values a layer returns in a tuple; 0 where it returns the hidden states.
+    final_norm : where in the base model that is which is applied after the last layer, before the
+        head reads; None where layers end with their norms.
+    reads : what the head reads: the first token ("cls"), the mean over attended tokens ("mean"), or
+        the last token that is not the padding token ("last").
+    reads_key : the key of the config that says so instead.
+    lists : keys of the config that have an entry a layer.
     shares_layers : all depths use one layer's weights: cutting layers saves no parameters.
     """
 
-    runner: str
-    holder: str
+    layers: str
+    returns: int = 0
+    final_norm: str | None = None
+    reads: str = "cls"
+    reads_key: str | None = None
+    lists: tuple[str, ...] = ()
     shares_layers: bool = False
 
 
 # By model_type.
 ARCHITECTURES = {
-    "albert": Architecture("encoder", "albert_layer_groups", shares_layers=True),
-    "bert": Architecture("encoder", "layer"),
-    "deberta-v2": Architecture("encoder", "layer"),
-    "distilbert": Architecture("transformer", "layer"),
-    "electra": Architecture("encoder", "layer"),
-    "mpnet": Architecture("encoder", "layer"),
-    "roberta": Architecture("encoder", "layer"),
-    "xlm-roberta": Architecture("encoder", "layer"),
+    "albert": Architecture("encoder.albert_layer_groups", shares_layers=True),
+    "bert": Architecture("encoder.layer"),
+    "deberta-v2": Architecture("encoder.layer", returns=2),
+    "distilbert": Architecture("transformer.layer"),
+    "electra": Architecture("encoder.layer"),
+    "mpnet": Architecture("encoder.layer", returns=1),
+    "roberta": Architecture("encoder.layer"),
+    "xlm-roberta": Architecture("encoder.layer"),
 }
 # Where bottleneck adapters go, by model_type: in a layer, the module whose output is what the
 # attention adds to the residual stream, then that of the feed-forward network. A table of its own,
