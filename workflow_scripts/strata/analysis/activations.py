@@ -1,12 +1,12 @@
 """Representations of every depth, in one HDF5 file a state and split.
 
-Layout: datasets of shape [depths, rows, hidden], contiguous: ``head``, what the model's head would
+Layout: datasets of shape [depths, rows, hidden], contiguous. ``head``: what the model's head would
 read at each depth (the first token, the mean over attended tokens, or the last one, after the
-encoder's final norm); ``raw``, the same pooling before that norm, and the same dataset where there is
-none; ``mean``, where asked, over the tokens that are neither padding nor special. ``depth_head`` and
-so on: the depth of each slice; ``label``, ``example_id`` and, for multiple choice, ``choice``, each
-[rows]. Depths of ``head`` and ``raw`` start at 1: at depth 0 the first token's is the same vector for
-every example. Attributes say whose representations they are.
+encoder's final norm). ``raw``: the same pooling before that norm; where there is none, the same
+dataset. ``mean``, where asked: over the tokens that are neither padding nor special. ``depth_head``
+and so on: the depth of each slice. ``label``, ``example_id`` and, for multiple choice, ``choice``,
+each [rows]. Depths of ``head`` and ``raw`` start at 1: at depth 0 the first token's vector is the
+same for every example. Attributes say whose representations they are.
 
 ``cosine`` and ``angle``, [L, rows], say how far each layer turns a row's vectors: slice k - 1 has
 the mean, over the row's tokens that are neither padding nor special, of the cosine between a

@@ -339,11 +339,12 @@ def _saved(checkpoint: str | Path, depth: int) -> int:
 
 def parameter_count(checkpoint: str | Path, depth: int | None = None) -> int:
     """Parameters of a model folder's weights, or of those left when cut to `depth` layers."""
-    count = 0
+    row, count = ARCHITECTURES[read_config(checkpoint)["model_type"]], 0
+    numbered = re.compile(rf"(?:^|\.){re.escape(row.layers)}\.(\d+)\.")
     for file in sorted(Path(checkpoint).glob("*.safetensors")):
         with safe_open(file, framework="np") as tensors:
             for name in tensors.keys():  # noqa: SIM118 (no dict)
-                layer = re.search(r"\.layer\.(\d+)\.", name)
+                layer = None if row.shares_layers else numbered.search(name)
                 if depth is None or layer is None or int(layer[1]) < depth:
                     count += int(np.prod(tensors.get_slice(name).get_shape()))
     return count

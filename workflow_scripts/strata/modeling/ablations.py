@@ -10,7 +10,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from strata.modeling.adapters import add_adapters
-from strata.modeling.encoder import architecture, encoder_layers, truncate
+from strata.modeling.encoder import LINEAR, architecture, encoder_layers, truncate
 from strata.modeling.head import Head
 from strata.modeling.reinit import permute, reinitialise
 from strata.runtime.errors import StrataError
@@ -108,7 +108,7 @@ def add_lora(model: PreTrainedModel, layers: Sequence[int], settings: LoraSettin
     names = [
         name
         for name, module in model.named_modules()
-        if id(module) in wanted and isinstance(module, nn.Linear)
+        if id(module) in wanted and isinstance(module, LINEAR)
     ]
     head = Head(model)  # its parameters, before adapters are among the model's
     config = LoraConfig(

@@ -14,9 +14,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
+from transformers.pytorch_utils import Conv1D
 
 from strata.study.architectures import ARCHITECTURES, Architecture
 
+LINEAR = (nn.Linear, Conv1D)  # linear maps of vectors; GPT-2's are written the other way round
 HIDDEN = "hidden_states"  # by which name layers are given them, where by one
 
 
@@ -153,7 +155,8 @@ def final_norm(model: PreTrainedModel) -> nn.Module | None:
 def reading(model: PreTrainedModel) -> str:
     """What the head of a model reads: cls, mean (over attended tokens) or last."""
     row = architecture(model)
-    return getattr(model.config, row.reads_key) if row.reads_key else row.reads
+    said = getattr(model.config, row.reads_key) if row.reads_key else row.reads
+    return "cls" if said == "bos" else said
 
 
 def set_layers(model: PreTrainedModel, order: list[int]) -> None:

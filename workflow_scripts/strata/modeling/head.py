@@ -1,7 +1,7 @@
 """Heads of every supported architecture by one mechanism.
 
-A head is the whole model with its embeddings and layers taken out: what goes in is what the last
-layer would have put out.
+A head is the whole model with its encoder taken out: what goes in is what the encoder would have put
+out, after the last layer and its norm.
 """
 
 from copy import copy
@@ -10,39 +10,37 @@ from typing import Any
 
 from torch import Tensor, nn
 from transformers import PreTrainedModel
-from transformers.modeling_outputs import BaseModelOutputWithPastAndCrossAttentions
+from transformers.modeling_outputs import BaseModelOutputWithPoolingAndCrossAttentions
 
 from strata.data.task import Task
-from strata.modeling.encoder import architecture
 from strata.modeling.loading import load_model
 
 
-class _NoEmbeddings(nn.Module):
-    def forward(self, *args: Any, inputs_embeds: Tensor, **others: Any) -> Tensor:
-        return inputs_embeds
-
-
-class _NoLayers(nn.Module):
-    def forward(
-        self, hidden_states: Tensor, *args: Any, **others: Any
-    ) -> BaseModelOutputWithPastAndCrossAttentions:
-        # The richest of the encoders' output types: each model finds the fields that it reads.
-        return BaseModelOutputWithPastAndCrossAttentions(
-            last_hidden_state=hidden_states, hidden_states=(hidden_states,)
-        )
-
-
 class _NoEncoder(nn.Module):
-    """In place of a base model that has nothing but embeddings, layers and a norm."""
+    """A base model whose vectors are given to it; its pooler, if it has one, is all that is left."""
+
+    def __init__(self, base: nn.Module):
+        super().__init__()
+        self.pooler: nn.Module | None = getattr(base, "pooler", None)
+        # ALBERT's is a linear map for one vector, and stands beside its activation.
+        self.activation: nn.Module | None = getattr(base, "pooler_activation", None)
 
     def forward(
         self, *args: Any, inputs_embeds: Tensor, **others: Any
-    ) -> BaseModelOutputWithPastAndCrossAttentions:
-        return _NoLayers()(inputs_embeds)
+    ) -> BaseModelOutputWithPoolingAndCrossAttentions:
+        pooled = None
+        if self.activation is not None and self.pooler is not None:
+            pooled = self.activation(self.pooler(inputs_embeds[:, 0]))
+        elif self.pooler is not None:
+            pooled = self.pooler(inputs_embeds)
+        # The richest of the output types: each model finds the fields that it reads.
+        return BaseModelOutputWithPoolingAndCrossAttentions(
+            last_hidden_state=inputs_embeds, pooler_output=pooled
+        )
 
 
 class Head(nn.Module):
-    """Everything after the last layer and its norm, pooler included, as a function of what it reads.
+    """All that comes after the last layer and its norm, pooler included, as a function.
 
     It is the model itself with embeddings, layers and norm taken out, so its own forward decides
     what a head does; its parameters keep the names they have in the checkpoint. A row is given to
@@ -52,7 +50,7 @@ class Head(nn.Module):
     def __init__(self, model: PreTrainedModel):
         super().__init__()
         self.model = _shallow(model)
-        setattr(self.model, model.base_model_prefix, _without_encoder(model))
+        setattr(self.model, model.base_model_prefix, _NoEncoder(model.base_model))
         self.one_of_many = type(model).__name__.endswith("ForMultipleChoice")
 
     def forward(self, inputs: Tensor) -> Tensor:
@@ -61,16 +59,6 @@ class Head(nn.Module):
         if self.one_of_many:
             return self.model(inputs_embeds=tokens[:, None]).logits
         return self.model(inputs_embeds=tokens).logits
-
-
-def _without_encoder(model: PreTrainedModel) -> nn.Module:
-    """The base model without what comes before its pooler; where there is none, next to nothing."""
-    if getattr(model.base_model, "pooler", None) is None:
-        return _NoEncoder()
-    base, (runner, _, _) = _shallow(model.base_model), architecture(model).layers.partition(".")
-    base.embeddings = _NoEmbeddings()
-    setattr(base, runner, _NoLayers())
-    return base
 
 
 def load_head(

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
-from strata.modeling.encoder import encoder_layers, set_layers
+from strata.modeling.encoder import LINEAR, architecture, encoder_layers, set_layers
 from strata.modeling.loading import draw_weights
 
 SIGMA = 0.02  # BERT's
@@ -31,7 +31,7 @@ def reinitialise(
         ``released_code``: the same with the slip of the authors' code (0.00046).
         ``fresh``: as the model's own class initialises a layer, biases included.
     seed : draws the weights.
-    keep_norms : leave layer norms as they are; else they are set to (1, 0).
+    keep_norms : leave layer norms as they are; else they are set to change nothing.
     """
     every = encoder_layers(model)
     with torch.random.fork_rng(devices=[]), torch.no_grad():
@@ -40,18 +40,29 @@ def reinitialise(
             for module in every[number - 1].modules():
                 if is_norm(module):
                     if not keep_norms:
-                        nn.init.ones_(module.weight)
-                        nn.init.zeros_(module.bias)
+                        reset_norm(module, architecture(model).neutral)
                 elif scheme == "fresh":
                     draw_weights(model, module)
-                elif isinstance(module, nn.Linear):
+                elif isinstance(module, LINEAR):
                     bound = BOUNDS[scheme]
                     nn.init.trunc_normal_(module.weight, std=SIGMA, a=-bound, b=bound)
 
 
 def is_norm(module: nn.Module) -> bool:
-    """Whether it is a layer norm, whatever its model calls it."""
-    return "LayerNorm" in type(module).__name__
+    """Whether it is a norm of vectors, whatever its model calls it."""
+    return type(module).__name__.endswith("Norm")
+
+
+def reset_norm(module: nn.Module, neutral: float) -> None:
+    """Let a norm only norm: weights that change nothing, and no shift.
+
+    Parameters
+    ----------
+    neutral : the weight that changes nothing; 0 where a model adds 1 to it.
+    """
+    for name, value in {"weight": neutral, "bias": 0.0}.items():
+        if getattr(module, name, None) is not None:
+            nn.init.constant_(getattr(module, name), value)
 
 
 def permutation(layers: int, number: int) -> list[int]:

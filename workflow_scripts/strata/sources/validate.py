@@ -38,7 +38,7 @@ def check_folder(folder: str | Path, name: str, has_tokenizer: bool = True) -> N
             "download the model's files again."
         ) from error
     row = architecture(model)
-    layers = f"{row.runner}.{row.holder}."
+    layers = f"{row.layers}."
     missing = [key for key in keys_of["missing_keys"] if not key.startswith("pooler.")]
     reshaped = [key for key, *_ in keys_of["mismatched_keys"]]
     spare = [key for key in keys_of["unexpected_keys"] if re.search(rf"\b{layers}\d", key)]

@@ -21,8 +21,11 @@ class Architecture:
         head reads; None where layers end with their norms.
     reads : what the head reads: the first token ("cls"), the mean over attended tokens ("mean"), or
         the last token that is not the padding token ("last").
-    reads_key : the key of the config that says so instead.
+    reads_key : the key of the config that says so where it is there ("bos" is the first token, too).
     lists : keys of the config that have an entry a layer.
+    tied_by : the key of the config that ties what a layer does to its place.
+    tied_first : what the first layer alone is, so that no other can take its place.
+    neutral : the weight of its norms that changes nothing.
     shares_layers : all depths use one layer's weights: cutting layers saves no parameters.
     """
 
@@ -32,18 +35,76 @@ class Architecture:
     reads: str = "cls"
     reads_key: str | None = None
     lists: tuple[str, ...] = ()
+    tied_by: str | None = None
+    tied_first: str | None = None
+    neutral: float = 1.0
     shares_layers: bool = False
 
 
+def _decoder(layers: str = "layers", final_norm: str | None = "norm", **more: Any) -> Architecture:
+    """A decoder with Transformers' own head for sequences, which reads the last token."""
+    return Architecture(layers, final_norm=final_norm, reads="last", **more)
+
+
+TYPES = ("layer_types",)
+FIRST_UNNORMED = "its first layer has no attention norm"
 # By model_type.
 ARCHITECTURES = {
     "albert": Architecture("encoder.albert_layer_groups", shares_layers=True),
+    "arcee": _decoder(),
     "bert": Architecture("encoder.layer"),
+    "biogpt": _decoder(final_norm="layer_norm"),
+    "bloom": _decoder("h", "ln_f", returns=2),
+    "camembert": Architecture("encoder.layer"),
+    "deberta": Architecture("encoder.layer", returns=2),
     "deberta-v2": Architecture("encoder.layer", returns=2),
     "distilbert": Architecture("transformer.layer"),
     "electra": Architecture("encoder.layer"),
+    "eurobert": Architecture(
+        "layers", final_norm="norm", reads="late", reads_key="classifier_pooling"
+    ),
+    "exaone4": _decoder(lists=TYPES),
+    "falcon": _decoder("h", "ln_f", returns=2),
+    "gemma": _decoder(neutral=0.0),
+    "gemma2": _decoder(lists=TYPES, neutral=0.0),
+    "gemma3_text": _decoder(lists=TYPES, neutral=0.0),
+    "glm": _decoder(),
+    "glm4": _decoder(),
+    "gpt2": _decoder("h", "ln_f", tied_by="scale_attn_by_inverse_layer_idx"),
+    "gpt_neox": _decoder(final_norm="final_layer_norm"),
+    "gte": Architecture("layers"),
+    "helium": _decoder(),
+    "hunyuan_v1_dense": _decoder(),
+    "jina_embeddings_v3": Architecture("layers"),
+    "llama": _decoder(),
+    "ministral": _decoder(lists=TYPES),
+    "mistral": _decoder(),
+    "modernbert": Architecture(
+        "layers",
+        final_norm="final_norm",
+        reads_key="classifier_pooling",
+        lists=TYPES,
+        tied_first=FIRST_UNNORMED,
+    ),
     "mpnet": Architecture("encoder.layer", returns=1),
+    "nomic_bert": Architecture("layers"),
+    "olmo": _decoder(),
+    "olmo2": _decoder(),
+    "olmo3": _decoder(lists=TYPES),
+    "opt": _decoder("decoder.layers", "decoder.final_layer_norm"),
+    "phi": _decoder(final_norm="final_layernorm"),
+    "phi3": _decoder(),
+    "qwen2": _decoder(lists=TYPES),
+    "qwen3": _decoder(lists=TYPES),
+    "rembert": Architecture("encoder.layer", returns=1),
     "roberta": Architecture("encoder.layer"),
+    "seed_oss": _decoder(),
+    "smollm3": _decoder(lists=("layer_types", "no_rope_layers")),
+    "stablelm": _decoder(),
+    "starcoder2": _decoder(),
+    "ultrabert": Architecture(
+        "layers", final_norm="norm", reads_key="classifier_pooling", lists=TYPES
+    ),
     "xlm-roberta": Architecture("encoder.layer"),
 }
 # Where bottleneck adapters go, by model_type: in a layer, the module whose output is what the

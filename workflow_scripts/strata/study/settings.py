@@ -146,8 +146,8 @@ class StorageSettings:
 
     Attributes
     ----------
-    poolings : of "head" (what the head reads), "raw" (the same before the final norm) and "mean" (over
-        the tokens that are not special).
+    poolings : of "head" (what the head reads), "raw" (the same before the final norm) and "mean"
+        (over the tokens that are not special).
     """
 
     poolings: Sequence[str]
