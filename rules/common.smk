@@ -8,6 +8,7 @@ from strata.runtime.code_hash import code_version
 from strata.runtime.errors import StrataError
 from strata.sources.local_files import CACHE, hashes_or_recorded
 from strata.study import disk, given, plans
+from strata.study.architectures import ADAPTED
 from strata.study.config import check_config
 from strata.study.recipes import (
     ablation_settings,

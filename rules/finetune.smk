@@ -92,7 +92,7 @@ rule adopt:
         max_length=max_length_of,
         label_map=lambda w: config["models"][w.model].get("label_map"),
         sampling=sampling(config),
-        code=code_of("adopt", "head_style", "task_type", "metric"),
+        code=code_of("adopt", "architecture", "head_style", "task_type", "metric"),
     message:
         "Adopt checkpoint {wildcards.seed} of {wildcards.model} for {wildcards.task}"
     script:

@@ -14,6 +14,9 @@ def training_code(script):
     def code(wildcards):
         best = training_of(wildcards)["checkpoint"] == "best"
         adapted = explained(Variant.parse, wildcards.variant).kind == "adapter"
+        adapted = (
+            adapted and model_type_of(wildcards) in ADAPTED
+        )  # else the job says so
         rows = ["architecture", "head_style", "task_type"]
         rows += ["metric"] * best + ["adapted"] * adapted
         return code_of(script, *rows)(wildcards)

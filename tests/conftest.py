@@ -6,8 +6,8 @@ import pytest
 from xdist.scheduler import LoadScopeScheduling
 
 MARKERS = {"workflow": "workflow", "slurm": "slurm", "soak": "nightly"}  # by folder
-# Those that mostly wait, and those that try hundreds of inputs: by module.
-SLOW = ("test_networks", "test_fuzz")
+# Those that mostly wait, and those that try hundreds of inputs or every model type: by module.
+SLOW = ("test_networks", "test_fuzz", "test_model_types")
 # The longest first; those of a row need the same finished studies, which the first of them runs.
 FIRST = (
     ("test_soak",),

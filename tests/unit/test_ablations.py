@@ -191,8 +191,8 @@ def test_some_of_alberts_layers_cannot_have_adapters():
         adapted("albert", "adapter2-3")
 
 
-def test_every_architecture_says_where_its_adapters_go():
-    assert ADAPTED.keys() == ARCHITECTURES.keys()
+def test_adapters_go_where_there_are_layers():
+    assert set(tiny.ARCHITECTURES) < ADAPTED.keys() < ARCHITECTURES.keys()
 
 
 # ---------------------------------------------------------------- training

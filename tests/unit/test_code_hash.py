@@ -323,7 +323,7 @@ EDITS = {
     ),
     "a new architecture": (
         "strata/study/architectures.py", '    "bert": Arch',
-        '    "modernbert": Architecture("encoder", "layers"),\n    "bert": Arch', set(),
+        '    "new": Architecture("encoder.layers"),\n    "bert": Arch', set(),
     ),
     "where another architecture has its adapters": (
         "strata/study/architectures.py", '    "albert": ("albert_layers',
@@ -356,7 +356,7 @@ EDITS = {
     ),
     "the model card": ("strata/export/card.py", "fewer parameters", "less", {"export_model"}),
     "the activations' layout": (
-        "strata/analysis/activations.py", "SCHEMA_VERSION = 2", "SCHEMA_VERSION = 3",
+        "strata/analysis/activations.py", "SCHEMA_VERSION = 3", "SCHEMA_VERSION = 4",
         READS_ACTIVATIONS,
     ),
     "what runs around the work": (
@@ -453,7 +453,7 @@ def test_a_metrics_title_counts_nowhere_and_its_formula_where_it_is_used(code):
 def test_fetching_a_model_depends_on_no_architecture(code, unedited):
     text = (code / "strata/study/architectures.py").read_text()
     (code / "strata/study/architectures.py").write_text(
-        text.replace('"bert": Architecture("encoder"', '"bert": Architecture("layers"')
+        text.replace('"bert": Architecture("encoder.', '"bert": Architecture("layers.')
     )
     try:
         assert versions(code) == unedited

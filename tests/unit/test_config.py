@@ -276,8 +276,8 @@ def test_every_metric_fits_some_type_and_no_other(kind):
 def test_names_that_no_registry_holds_are_refused():
     assert "allowed is one of accuracy, f1" in problems(changed("tasks.rte.metric", "bleu"))[0]
     assert "allowed is one of classification" in problems(changed("tasks.rte.type", "tagging"))[0]
-    (found,) = problems(changed("models.roberta.architecture", "gpt2"))
-    assert "models.roberta.architecture: 'gpt2' is not allowed; allowed is one of albert" in found
+    (found,) = problems(changed("models.roberta.architecture", "t5"))
+    assert "models.roberta.architecture: 't5' is not allowed; allowed is one of albert" in found
 
 
 def test_all_problems_are_told_at_once():
@@ -292,9 +292,12 @@ def test_local_model_that_is_not_supported_is_refused_at_once(tmp_path):
     """By its config.json; a model on the hub can only be judged when it is fetched."""
     config = changed("models.roberta", {"source": f"path:{tmp_path}"})
     assert f"models.roberta: {tmp_path} holds no config.json" in problems(config)[0]
-    (tmp_path / "config.json").write_text(json.dumps({"model_type": "gpt2"}))
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "t5"}))
     (found,) = problems(config)
-    assert "models.roberta: Model 'roberta' is of type 'gpt2'; supported are albert, bert" in found
+    assert (
+        "models.roberta: Model 'roberta' is of type 't5'; supported are albert, arcee, bert"
+        in found
+    )
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "bert"}))
     check_config(config)
 

@@ -161,8 +161,8 @@ def without(*files: str):
         (without("config.json"), "holds no config.json: a model folder in the Hugging Face layout"),
         (lambda folder: (folder / "config.json").write_text("{"), "config.json is not JSON: "),
         (
-            with_config(model_type="gpt2"),
-            "'gpt2'; supported are albert, bert, deberta-v2, distilbert, electra, mpnet, roberta, ",
+            with_config(model_type="t5"),
+            "'t5'; supported are albert, arcee, bert, biogpt, bloom, camembert, deberta, ",
         ),
         (with_config(model_type=None), "Model 'mine' is of type 'None'; supported are"),
         (
@@ -485,10 +485,10 @@ def test_hub_model_with_pickled_weights_alone_is_converted(served, model, tmp_pa
 
 
 def test_unsupported_hub_model_costs_no_download_of_weights(served, model, tmp_path):
-    with_config(model_type="gpt2")(model)
+    with_config(model_type="t5")(model)
     served.add("models", "me/gpt", model)
     message = refused(tmp_path / "models" / "mine", fetch_model, {"source": "hub:me/gpt"})
-    assert message.startswith("Model 'mine' is of type 'gpt2'; supported are albert, bert,")
+    assert message.startswith("Model 'mine' is of type 't5'; supported are albert, arcee, bert,")
     assert served.asked_for("config.json")
     assert not [r for file in ("safetensors", "tokenizer.json") for r in served.asked_for(file)]
 

@@ -72,12 +72,12 @@ def test_an_unreachable_hub_says_what_to_do(workflow, monkeypatch):
 def test_an_unsupported_local_model_is_refused_while_planning(workflow):
     folder = workflow.folder / "gpt"
     folder.mkdir()
-    (folder / "config.json").write_text('{"model_type": "gpt2"}')
+    (folder / "config.json").write_text('{"model_type": "t5"}')
     done = workflow.configured(
         "--dry-run", check=False, models={"bert": {"source": f"path:{folder}"}}
     )
     assert done.returncode
-    assert "Model 'bert' is of type 'gpt2'; supported are albert, bert" in done.stdout + done.stderr
+    assert "Model 'bert' is of type 't5'; supported are albert, bert" in done.stdout + done.stderr
 
 
 def test_a_head_that_no_plain_class_holds_is_refused_where_its_export_is_planned(workflow):

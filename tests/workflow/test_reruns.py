@@ -73,7 +73,7 @@ def test_a_row_that_is_added_to_a_registry_reruns_nothing(edited):
         edited,
         f"{study}/architectures.py",
         '    "bert": Arch',
-        '    "new": Architecture("encoder", "layer"),\n    "bert": Arch',
+        '    "new": Architecture("encoder.layer"),\n    "bert": Arch',
     )
     edit(
         edited,
@@ -92,8 +92,8 @@ def test_a_row_that_is_edited_reruns_its_jobs(edited):
     edit(
         edited,
         "workflow_scripts/strata/study/architectures.py",
-        '"electra": Architecture("encoder", "layer")',
-        '"electra": Architecture("encoder", "layer", shares_layers=False)',
+        '"electra": Architecture("encoder.layer")',
+        '"electra": Architecture("encoder.layer", shares_layers=False)',
     )
     planned = edited.planned()
     assert {"finetune", "dump_eval", "tune_heads"} <= rules(planned)

@@ -21,18 +21,21 @@ from strata.runtime.progress import Progress
 SPECIAL = "special_tokens_mask"
 NO_LIMIT = 10**6  # tokens; tokenizers that know of none say a number beyond all
 # Their first positions are the padding token's and those before it.
-OFFSET = ("roberta", "xlm-roberta", "mpnet")
+BIASED = ("deberta", "deberta-v2")  # with absolute positions, too, where the config says so
+OFFSET = ("camembert", "mpnet", "roberta", "xlm-roberta")
 
 
 def load_tokenizer(folder: str | Path) -> PreTrainedTokenizerBase:
     """A model folder's tokenizer. (Here, since tokenising imports nothing that models need.)"""
-    return AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    tokenizer.padding_side = "right"  # as every model can be padded
+    return tokenizer
 
 
 def positions(config: PretrainedConfig) -> int | None:
     """How many tokens of a row a model has positions for; None where it takes any number."""
     limit = getattr(config, "max_position_embeddings", None)
-    if config.model_type == "deberta-v2" and not getattr(config, "position_biased_input", True):
+    if config.model_type in BIASED and not getattr(config, "position_biased_input", True):
         return None
     if limit is not None and config.model_type in OFFSET:
         return limit - config.pad_token_id - 1

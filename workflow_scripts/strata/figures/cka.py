@@ -174,7 +174,7 @@ def _cka_maps(
         panel: rows.assign(x=rows["x_depth"], y=rows["y_depth"], fill=rows["cka"])
         for panel, rows in panels.items()
     }
-    titles = {"x": x_title, "y": y_title, "fill": f"CKA ({style.estimator})"}
+    titles = {"x": x_title, "y": y_title, "fill": f"CKA ({style.estimator}, {style.pooling})"}
     plot = maps(panels, columns, cmap="viridis", titles=titles, note_at=(0.5, 0.5))
     width, height = plot.theme.getp("figure_size")
     lines = [

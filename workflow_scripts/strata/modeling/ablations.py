@@ -10,7 +10,13 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from strata.modeling.adapters import add_adapters
-from strata.modeling.encoder import LINEAR, architecture, encoder_layers, truncate
+from strata.modeling.encoder import (
+    LINEAR,
+    architecture,
+    encoder_layers,
+    final_norm,
+    truncate,
+)
 from strata.modeling.head import Head
 from strata.modeling.reinit import permute, reinitialise
 from strata.runtime.errors import StrataError
@@ -91,7 +97,9 @@ def parameters_of(model: PreTrainedModel, layers: Sequence[int]) -> list[str]:
 def freeze_below(model: PreTrainedModel, depth: int) -> None:
     """Train nothing but the layers above `depth` and the head."""
     model.requires_grad_(False)
-    for module in [*encoder_layers(model)[depth:], Head(model)]:
+    trained = encoder_layers(model)[depth:]
+    norm = final_norm(model) if trained else None  # it belongs to the layers that it follows
+    for module in [*trained, *([norm] if norm is not None else []), Head(model)]:
         module.requires_grad_(True)
     _keep_frozen_in_eval_mode(model)
 

@@ -14,6 +14,7 @@ from transformers import PreTrainedModel
 from strata.modeling.encoder import encoder_layers
 from strata.modeling.head import Head
 from strata.modeling.reinit import is_norm
+from strata.runtime.errors import StrataError
 from strata.study.architectures import ADAPTED
 
 SIGMA = 0.01  # the paper's, cut at two sigmas
@@ -53,6 +54,11 @@ def add_adapters(
     seed : draws the adapters' weights.
     """
     every, width = encoder_layers(model), model.config.hidden_size
+    if model.config.model_type not in ADAPTED:
+        raise StrataError(
+            f"It is not known where bottleneck adapters go in a {model.config.model_type}; known "
+            f"are {', '.join(ADAPTED)}."
+        )
     chosen = every if layers is None else [every[layer - 1] for layer in layers]
     model.requires_grad_(False)
     for module in [model.base_model] if layers is None else chosen:

@@ -19,7 +19,7 @@ from strata.evaluation.label_order import (
     suggested_map,
 )
 from strata.modeling.head_styles import HEAD_STYLES, STYLE_KEY
-from strata.modeling.loading import quiet_loading
+from strata.modeling.loading import quiet_loading, without_cache
 from strata.modeling.trained_heads import class_name
 from strata.runtime.errors import StrataError
 from strata.study.plain_heads import OWN
@@ -71,7 +71,7 @@ def load_given(
     model = _with_own_head(folder, task, config, what)
     if order is not None:
         set_labels(model, order.outputs, task.labels or [])
-    return Adopted(model.eval(), order)
+    return Adopted(without_cache(model.eval()), order)
 
 
 def _check_type(name: str, config: PretrainedConfig, task: Task, what: str) -> None:
@@ -173,8 +173,8 @@ def fit_notes(
 
 def output_layer(model: PreTrainedModel) -> nn.Linear:
     """The linear map whose outputs are a task model's logits."""
-    classifier = model.classifier
-    return getattr(classifier, "out_proj", classifier)
+    last = model.score if hasattr(model, "score") else model.classifier
+    return getattr(last, "out_proj", last)
 
 
 def set_labels(model: PreTrainedModel, outputs: list[int], labels: list[str]) -> None:
@@ -188,7 +188,8 @@ def set_labels(model: PreTrainedModel, outputs: list[int], labels: list[str]) ->
     layer = output_layer(model)
     with torch.no_grad():
         layer.weight.copy_(layer.weight[outputs].clone())
-        layer.bias.copy_(layer.bias[outputs].clone())
+        if layer.bias is not None:
+            layer.bias.copy_(layer.bias[outputs].clone())
     model.config.id2label = dict(enumerate(labels))
     model.config.label2id = {label: index for index, label in enumerate(labels)}
 

@@ -115,6 +115,8 @@ def tune_converged(
     grid = sorted(_converged(settings).learning_rates)
     layer = first_linear(head, inputs.vectors.shape[-1])
     standard = Standardizer.of(inputs.vectors)
+    if not has_bias(head, layer):  # it can take in a scale, and no shift
+        standard = replace(standard, mean=np.zeros_like(standard.mean))
     inputs = replace(inputs, standard=standard)
     starts = None
     if continued:
@@ -211,7 +213,7 @@ def first_linear(head: Head, width: int) -> str:
 
     Raises
     ------
-    StrataError : there is none, or it has no bias.
+    StrataError : there is none.
     """
     vector = torch.linspace(-1, 1, width, device=device())[None]
     found: list[str] = []
@@ -219,7 +221,7 @@ def first_linear(head: Head, width: int) -> str:
     def note(name: str, layer: nn.Linear, inputs: tuple[Tensor, ...]) -> None:
         read = inputs[0]
         if read.numel() == width and torch.equal(read.view(1, width), vector):
-            found.extend([name] * (layer.bias is not None))
+            found.append(name)
 
     layers = {name: m for name, m in head.named_modules() if isinstance(m, nn.Linear)}
     hooks = [m.register_forward_pre_hook(partial(note, name)) for name, m in layers.items()]
@@ -237,6 +239,11 @@ def first_linear(head: Head, width: int) -> str:
     return found[0]
 
 
+def has_bias(head: Head, layer: str) -> bool:
+    """Whether a head's layer adds a bias, as the first ones of ModernBERT and decoders do not."""
+    return getattr(head.get_submodule(layer), "bias", None) is not None
+
+
 def fold(stack: Stack, layer: str, standard: Standardizer) -> Stack:
     """Heads of standardised vectors as the same functions of vectors as they are.
 
@@ -246,8 +253,10 @@ def fold(stack: Stack, layer: str, standard: Standardizer) -> Stack:
     layer : name of the linear layer that reads the vectors.
     """
     mean, deviation = _moments(stack, layer, standard)
-    weight, bias = stack[f"{layer}.weight"], stack[f"{layer}.bias"]
+    weight, bias = stack[f"{layer}.weight"], stack.get(f"{layer}.bias")
     folded = (weight.double() / deviation).to(weight.dtype)
+    if bias is None:  # then the mean is 0
+        return stack | {f"{layer}.weight": folded}
     # With the rounded weights, so that the mean vector gives what it gave.
     shifted = bias.double() - (folded.double() * mean).sum(-1)
     return stack | {f"{layer}.weight": folded, f"{layer}.bias": shifted.to(bias.dtype)}
@@ -256,12 +265,12 @@ def fold(stack: Stack, layer: str, standard: Standardizer) -> Stack:
 def unfold(stack: Stack, layer: str, standard: Standardizer) -> Stack:
     """The reverse of `fold`: heads of vectors as the same functions of standardised vectors."""
     mean, deviation = _moments(stack, layer, standard)
-    weight, bias = stack[f"{layer}.weight"], stack[f"{layer}.bias"]
+    weight, bias = stack[f"{layer}.weight"], stack.get(f"{layer}.bias")
+    unfolded = stack | {f"{layer}.weight": (weight.double() * deviation).to(weight.dtype)}
+    if bias is None:
+        return unfolded
     shifted = bias.double() + (weight.double() * mean).sum(-1)
-    return stack | {
-        f"{layer}.weight": (weight.double() * deviation).to(weight.dtype),
-        f"{layer}.bias": shifted.to(bias.dtype),
-    }
+    return unfolded | {f"{layer}.bias": shifted.to(bias.dtype)}
 
 
 def _moments(stack: Stack, layer: str, standard: Standardizer) -> tuple[Tensor, Tensor]:

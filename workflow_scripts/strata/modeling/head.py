@@ -1,7 +1,7 @@
 """Heads of every supported architecture by one mechanism.
 
-A head is the whole model with its encoder taken out: what goes in is what the encoder would have put
-out, after the last layer and its norm.
+A head is the whole model with its encoder taken out: what goes in is what the encoder would have
+put out, after the last layer and its norm.
 """
 
 from copy import copy
@@ -11,13 +11,14 @@ from typing import Any
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutputWithPoolingAndCrossAttentions
+from transformers.utils import logging
 
 from strata.data.task import Task
 from strata.modeling.loading import load_model
 
 
 class _NoEncoder(nn.Module):
-    """A base model whose vectors are given to it; its pooler, if it has one, is all that is left."""
+    """A base model that is given what it puts out; its pooler, if it has one, is what is left."""
 
     def __init__(self, base: nn.Module):
         super().__init__()
@@ -52,6 +53,9 @@ class Head(nn.Module):
         self.model = _shallow(model)
         setattr(self.model, model.base_model_prefix, _NoEncoder(model.base_model))
         self.one_of_many = type(model).__name__.endswith("ForMultipleChoice")
+        # That padding is not looked for among vectors: there is none.
+        for name in (type(model).__module__, "transformers.modeling_layers"):
+            logging.get_logger(name).setLevel(logging.ERROR)
 
     def forward(self, inputs: Tensor) -> Tensor:
         """[rows, hidden] -> [rows, outputs]; one output a row for multiple choice."""

@@ -24,7 +24,8 @@ from transformers import (
 from transformers.modeling_outputs import MultipleChoiceModelOutput, SequenceClassifierOutput
 
 from strata.data.task import Task
-from strata.study.plain_heads import OWN, WITH_POOLER
+from strata.runtime.errors import StrataError
+from strata.study.plain_heads import OWN, PLACES, WITH_POOLER
 
 # Key of a checkpoint's config.json; checkpoints of Transformers' own heads have none.
 STYLE_KEY = "strata_head"
@@ -146,6 +147,11 @@ def jiant_class(task: Task, model_type: str, style: str, pooled: bool) -> type[P
     ----------
     pooled : the head reads the pooler, of encoders that have one; of others the CLS vector.
     """
+    if model_type not in PLACES:
+        raise StrataError(
+            f"heads.style '{style}' is for {', '.join(PLACES)}; a {model_type} has the head of its "
+            f"own class: set heads.style to {OWN}."
+        )
     many = task.kind.compares_rows
     mappings = (MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING, MODEL_FOR_MULTIPLE_CHOICE_MAPPING)
     own = mappings[many][CONFIG_MAPPING[model_type]]

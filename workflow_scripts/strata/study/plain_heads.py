@@ -70,7 +70,8 @@ def place_of(architecture: str, task_type: str, style: str) -> Place:
     ------
     StrataError : no plain class computes such a head.
     """
-    place = PLACES[architecture][TASK_TYPES[task_type].compares_rows]
+    unknown = ("no such head is known for it",) * 2
+    place = PLACES.get(architecture, unknown)[TASK_TYPES[task_type].compares_rows]
     if style == "jiant-pooler" and architecture in WITH_POOLER:
         place = "no class of Transformers has both that and a pooler before it"
     if isinstance(place, str):

@@ -6,7 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from strata.study.recipes import encoder_facts, reinit_models, reinit_settings
+from strata.study.architectures import ADAPTED
+from strata.study.recipes import (
+    architecture_of,
+    encoder_facts,
+    reinit_models,
+    reinit_settings,
+)
 from strata.study.states import PRETRAINED, State
 from strata.study.variants import Kind, Variant
 
@@ -68,7 +74,11 @@ def layer_blocks(layers: int, length: int, stride: int) -> list[tuple[int, int]]
 
 
 def selection_variants(
-    selected: int, layers: int, tops: Sequence[int], shares_layers: bool
+    selected: int,
+    layers: int,
+    tops: Sequence[int],
+    shares_layers: bool,
+    without_adapters: str = "",
 ) -> list[dict[str, Any]]:
     """The runs that layer selection is judged by, with the variant of each.
 
@@ -78,6 +88,7 @@ def selection_variants(
     layers : L.
     tops : how many layers are trained.
     shares_layers : whether the layers share their weights, so that none can be trained alone.
+    without_adapters : why there are no bottleneck adapters; empty if there are.
 
     Returns
     -------
@@ -85,7 +96,10 @@ def selection_variants(
     reason (why there is none).
     """
     choices = [_choice("whole", None, Variant())]
-    choices += [_choice(kind, None, Variant(kind)) for kind in ADAPTING]
+    lacking = {"adapter": without_adapters}
+    for kind in ADAPTING:
+        reason = lacking.get(kind, "")
+        choices.append(_choice(kind, None, None if reason else Variant(kind), reason))
     for top in tops:
         for comparison, depth in (("selected", selected), ("last", layers)):
             reason = f"depth {depth} has fewer than {top} layers" if top > depth else ""
@@ -97,8 +111,9 @@ def selection_variants(
         if shares_layers:
             reason = "layers share their weights: none can be trained alone"
         for kind in ADAPTING:
-            variant = None if reason else Variant(kind, selected - top + 1, selected)
-            choices.append(_choice(f"{kind}-selected", top, variant, reason))
+            why = reason or lacking.get(kind, "")
+            variant = None if why else Variant(kind, selected - top + 1, selected)
+            choices.append(_choice(f"{kind}-selected", top, variant, why))
     return choices
 
 
@@ -213,10 +228,10 @@ def selection_runs(config: Mapping[str, Any], model: str, nu: str | Path) -> lis
         (selected,) = [r["depth"] for r in csv.DictReader(table) if r["selected"] == "True"]
     settings, (layers, shared) = config["variability"], encoder_facts(config, model)
     suffix = "" if settings["size"] == "all" else f"_n{settings['size']}"
-    return [
-        run | {"variant": run["variant"] and run["variant"] + suffix}
-        for run in selection_variants(int(selected), layers, settings["top"], shared)
-    ]
+    kind = architecture_of(config, model)
+    lacking = "" if kind in ADAPTED else f"where adapters go in a {kind} is not known"
+    runs = selection_variants(int(selected), layers, settings["top"], shared, lacking)
+    return [run | {"variant": run["variant"] and run["variant"] + suffix} for run in runs]
 
 
 def compared_states(seeds: Sequence[int], original: bool = True) -> list[tuple[State, State]]:
