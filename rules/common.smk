@@ -75,7 +75,7 @@ def model_type_of(wildcards):
 ROWS = {
     "adapted": model_type_of,
     "architecture": model_type_of,
-    "head_style": lambda w: registered("tasks", w.task) and head_style(config, w.task),
+    "head_style": lambda w: style_of(w),
     "task_type": lambda w: registered("tasks", w.task)["type"],
     "metric": lambda w: registered("tasks", w.task)["metric"],
 }
@@ -161,8 +161,9 @@ def heads_of(wildcards):
 
 
 def style_of(wildcards):
+    registered("models", wildcards.model)
     registered("tasks", wildcards.task)
-    return head_style(config, wildcards.task)
+    return head_style(config, wildcards.task, wildcards.model)
 
 
 def exported_style_of(wildcards):

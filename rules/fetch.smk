@@ -36,7 +36,7 @@ use rule fetch_model as fetch_given with:
     params:
         description=given_source,
         files=given_files,
-        needs_tokenizer=lambda w: not has_pretrained(w),
+        needs_tokenizer=False,  # the encoder's may stand in, see check_given
         code=code_of("fetch_model"),
     message:
         "Fetch checkpoint {wildcards.number} of {wildcards.model}"

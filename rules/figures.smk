@@ -13,6 +13,8 @@ CKA_STYLE = dict(
     pooling=config["cka"]["pooling"],
     shown=config["cka"]["seeds"],
 )
+if len({len(given.seeds_of(config, model)) for model in MODELS}) > 1:
+    CKA_STYLE |= {"uneven": True}
 
 
 rule plot_cka:

@@ -64,11 +64,35 @@ rule finetune:
         "../workflow_scripts/finetune.py"
 
 
-# What has to agree among checkpoints is looked at by the job of the one that changed: `ancient`.
+rule check_given:
+    input:
+        checkpoints=lambda w: expand(GIVEN, model=w.model, number=seeds_of(w)),
+        encoder=lambda w: [MODEL] * has_pretrained(w),
+        eval=EVAL_EXAMPLES,
+    output:
+        checked=CHECKED,
+    log:
+        "<logs>/check_given/{model}_{task}.log",
+    benchmark:
+        "<benchmarks>/check_given/{model}_{task}.tsv"
+    wildcard_constraints:
+        model=ADOPTED,
+    conda:
+        "../envs/strata.yaml"
+    params:
+        max_length=max_length_of,
+        code=code_of("check_given"),
+    message:
+        "Do the checkpoints of {wildcards.model} belong together?"
+    script:
+        "../workflow_scripts/check_given.py"
+
+
+# `ancient`: what is checked of all of them together reruns no checkpoint that has not changed.
 rule adopt:
     input:
         given=GIVEN.replace("{number}", "{seed}"),
-        others=other_folders,
+        checked=ancient(CHECKED),
         eval=EVAL_EXAMPLES,
         task=TASK,
     output:
@@ -90,6 +114,7 @@ rule adopt:
         jobs_per_device=JOBS_PER_DEVICE,
     params:
         max_length=max_length_of,
+        encoder=MODEL,
         label_map=lambda w: config["models"][w.model].get("label_map"),
         sampling=sampling(config),
         code=code_of("adopt", "architecture", "head_style", "task_type", "metric"),

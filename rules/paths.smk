@@ -18,6 +18,8 @@ TASK = f"{TASK_FOLDER}/task.json"
 TRAIN_EXAMPLES = f"{TASK_FOLDER}/train.parquet"
 EVAL_EXAMPLES = f"{TASK_FOLDER}/eval.parquet"
 
+CHECKED = "<results>/given/{model}_{task}.json"
+
 # Runs.
 TRAIN_TOKENS = "<results>/tokens/{model}_{task}/train.arrow"
 EVAL_TOKENS = "<results>/tokens/{model}_{task}/eval.arrow"

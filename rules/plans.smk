@@ -24,15 +24,6 @@ def training_code(script):
     return code
 
 
-def other_folders(wildcards):
-    """The model's other checkpoints and its encoder, with which one has to agree."""
-    numbers = [n for n in seeds_of(wildcards) if n != int(wildcards.seed)]
-    folders = expand(GIVEN, model=wildcards.model, number=numbers)
-    if has_pretrained(wildcards):
-        folders.append(MODEL.format(model=wildcards.model))
-    return [ancient(folder) for folder in folders]
-
-
 def compared_tables(wildcards):
     """CKA of every two states of a pair that are compared."""
     states = plans.compared_states(seeds_of(wildcards), has_pretrained(wildcards))

@@ -14,17 +14,15 @@ with gpu_job(snakemake):
     from strata.modeling.adopt import fit_notes, load_given, write_adopted
     from strata.modeling.inference import timed_predictions
     from strata.modeling.loading import check_length
-    from strata.sources.same_model import check_same_model, cut_share, tokenizer_of
+    from strata.sources.same_model import cut_share, tokenizer_of
     from strata.study.run_records import AdoptedRecord, RunName, read_model_source
     from strata.study.settings import Sampling
 
-    task, folder, others = Task.read(inputs.task), Path(inputs.given), [*map(Path, inputs.others)]
+    task, folder = Task.read(inputs.task), Path(inputs.given)
     what = f"Model '{wildcards.model}', checkpoint {number}"
-    tokenizer = tokenizer_of([folder, *others[::-1]], what)
+    tokenizer = tokenizer_of(folder, Path(params.encoder.format(**wildcards)), what)
     limit = length_limit(params.max_length, folder, tokenizer)
     rows = Rows(tokenizer, read_examples(inputs.eval), limit)
-    named = {f"checkpoint {o.name}" if o.name.isdigit() else "its encoder": o for o in others}
-    check_same_model(rows, folder, named, params.max_length, what)
     adopted = load_given(folder, task, what, params.label_map)
     check_length(adopted.model, limit)
     predictions, speed = timed_predictions(adopted.model, rows, task)

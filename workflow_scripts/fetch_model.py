@@ -4,10 +4,12 @@ from strata.runtime.job import job
 from strata.sources.fetch_model import fetch_model
 from strata.study.architectures import check_declared, read_config
 
-name, folder, params = snakemake.wildcards.model, snakemake.output.folder, snakemake.params
+wildcards, folder, params = snakemake.wildcards, snakemake.output.folder, snakemake.params
 with job(snakemake):
+    number = wildcards.get("number")
+    name = f"{wildcards.model}, checkpoint {number}" if number else wildcards.model
     # A checkpoint may take the tokenizer of the encoder that it was made from.
     fetch_model(name, params.description, folder, params.get("needs_tokenizer", True))
     # Not among params: declaring the layers of a model that is there fetches nothing again.
-    declared = snakemake.config["models"][name]
-    check_declared(read_config(folder), {**declared, **params.description}, name)
+    declared = snakemake.config["models"][wildcards.model] | params.description
+    check_declared(read_config(folder), declared, wildcards.model)

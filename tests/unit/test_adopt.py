@@ -27,7 +27,7 @@ from strata.modeling.adopt import Adopted, fit_notes, load_given, own_order, wri
 from strata.modeling.loading import load_model
 from strata.runtime.errors import StrataError
 from strata.sources.fetch_model import fetch_model
-from strata.sources.same_model import check_same_model, cut_share, tokenizer_of
+from strata.sources.same_model import ENCODER, check_same_model, cut_share, tokenizer_of
 from strata.study.settings import Sampling
 
 SAMPLING = Sampling(200, 0.95)
@@ -87,14 +87,15 @@ def test_a_run_that_was_trained_here_has_no_order_of_its_own(tmp_path):
 @pytest.mark.parametrize("auto", [AutoModel, AutoModelForMaskedLM])
 def test_an_encoder_is_no_fine_tuned_model(auto, tmp_path):
     folder = saved(tmp_path, "bert", auto)
-    said = refused(folder, classes("LABEL_0", "LABEL_1"))
+    said = refused(folder, classes("a", "b", "c"))
     assert said.startswith(
         "M: its classifier.weight is missing: this is an encoder, not a fine-tuned model"
     )
     config = json.loads((folder / "config.json").read_text())
     config.pop("architectures")  # some say nothing: then the weights do
     (folder / "config.json").write_text(json.dumps(config))
-    assert refused(folder, classes("LABEL_0", "LABEL_1")) == said
+    assert refused(folder, classes("a", "b", "c")) == said
+    assert refused(folder, tiny.task("regression")) == said
 
 
 def test_a_head_for_another_type_of_task_is_refused(tmp_path):
@@ -133,6 +134,19 @@ def test_a_regression_has_one_output_and_no_names(tmp_path):
     assert load_given(folder, tiny.task("regression"), "M").order is None
 
 
+def test_labels_that_have_numbers_for_names_are_taken_by_position_and_told(tmp_path, capsys):
+    load_given(saved(tmp_path, "bert", num_labels=2), classes("a", "b"), "M")
+    assert "numbers for names: LABEL_0 is a, LABEL_1 is b" in capsys.readouterr().out
+
+
+def test_odd_configs_are_refused_in_a_sentence(tmp_path):
+    folder = saved(tmp_path, "bert", **labelled("a", "b"))
+    with_config(id2label={"1": "a", "2": "b"})(folder)
+    assert "numbers its labels 1, 2; they are counted from 0" in refused(folder, classes("a", "b"))
+    with_config(id2label={"0": "a", "1": "b"}, strata_head="foo")(folder)
+    assert "M has a head of style 'foo'" in refused(folder, classes("a", "b"))
+
+
 # ---------------------------------------------------------------- what the answers say
 
 
@@ -166,10 +180,6 @@ def test_a_scale_the_other_way_is_told():
 # ---------------------------------------------------------------- folders that belong together
 
 
-def rows_of(folder: Path) -> Rows:
-    return Rows(tiny.tokenizer(), tiny.examples(), 32)
-
-
 @pytest.mark.parametrize(
     ("other", "words"),
     [
@@ -183,25 +193,49 @@ def test_checkpoints_that_differ_are_two_models(other, words, tmp_path):
     architecture = other.pop("architecture", "bert")
     second = saved(tmp_path / "2", architecture, **other)
     with pytest.raises(StrataError) as caught:
-        check_same_model(rows_of(own), own, {"checkpoint 2": second}, 32, "M")
-    assert str(caught.value) == f"M and checkpoint 2 {words}: register two models."
+        check_same_model("m", {"checkpoint 1": own, "checkpoint 2": second}, tiny.examples(), 32)
+    said = f"models.m: checkpoint 1 and checkpoint 2 {words}: register two models."
+    assert str(caught.value) == said
 
 
 def test_checkpoints_that_read_texts_otherwise_are_two_models(tmp_path):
     own, second = (saved(tmp_path / n, "bert") for n in "12")
-    check_same_model(rows_of(own), own, {"its encoder": second}, 32, "M")
+    folders = {"checkpoint 1": own, ENCODER: second}
+    assert check_same_model("m", folders, tiny.examples(), 32) == {str(own): 32, str(second): 32}
+    other = (second / "tokenizer.json").read_text()
+    (second / "tokenizer.json").write_text(other.replace('"w1"', '"W1"'))
     with pytest.raises(StrataError, match="read a text as other tokens .row 1 of the eval"):
-        check_same_model(rows_of(own), own, {"its encoder": second}, 4, "M")
+        check_same_model("m", folders, tiny.examples(), 32)
+
+
+def test_other_limits_matter_where_a_text_reaches_them(tmp_path):
+    folders = {
+        "checkpoint 1": saved(tmp_path / "1", "bert"),
+        ENCODER: saved(tmp_path / "2", "bert"),
+    }
+    for folder, limit in zip(folders.values(), (12, 40), strict=True):
+        tokenizer = tiny.tokenizer()
+        tokenizer.model_max_length = limit
+        tokenizer.save_pretrained(folder)
+    few = tiny.examples().drop(columns="text_b").assign(text_a="w1 w2")
+    check_same_model("m", folders, few, "auto")
+    with pytest.raises(StrataError) as caught:
+        check_same_model("m", folders, tiny.examples(), "auto")
+    assert str(caught.value) == (
+        "models.m: some texts are longer than not all of its folders allow (tokens: checkpoint 1 "
+        "12, its encoder 40); put training: {max_length: 12} into the model's entry."
+    )
 
 
 def test_a_checkpoint_without_a_tokenizer_takes_its_encoders(tmp_path, capsys):
     own, encoder = (saved(tmp_path / n, "bert") for n in "12")
     for file in own.glob("tokenizer*"):
         file.unlink()
-    assert len(tokenizer_of([own, encoder], "M")) == len(tiny.tokenizer())
+    (own / "special_tokens_map.json").write_text("{}")  # which is no tokenizer
+    assert len(tokenizer_of(own, encoder, "M")) == len(tiny.tokenizer())
     assert "M has no tokenizer: that of" in capsys.readouterr().out
     with pytest.raises(StrataError, match="or register the encoder that it was made from as"):
-        tokenizer_of([own], "M")
+        tokenizer_of(own, tmp_path / "nowhere", "M")
 
 
 def test_auto_is_the_smaller_of_what_tokenizer_and_model_allow(tmp_path):
@@ -216,8 +250,7 @@ def test_auto_is_the_smaller_of_what_tokenizer_and_model_allow(tmp_path):
     endless = saved(tmp_path / "deberta", "deberta-v2")  # relative positions
     tokenizer = tiny.tokenizer()
     tokenizer.model_max_length = 10**30
-    with pytest.raises(StrataError, match="set the model's training.max_length to a number"):
-        length_limit("auto", endless, tokenizer)
+    assert length_limit("auto", endless, tokenizer) == 64  # what it was trained with
 
 
 def test_the_share_of_texts_that_are_cut_is_told():
@@ -277,6 +310,11 @@ def test_a_head_that_an_encoder_carries_is_drawn_anew(architecture, tmp_path):
     models = [load_model(folder, tiny.task(), seed) for seed in (1, 1, 2)]
     first, again, other = (model.state_dict() for model in models)
     prefix = f"{models[0].base_model_prefix}."
+    if architecture == "bert":  # whatever it is called, or not called
+        for name in (None, "BertForTokenClassification"):
+            with_config(architectures=name and [name])(folder)
+            unnamed = load_model(folder, tiny.task(), 1).state_dict()
+            assert all(torch.equal(unnamed[key], first[key]) for key in first)
     for name, tensor in first.items():
         assert torch.equal(again[name], tensor)
         if name.startswith(prefix):

@@ -4,9 +4,15 @@ import pytest
 
 from helpers import tiny
 from helpers.configs import PAPER, STUDIES, merged, problems
+from helpers.folders import with_config
 from strata.study.config import check_config
 from strata.study.given import analyses_of, left_out, seeds_of, shared_seeds
-from strata.study.recipes import encoder_facts, training_settings
+from strata.study.recipes import (
+    architecture_of,
+    encoder_facts,
+    head_style,
+    training_settings,
+)
 
 ENTRY = {
     "checkpoints": ["hub:me/a", {"source": "hub:me/b", "revision": "v2"}],
@@ -103,10 +109,48 @@ def test_what_such_an_entry_may_not_be_is_said(changes, sentence):
     assert problems(study(**changes)) == [sentence]
 
 
-def test_a_packages_checkpoint_is_pinned():
-    entry = {**ENTRY, "checkpoints": [{"source": "pypi:a==1"}]}
-    (sentence,) = problems(study(entry))
+@pytest.mark.parametrize("place", ["pypi:a==1", {"source": "pypi:a==1"}])
+def test_a_packages_checkpoint_is_pinned(place):
+    (sentence,) = problems(study({**ENTRY, "checkpoints": [place]}))
     assert sentence == "models.support.checkpoints.0: sha256, inside are missing."
+
+
+def test_labels_are_mapped_where_they_have_names():
+    task = {**TICKETS, "type": "regression", "metric": "pearson"}
+    del task["labels"]
+    entry = {**ENTRY, "label_map": {"a": "b", "c": "d"}}
+    (sentence,) = problems(without_labels(study(entry, task)))
+    assert sentence == "models.support.label_map: the labels of task 'tickets' have no names."
+
+
+def without_labels(config: dict) -> dict:
+    config["tasks"]["tickets"].pop("labels", None)
+    return config
+
+
+def test_a_local_checkpoint_says_what_the_model_is(tmp_path):
+    """Whatever else is on a hub: this is the README's example with its encoder."""
+    tiny.save_model(tmp_path, "roberta")
+    entry = {"checkpoints": [f"path:{tmp_path}"], "pretrained": "hub:FacebookAI/roberta-base"}
+    config = check_config(study(entry))
+    assert encoder_facts(config, "support") == (4, False)
+    assert architecture_of(config, "support") == "roberta"
+
+
+def test_a_local_checkpoint_of_adapters_is_refused_by_name(tmp_path):
+    (tmp_path / "adapter_config.json").write_text("{}")
+    (sentence,) = problems(study({"checkpoints": [f"path:{tmp_path}"]}))
+    assert f"{tmp_path} holds adapters (adapter_config.json), not a whole model" in sentence
+
+
+def test_heads_of_given_models_have_their_own_style(tmp_path):
+    tiny.save_model(tmp_path, "distilbert")
+    config = study({"checkpoints": [f"path:{tmp_path}"]}, heads={"style": "jiant"})
+    config["study"]["analyses"] = ["export"]
+    assert head_style(check_config(config), "tickets", "support") == "transformers"
+    with_config(strata_head="jiant")(tmp_path)
+    (sentence,) = problems(config)
+    assert "a head of style 'jiant' on distilbert cannot be exported" in sentence
 
 
 def test_a_local_checkpoint_is_looked_at_where_the_study_is_planned(tmp_path):

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import yaml
 
 from strata.evaluation.label_order import LabelOrder, better_order, match_labels, suggested_map
 from strata.runtime.errors import StrataError
@@ -29,14 +30,34 @@ def test_names_that_do_not_match_are_refused_with_what_to_write():
         match_labels(["yes", "no", "maybe"], LABELS, None, "Model 'm', checkpoint 1")
     assert str(caught.value) == (
         "Model 'm', checkpoint 1 has the labels yes, no, maybe, the task not_entailment, "
-        "entailment, Can't tell: say which is which with label_map: {yes: not_entailment, no: "
-        "entailment, maybe: Can't tell} in the model's entry."
+        "entailment, Can't tell: say which is which with label_map: {'yes': not_entailment, "
+        "'no': entailment, maybe: Can't tell} in the model's entry."
     )
 
 
 def test_two_names_that_are_one_when_folded_are_no_match():
     with pytest.raises(StrataError):
         match_labels(["a b", "A-B"], ["ab", "a_b"], None, "M")
+
+
+@pytest.mark.parametrize("labels", [["C", "C++"], ["-1", "0", "1"], ["+", "-"], ["no", "yes"]])
+def test_names_that_are_the_same_need_no_folding(labels):
+    names = labels[::-1]
+    found = match_labels(names, labels, None, "M")
+    assert [names[output] for output in found.outputs] == labels and found.by == "name"
+
+
+@pytest.mark.parametrize("labels", [["no", "yes"], ["0", "1"], ["a: b", "c, d"]])
+def test_what_is_to_be_written_is_read_as_it_was_meant(labels):
+    with pytest.raises(StrataError) as caught:
+        match_labels(["null", "x: y"], labels, None, "M")
+    written = str(caught.value).partition("label_map: ")[2].rpartition(" in the model's")[0]
+    assert yaml.safe_load(written) == dict(zip(["null", "x: y"], labels, strict=True))
+
+
+def test_labels_of_one_name_are_refused():
+    with pytest.raises(StrataError, match="calls several of its labels the same .a, a, b."):
+        match_labels(["a", "a", "b"], ["x", "y", "z"], None, "M")
 
 
 def test_a_map_says_it_by_hand():
@@ -96,5 +117,16 @@ def test_labels_in_order_are_seldom_called_swapped(accuracy, classes, n):
     assert alarms <= 10  # of 200: 2.5 % expected at most, where a guess is as good as another
 
 
-def test_one_example_says_nothing():
-    assert better_order(np.array([0]), np.array([1]), 2, SAMPLING) is None
+@pytest.mark.parametrize("count", [1, 6, 38])
+def test_few_examples_say_nothing(count):
+    labels = np.arange(count) % 2
+    assert better_order(labels, 1 - labels, 2, SAMPLING) is None
+
+
+def test_labels_that_were_right_keep_their_places():
+    """0 and 1 are swapped; of 2 and 3, both rare, chance alone would change the places."""
+    rng = np.random.default_rng(0)
+    labels = np.concatenate([rng.integers(2, size=300), [2, 3] * 3])
+    answered = np.where(labels < 2, 1 - labels, np.where(rng.random(306) < 0.5, 2, 3))
+    assert better_order(labels, answered, 4, SAMPLING).meant[:2] == [1, 0]
+    assert better_order(labels, answered, 4, SAMPLING).meant[2:] == [2, 3]

@@ -1,6 +1,7 @@
 """Every supported model type against Transformers' own models: cut, reloaded, padded, skipped."""
 
 from copy import deepcopy
+from pathlib import Path
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from strata.analysis.dump import pool
 from strata.analysis.skipping import span_logits, spans
 from strata.data.task import Task
 from strata.modeling.ablations import adapt
+from strata.modeling.adopt import load_given
 from strata.modeling.encoder import (
     LINEAR,
     Encoder,
@@ -23,6 +25,7 @@ from strata.modeling.encoder import (
 from strata.modeling.head import Head
 from strata.modeling.head_tuning import HeadInputs, apply_heads, head_logits, repeat_head
 from strata.modeling.reinit import is_norm, permutation, permute, reinitialise
+from strata.modeling.trained_heads import trained_head
 from strata.runtime.errors import StrataError
 from strata.study.architectures import (
     ADAPTED,
@@ -31,6 +34,7 @@ from strata.study.architectures import (
     WITH_CHOICES,
     check_supported,
 )
+from strata.study.plain_heads import PLACES
 from strata.study.settings import AdapterSettings, LoraSettings
 from strata.study.variants import Variant
 
@@ -256,3 +260,33 @@ def test_types_with_a_class_for_choices_are_those_of_transformers():
 
     having = MODEL_FOR_MULTIPLE_CHOICE_MAPPING
     assert {kind for kind in ARCHITECTURES if CONFIG_MAPPING[kind] in having} == WITH_CHOICES
+
+
+def test_the_docs_have_every_row_and_every_refusal():
+    text = (Path(__file__).parents[2] / "docs/models.md").read_text()
+    for kind in (*ARCHITECTURES, *REFUSED):
+        assert f"| `{kind}` |" in text, kind
+    for kind, row in ARCHITECTURES.items():
+        (line,) = [line for line in text.splitlines() if line.startswith(f"| `{kind}` |")]
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        assert [cell == "yes" for cell in cells[5:8]] == [
+            kind in WITH_CHOICES, kind in ADAPTED, kind in PLACES,
+        ]  # fmt: skip
+        assert cells[4] == (", ".join(f"`{name}`" for name in row.lists) or "–")
+        assert (cells[3] == "–") == (row.final_norm is None)
+    assert (
+        f"{len(ARCHITECTURES)} types of models"
+        in (Path(__file__).parents[2] / "README.md").read_text()
+    )
+
+
+@every_type
+@torch.no_grad()
+def test_a_fine_tuned_one_is_adopted_with_its_labels_in_the_tasks_order(kind, tmp_path):
+    names = {0: "c", 1: "a", 2: "b"}
+    whole, inputs = model(kind), texts()
+    whole.config.id2label, whole.config.label2id = names, {n: i for i, n in names.items()}
+    whole.save_pretrained(tmp_path)
+    adopted = load_given(tmp_path, TASK, "M")
+    close(adopted.model(**inputs).logits, whole(**inputs).logits[:, [1, 2, 0]])
+    assert trained_head(tmp_path)

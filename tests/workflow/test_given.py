@@ -138,11 +138,20 @@ def test_a_changed_checkpoint_reruns_its_own_jobs_and_no_others(mine, tmp_path):
     config = folder / "source/mine/2/config.json"
     config.write_text(config.read_text() + "\n")
     planned = own.planned(**MINE)
-    assert {rule for rule, _ in planned} >= {"fetch_given", "adopt", "dump_eval", "tune_heads"}
+    assert {rule for rule, _ in planned} >= {"fetch_given", "check_given", "adopt", "dump_eval"}
     for rule, output in planned:
         of_one = rule in {"fetch_given", "adopt", "dump_eval", "dump_train", "tune_heads"}
         assert not of_one or "2" in Path(output).stem or "seed2" in output or "/2" in output, output
         assert "roberta" not in output and "tiny" not in output, output
+
+
+def test_a_checkpoint_that_is_added_reruns_nothing_of_those_that_are_there(mine, tmp_path):
+    """Nor does an encoder that is registered later: it is checked, and its own jobs run."""
+    more = {"mine": {"checkpoints": [*MINE["models"]["mine"]["checkpoints"], "path:source/mine/2"]}}
+    planned = mine.planned(**merge(MINE, {"models": more}))
+    costly = [out for rule, out in planned if rule in {"adopt", "dump_eval", "tune_heads"}]
+    assert costly and all("seed3" in output for output in costly)
+    assert "check_given" in {rule for rule, _ in planned}
 
 
 def test_models_of_one_and_of_two_checkpoints_share_what_both_have(mine):
@@ -177,7 +186,8 @@ def test_a_bare_study_has_all_that_needs_neither(bare):
     cka = pd.read_csv(results / "cka/bare_opinions.csv")
     assert set(cka["x_state"]) == {"full-seed1"}
     blocks = pd.read_csv(results / "cka/bare_opinions.blocks.csv")
-    assert not blocks["made"].any() and set(blocks["seed"]) == {1}
+    assert blocks["made"].isna().all() and blocks["made_in_every_run"].isna().all()
+    assert set(blocks["seed"]) == {1}
     scores = pd.read_csv(results / "truncation/bare_opinions.csv")
     assert set(scores["configuration"]) == {"untuned", "full", "baseline"}
     assert set(pd.read_csv(results / "summary.csv")["configuration"]) == {"untuned"}

@@ -60,7 +60,9 @@ def state_blocks(
             before = _maps(pretrained, pooling, rows, choices, settings)
             found = {own: compared(after, before), str(PRETRAINED): own_blocks(before)}
         for name, blocks in found.items():
-            parts.append(_rows(name, pooling, blocks).assign(layers=len(after.value)))
+            rows_of = _rows(name, pooling, blocks).assign(layers=len(after.value))
+            # Without the pretrained encoder it is not known what fine-tuning made.
+            parts.append(rows_of.assign(made=None) if pretrained is None else rows_of)
     counts = {"n": len(examples) * choices, "n_examples": len(examples)}
     return pd.concat(parts, ignore_index=True).assign(**counts)
 
@@ -108,12 +110,13 @@ def blocks_table(
         failed=[seed is not None and runs[seed].failed for seed in seeds],
         seeds_agree_early_end=np.nan,
         seeds_agree_late_begin=np.nan,
-        made_in_every_run=False,
+        made_in_every_run=pd.Series([False] * len(table), dtype=object),
     )
     table[list(DEPTHS)] = table[list(DEPTHS)].astype("Int64")
     for kind, pooling in product(KINDS, table["pooling"].unique()):
         kept = _runs(table, kind, pooling)
-        table.loc[kept.index, "made_in_every_run"] = _made(kept)
+        unknown = len(kept) and kept["made"].isna().all()
+        table.loc[kept.index, "made_in_every_run"] = None if unknown else _made(kept)
         for depth in ("early_end", "late_begin"):
             table.loc[kept.index, f"seeds_agree_{depth}"] = _agreement(kept[depth])
     first = ["model", "task", "seed", "state", "pooling", "kind"]
@@ -165,7 +168,7 @@ def _runs(table: pd.DataFrame, kind: str, pooling: str) -> pd.DataFrame:
 
 
 def _made(runs: pd.DataFrame) -> bool:
-    return bool(len(runs)) and bool(runs["made"].all())
+    return bool(len(runs)) and bool(runs["made"].eq(True).all())
 
 
 def block_words(table: pd.DataFrame, pooling: str = "raw") -> str:

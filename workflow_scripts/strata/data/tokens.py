@@ -58,8 +58,11 @@ def length_limit(
     """
     if asked != "auto":
         return asked
-    model = positions(AutoConfig.from_pretrained(folder, trust_remote_code=False))
-    known = [n for n in (model, tokenizer.model_max_length) if n is not None and n < NO_LIMIT]
+    config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+    limits = (positions(config), tokenizer.model_max_length)
+    known = [n for n in limits if n is not None and n < NO_LIMIT]
+    if not known and (trained := getattr(config, "max_position_embeddings", None)):
+        known = [trained]  # of relative positions, what it was trained with
     if not known:
         raise StrataError(
             f"Neither config.json nor tokenizer in {folder} says how many tokens a text may have: "

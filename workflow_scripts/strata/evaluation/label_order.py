@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import yaml
 from scipy.optimize import linear_sum_assignment
 
 from strata.evaluation.resampling import interval, resampled_scores
@@ -13,6 +14,7 @@ from strata.runtime.errors import StrataError
 from strata.study.settings import Sampling
 
 NUMBERED = re.compile(r"label[ _-]*(\d+)", re.IGNORECASE)  # what Transformers calls nameless labels
+FEWEST = 20  # examples that judge; with fewer, a bootstrap is surer than it may be
 WORTH = 0.05  # of accuracy; what another order must gain to be spoken of
 
 
@@ -54,10 +56,15 @@ def match_labels(
     numbers = [NUMBERED.fullmatch(name) for name in names]
     if all(numbers) and not all(NUMBERED.fullmatch(label) for label in labels):
         return LabelOrder(list(names), list(range(len(labels))), "position")
-    folded = [fold(name) for name in names]
-    wanted = [fold(label) for label in labels]
-    if sorted(folded) == sorted(wanted) and len(set(folded)) == len(folded):
-        return LabelOrder(list(names), [folded.index(label) for label in wanted], "name")
+    for written in (str, fold):  # as they are, before what differs by hand alone
+        own, wanted = list(map(written, names)), list(map(written, labels))
+        if sorted(own) == sorted(wanted) and len(set(own)) == len(own):
+            return LabelOrder(list(names), [own.index(label) for label in wanted], "name")
+    if len(set(names)) < len(names):
+        raise StrataError(
+            f"{what} calls several of its labels the same ({', '.join(names)}): give them names of "
+            "their own in its config.json (id2label, label2id)."
+        )
     raise StrataError(
         f"{what} has the labels {', '.join(names)}, the task {', '.join(labels)}: say which is "
         f"which with {_as_map(names, labels)} in the model's entry."
@@ -86,7 +93,11 @@ def _as_map(names: Sequence[str], labels: Sequence[str]) -> str:
 
 
 def _written(label_map: Mapping[str, str]) -> str:
-    return "{" + ", ".join(f"{name}: {label}" for name, label in label_map.items()) + "}"
+    """As one line of YAML, quoted where it would be read as something else than text."""
+    text = yaml.safe_dump(
+        dict(label_map), default_flow_style=True, sort_keys=False, width=10**6, allow_unicode=True
+    )
+    return text.strip()
 
 
 @dataclass(frozen=True)
@@ -131,8 +142,9 @@ def better_order(
     confusion = np.zeros((count, count))
     np.add.at(confusion, (predictions[chooses], labels[chooses]), 1)
     _, meant = linear_sum_assignment(confusion, maximize=True)
-    if (meant == np.arange(count)).all() or not len(judges):
+    if (meant == np.arange(count)).all() or len(judges) < FEWEST:
         return None
+    meant = _without_accidents(meant, confusion)
     own = predictions[judges]
     drawn = resampled_scores("accuracy", labels[judges], np.stack([meant[own], own]), sampling)
     low, high = interval(drawn[0] - drawn[1], sampling.confidence)
@@ -141,6 +153,30 @@ def better_order(
     if gain < WORTH or low <= 0:
         return None
     return Better([int(label) for label in meant], gain, low, high, len(judges))
+
+
+def _without_accidents(meant: np.ndarray, confusion: np.ndarray) -> np.ndarray:
+    """An order in which labels whose places were changed for a single answer are back in theirs."""
+    kept = np.arange(len(meant))
+    for cycle in _cycles(meant):
+        gain = sum(confusion[i, meant[i]] - confusion[i, i] for i in cycle)
+        if gain > 1:
+            kept[cycle] = meant[cycle]
+    return kept
+
+
+def _cycles(order: np.ndarray) -> list[list[int]]:
+    """The cycles of a permutation, those of one element left out."""
+    found, seen = [], set()
+    for start in range(len(order)):
+        cycle, place = [], start
+        while place not in seen:
+            seen.add(place)
+            cycle.append(place)
+            place = int(order[place])
+        if len(cycle) > 1:
+            found.append(cycle)
+    return found
 
 
 def suggested_map(order: LabelOrder, labels: Sequence[str], better: Better) -> str:

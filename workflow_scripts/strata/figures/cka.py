@@ -115,7 +115,7 @@ def _averaged(style: MapStyle) -> bool:
 def _shown(style: MapStyle) -> str:
     """Which runs a map of fine-tuned encoders shows."""
     if _averaged(style):
-        return f"mean of {len(style.seeds)} seeds"
+        return "mean of the seeds" if style.uneven else f"mean of {len(style.seeds)} seeds"
     return f"seed {style.seeds[0]}"
 
 

@@ -19,13 +19,14 @@ from strata.evaluation.label_order import (
     suggested_map,
 )
 from strata.modeling.head_styles import HEAD_STYLES, STYLE_KEY
-from strata.modeling.loading import quiet_loading, without_cache
+from strata.modeling.loading import check_style, quiet_loading, without_cache
 from strata.modeling.trained_heads import class_name
 from strata.runtime.errors import StrataError
 from strata.study.plain_heads import OWN
 from strata.study.settings import Sampling
 
 OF_ENCODERS = ("ForMaskedLM", "ForPreTraining")  # what they are trained as before fine-tuning
+SEVERAL = "multi_label_classification"
 LABELS = "labels.json"  # in the folder of an adopted run: the labels as the checkpoint had them
 
 
@@ -63,28 +64,45 @@ def load_given(
     StrataError : it has no head, or one for another type of task, or other labels.
     """
     config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
-    _check_type(class_name(folder), config, task, what)
+    _check_class(class_name(folder), task, what)
+    model = _with_own_head(folder, task, config, what)
+    _check_outputs(config, task, what)
     order = None
     if task.labels:
-        names = [str(config.id2label[index]) for index in range(config.num_labels)]
+        names = _label_names(config, what)
         order = match_labels(names, task.labels, label_map, what)
-    model = _with_own_head(folder, task, config, what)
-    if order is not None:
-        set_labels(model, order.outputs, task.labels or [])
+        if order.by == "position":
+            pairs = zip(names, task.labels, strict=True)
+            words = ", ".join(f"{name} is {label}" for name, label in pairs)
+            print(f"{what}: its labels have numbers for names: {words}", flush=True)
+        set_labels(model, order.outputs, task.labels)
     return Adopted(without_cache(model.eval()), order)
 
 
-def _check_type(name: str, config: PretrainedConfig, task: Task, what: str) -> None:
-    """Refuse a head for another type of task, by what config.json says of it."""
+def _label_names(config: PretrainedConfig, what: str) -> list[str]:
+    if sorted(config.id2label) != list(range(config.num_labels)):
+        raise StrataError(
+            f"{what}: the id2label of its config.json numbers its labels "
+            f"{', '.join(map(str, sorted(config.id2label)))}; they are counted from 0."
+        )
+    return [str(config.id2label[index]) for index in range(config.num_labels)]
+
+
+def _check_class(name: str, task: Task, what: str) -> None:
+    """Refuse a head for another type of task, by the class that config.json says it has."""
     wanted = "ForMultipleChoice" if task.kind.compares_rows else "ForSequenceClassification"
     if "For" in name and not name.endswith((wanted, *OF_ENCODERS)):
         raise StrataError(
             f"{what} is a {name}, and a task of type {task.type} needs a model {wanted}: it is not "
             "fine-tuned for such a task."
         )
+
+
+def _check_outputs(config: PretrainedConfig, task: Task, what: str) -> None:
+    """Refuse another number of outputs than the task has labels, or outputs of another meaning."""
     if task.kind.compares_rows:
         return
-    if config.problem_type == "multi_label_classification":
+    if config.problem_type == SEVERAL:
         raise StrataError(
             f"{what} gives each example any number of labels (problem_type "
             "multi_label_classification); a task here has one label an example."
@@ -106,8 +124,10 @@ def _check_type(name: str, config: PretrainedConfig, task: Task, what: str) -> N
 def _with_own_head(
     folder: str | Path, task: Task, config: PretrainedConfig, what: str
 ) -> PreTrainedModel:
-    settings = {"problem_type": task.kind.problem_type} if task.kind.problem_type else {}
-    style = getattr(config, STYLE_KEY, OWN)
+    settings: dict[str, str] = {}
+    if task.kind.problem_type and config.problem_type != SEVERAL:
+        settings = {"problem_type": task.kind.problem_type}
+    style = check_style(getattr(config, STYLE_KEY, OWN), what)
     with quiet_loading():
         model, keys = HEAD_STYLES[style](task, config.model_type).from_pretrained(
             folder,

@@ -1,6 +1,6 @@
 """Task models and tokenizers from a model folder."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
@@ -12,7 +12,7 @@ from transformers import AutoModel, PreTrainedModel, logging, set_seed
 from strata.data.task import Task
 from strata.data.tokens import positions
 from strata.modeling.head_styles import HEAD_STYLES, STYLE_KEY
-from strata.modeling.trained_heads import trained_head
+from strata.modeling.trained_heads import HEADED, class_name
 from strata.runtime.errors import StrataError
 from strata.study.architectures import ARCHITECTURES, check_supported, read_config
 from strata.study.plain_heads import OWN
@@ -38,12 +38,7 @@ def load_model(
     """
     config = read_config(folder)
     check_supported(config, str(folder))
-    style = style or config.get(STYLE_KEY, OWN)
-    if style not in HEAD_STYLES:
-        raise StrataError(
-            f"{folder} has a head of style '{style}' ({STYLE_KEY} in its config.json); known are "
-            f"{', '.join(HEAD_STYLES)}."
-        )
+    style = check_style(style or config.get(STYLE_KEY, OWN), str(folder))
     settings: dict[str, Any] = {}
     if task.kind.problem_type:
         settings = {"num_labels": task.num_labels, "problem_type": task.kind.problem_type}
@@ -55,17 +50,29 @@ def load_model(
     if seed is not None:
         set_seed(seed)
     with quiet_loading():
-        model = HEAD_STYLES[style](task, config["model_type"]).from_pretrained(
+        model, keys = HEAD_STYLES[style](task, config["model_type"]).from_pretrained(
             folder,
             dtype=torch.float32,
             ignore_mismatched_sizes=True,
             trust_remote_code=False,
+            output_loading_info=True,
             **settings,
         )
-    if seed is not None and trained_head(folder):
+    if seed is not None and _brought_head(model, keys["missing_keys"], class_name(folder)):
         set_seed(seed)
         _draw_head(model)
     return without_cache(model)
+
+
+def _brought_head(model: PreTrainedModel, missing: Collection[str], name: str) -> bool:
+    """Whether what a folder holds of a head was made for some task.
+
+    What a class for masked tokens shares with a head (ModernBERT's dense layer) is pretraining's.
+    """
+    beside = [n for n, _ in model.named_parameters() if not n.startswith(model.base_model_prefix)]
+    if name.endswith(HEADED):
+        return any(n not in missing for n in beside)
+    return any(n not in missing for n in beside if n.startswith(("classifier.", "score.")))
 
 
 def _draw_head(model: PreTrainedModel) -> None:
@@ -83,6 +90,16 @@ def draw_weights(model: PreTrainedModel, module: nn.Module) -> None:
         parameter._is_hf_initialized = False
     with torch.no_grad():
         model._init_weights(module)
+
+
+def check_style(style: str, what: str) -> str:
+    """The style of a head; StrataError if there is none of that name."""
+    if style not in HEAD_STYLES:
+        raise StrataError(
+            f"{what} has a head of style '{style}' ({STYLE_KEY} in its config.json); known are "
+            f"{', '.join(HEAD_STYLES)}."
+        )
+    return style
 
 
 def load_encoder(folder: str | Path) -> PreTrainedModel:

@@ -19,10 +19,9 @@ def class_name(folder: str | Path) -> str:
 
 def trained_head(folder: str | Path) -> list[str]:
     """The names of the weights of a head for examples as a whole, if the folder holds one."""
-    if not class_name(folder).endswith(HEADED):
-        return []
     names: list[str] = []
     for file in sorted(Path(folder).glob("*.safetensors")):
         with safe_open(file, framework="np") as tensors:
             names += [name for name in tensors.keys() if name.startswith(HEADS)]  # noqa: SIM118
-    return names
+    outputs = [name for name in names if name.startswith(("classifier.", "score."))]
+    return names if outputs or (names and class_name(folder).endswith(HEADED)) else []

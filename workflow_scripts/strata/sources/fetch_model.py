@@ -20,9 +20,8 @@ from strata.sources.local_files import MODEL_FILES, WANTED, has_tokenizer, local
 from strata.sources.packages import pip_download, split_source
 from strata.sources.padding import ensure_padding
 from strata.sources.weights import ensure_safetensors
-from strata.study.architectures import check_supported, layer_count, read_config
+from strata.study.architectures import ADAPTER, check_supported, layer_count, read_config
 
-ADAPTER = "adapter_config.json"
 WHOLE = ("model*.safetensors", "pytorch_model*.bin")  # weights of a whole model
 
 

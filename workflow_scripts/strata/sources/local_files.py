@@ -19,6 +19,8 @@ TOKENIZER_FILES = (
     "spm.model",
     "sentencepiece.bpe.model",
 )
+# What says something of a tokenizer and is none.
+ABOUT_TOKENS = {"tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"}
 MODEL_FILES = ("config.json", "*.safetensors", "*.safetensors.index.json", *TOKENIZER_FILES)
 PICKLED = ("pytorch_model*.bin", "pytorch_model.bin.index.json")
 WANTED = (*MODEL_FILES, *PICKLED)
@@ -28,7 +30,7 @@ CACHE = Path(".snakemake") / "strata-fingerprints.json"
 def has_tokenizer(folder: Path) -> bool:
     """Whether a model folder holds a tokenizer, or the vocabulary of one."""
     files = {file.name for pattern in TOKENIZER_FILES for file in folder.glob(pattern)}
-    return bool(files - {"tokenizer_config.json"})
+    return bool(files - ABOUT_TOKENS)
 
 
 def local_hashes(

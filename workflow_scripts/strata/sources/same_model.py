@@ -1,9 +1,10 @@
 """Whether model folders belong together: checkpoints of a model, and the encoder it was."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+import pandas as pd
 from transformers import AutoConfig, PreTrainedTokenizerBase
 
 from strata.data.batches import Rows
@@ -12,74 +13,95 @@ from strata.runtime.errors import StrataError
 from strata.sources.local_files import has_tokenizer
 
 FACTS = {"type": "model_type", "number of layers": "num_hidden_layers", "width": "hidden_size"}
+ENCODER, NOWHERE = "its encoder", Path("no folder")
+AT_ONCE = 1024  # examples that are tokenised together
 
 
-def tokenizer_of(folders: Sequence[Path], what: str) -> PreTrainedTokenizerBase:
+def tokenizer_of(folder: Path, encoder: Path, what: str) -> PreTrainedTokenizerBase:
     """A checkpoint's tokenizer, or else that of the encoder that it is from.
 
     Parameters
     ----------
-    folders : the checkpoint's, then those that may stand in for it.
+    encoder : its folder, which need not be there.
     what : the checkpoint, for messages.
 
     Raises
     ------
-    StrataError : none of them has a tokenizer.
+    StrataError : neither has a tokenizer.
     """
-    having = [folder for folder in folders if has_tokenizer(folder)]
-    if not having:
+    if has_tokenizer(folder):
+        return load_tokenizer(folder)
+    if not has_tokenizer(encoder):
         raise StrataError(
             f"{what} has no tokenizer files beside its weights; add them, or register the encoder "
             "that it was made from as 'pretrained'."
         )
-    if having[0] != folders[0]:
-        print(f"{what} has no tokenizer: that of {having[0]} is taken", flush=True)
-    return load_tokenizer(having[0])
+    print(f"{what} has no tokenizer: that of {encoder} is taken", flush=True)
+    return load_tokenizer(encoder)
 
 
 def check_same_model(
-    own: Rows, folder: Path, others: Mapping[str, Path], asked: int | Literal["auto"], what: str
-) -> None:
-    """Refuse a checkpoint that does not belong with the other folders of its model.
+    name: str, folders: Mapping[str, Path], examples: pd.DataFrame, asked: int | Literal["auto"]
+) -> dict[str, int]:
+    """Refuse folders that are not all of one model.
 
     Parameters
     ----------
-    own : the eval examples as the checkpoint reads them.
-    folder : the checkpoint's.
-    others : words for a folder -> the folder.
+    name : the model's.
+    folders : words for each -> the folder; the pretrained encoder's is called ENCODER.
+    examples : whose tokens have to be the same.
     asked : tokens that a row is cut to.
-    what : the checkpoint, for messages.
+
+    Returns
+    -------
+    folder -> the tokens that its rows are cut to.
 
     Raises
     ------
-    StrataError : another type, number of layers or width, or other token ids.
+    StrataError : another type, number of layers, width or tokenizer; or other limits, which the
+        texts reach; or no tokenizer at all.
     """
-    config = _config(folder)
-    for name, other in others.items():
-        theirs = _config(other)
+    first, *others = folders
+    encoder = folders.get(ENCODER, NOWHERE)
+    configs = {word: _config(folder) for word, folder in folders.items()}
+    for word in others:
         for fact, key in FACTS.items():
-            if getattr(config, key) != getattr(theirs, key):
+            pair = getattr(configs[first], key), getattr(configs[word], key)
+            if pair[0] != pair[1]:
                 raise StrataError(
-                    f"{what} and {name} differ in their {fact} ({getattr(config, key)} and "
-                    f"{getattr(theirs, key)}): register two models."
+                    f"models.{name}: {first} and {word} differ in their {fact} ({pair[0]} and "
+                    f"{pair[1]}): register two models."
                 )
-        if has_tokenizer(other):
-            tokenizer = load_tokenizer(other)
-            rows = Rows(tokenizer, own.examples, length_limit(asked, other, tokenizer))
-            _check_tokens(own, rows, what, name)
+    tokenizers = {
+        word: tokenizer_of(folder, encoder, f"Model '{name}', {word}")
+        for word, folder in folders.items()
+    }
+    limits = {
+        word: length_limit(asked, folder, tokenizers[word]) for word, folder in folders.items()
+    }
+    shortest = min(limits.values())
+    rows = {word: Rows(each, examples, shortest) for word, each in tokenizers.items()}
+    for word in others:
+        pairs = zip(_ids(rows[first]), _ids(rows[word]), strict=True)
+        for number, (mine, theirs) in enumerate(pairs, 1):
+            if mine != theirs:
+                raise StrataError(
+                    f"models.{name}: {first} and {word} read a text as other tokens (row {number} "
+                    "of the eval examples): register two models."
+                )
+    if shortest < max(limits.values()) and cut_share(rows[first]):
+        told = ", ".join(f"{word} {limit}" for word, limit in limits.items())
+        raise StrataError(
+            f"models.{name}: some texts are longer than not all of its folders allow (tokens: "
+            f"{told}); put training: {{max_length: {shortest}}} into the model's entry."
+        )
+    return {str(folder): limits[word] for word, folder in folders.items()}
 
 
-def _check_tokens(own: Rows, other: Rows, what: str, name: str) -> None:
-    for row, pair in enumerate(zip(_ids(own), _ids(other), strict=True), 1):
-        if pair[0] != pair[1]:
-            raise StrataError(
-                f"{what} and {name} read a text as other tokens (row {row} of the eval examples): "
-                "register two models."
-            )
-
-
-def _ids(rows: Rows) -> list[list[int]]:
-    return [features["input_ids"] for features in rows.tokenize(slice(None))[0]]
+def _ids(rows: Rows) -> Iterator[list[int]]:
+    for begin in range(0, len(rows.examples), AT_ONCE):
+        for features in rows.tokenize(slice(begin, begin + AT_ONCE))[0]:
+            yield features["input_ids"]
 
 
 def cut_share(rows: Rows) -> float:

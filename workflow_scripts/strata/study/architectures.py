@@ -162,6 +162,7 @@ WITH_CHOICES = frozenset(
         "rembert", "roberta", "xlm-roberta",
     }
 )  # fmt: skip
+ADAPTER = "adapter_config.json"
 # Keys of a config.json that are read here, and the most that any of them may be.
 COUNTS = {
     "num_hidden_layers",
@@ -177,6 +178,11 @@ MAX_COUNT = 1000
 def read_config(folder: str | Path) -> dict[str, Any]:
     """The config.json of a model folder; StrataError if there is none or it cannot be read."""
     path = Path(folder) / "config.json"
+    if not os.path.isfile(path) and os.path.isfile(Path(folder) / ADAPTER):
+        raise StrataError(
+            f"{folder} holds adapters ({ADAPTER}), not a whole model: merge them into the model "
+            "that they belong to (peft's merge_and_unload), save that, and give its folder."
+        )
     if not os.path.isfile(path):  # unlike Path's, it answers for any text
         raise StrataError(
             f"{folder} holds no config.json: a model folder in the Hugging Face layout has one "

@@ -90,6 +90,10 @@ def given_problems(config: Config) -> Iterator[str]:
                 "models that are fine-tuned already."
             )
         elif "checkpoints" in entry:
+            for index, each in enumerate(entry["checkpoints"]):
+                yield from _unpinned(f"models.{name}.checkpoints.{index}", each)
+            if "pretrained" in entry:
+                yield from _unpinned(f"models.{name}.pretrained", entry["pretrained"])
             for key in sorted({"revision", "sha256", "inside"} & entry.keys()):
                 yield (
                     f"models.{name}.{key}: say it of each checkpoint "
@@ -106,10 +110,22 @@ def given_problems(config: Config) -> Iterator[str]:
             f"study.models: '{given[0]}' is fine-tuned already and '{other}' is not; a study has "
             "models of one kind."
         )
+    for name in given if len(study["tasks"]) == 1 else []:
+        task = study["tasks"][0]
+        names_labels = {"labels", "cuts"} & config["tasks"].get(task, {}).keys()
+        if "label_map" in registered[name] and not names_labels:
+            yield f"models.{name}.label_map: the labels of task '{task}' have no names."
     if given and len(study["tasks"]) > 1:
         yield (
             f"study.tasks: '{given[0]}' is fine-tuned already, and for one task: name that alone."
         )
+
+
+def _unpinned(key: str, entry: Mapping[str, Any]) -> Iterator[str]:
+    """A package's file is pinned by its hash, as the schema has it of mappings."""
+    missing = [part for part in ("sha256", "inside") if part not in entry]
+    if entry["source"].startswith("pypi:") and missing:
+        yield f"{key}: {', '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing."
 
 
 def as_given_study(study: Mapping[str, Any]) -> dict[str, Any]:

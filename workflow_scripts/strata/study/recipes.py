@@ -82,19 +82,32 @@ def declared(config: Mapping[str, Any], model: str, key: str, read: Callable[...
     StrataError : nothing says it.
     """
     entry = config["models"][model]
-    encoder = encoder_entry(config, model)
-    given = partial(given_folder, number=1) if encoder is None else config_folder
-    source = (encoder or checkpoint_entry(config, model, 1))["source"]
-    kind, _, place = source.partition(":")
-    if kind != "path" and key in entry:
+    places = _places(config, model)
+    local = [folder for kind, folder in places if kind == "path"]
+    if not local and key in entry:
         return entry[key]
-    folder = given(model, place if kind == "path" else None)
-    if (folder / "config.json").is_file():
-        return read(read_config(folder))
+    for folder in local or [folder for _, folder in places]:
+        if (folder / "config.json").is_file():
+            return read(read_config(folder))
     raise StrataError(
         f"models.{model} has no '{key}': {DECLARED[key]}, so that the runs it needs can be planned "
         "before it is downloaded."
     )
+
+
+def _places(config: Mapping[str, Any], model: str) -> list[tuple[str, Path]]:
+    """Kind of source, and the folder with its files, of all that is registered of a model."""
+    places: list[tuple[str, Callable[[str, str | None], Path]]] = []
+    if is_given(config, model):
+        first = checkpoint_entry(config, model, 1)["source"]
+        places.append((first, partial(given_folder, number=1)))
+    if (encoder := encoder_entry(config, model)) is not None:
+        places.append((encoder["source"], config_folder))
+    found = []
+    for source, folder in places:
+        kind, _, place = source.partition(":")
+        found.append((kind, folder(model, place if kind == "path" else None)))
+    return found
 
 
 def architecture_of(config: Mapping[str, Any], model: str) -> str:
@@ -151,8 +164,17 @@ def head_settings(config: Mapping[str, Any], task: str) -> dict[str, Any]:
     return settings
 
 
-def head_style(config: Mapping[str, Any], task: str) -> str:
-    """The style of a task's heads, those of its runs included."""
+def head_style(config: Mapping[str, Any], task: str, model: str | None = None) -> str:
+    """The style of a task's heads, those of its runs included.
+
+    Parameters
+    ----------
+    model : one that came fine-tuned has the style that its checkpoint has.
+    """
+    if model is not None and is_given(config, model):
+        folders = [folder for _, folder in _places(config, model)[:1]]
+        configs = [read_config(each) for each in folders if (each / "config.json").is_file()]
+        return str(configs[0].get("strata_head", OWN)) if configs else OWN
     return _heads(config, task)["style"]
 
 
@@ -167,7 +189,7 @@ def exported_style(config: Mapping[str, Any], model: str, task: str) -> str:
     ------
     StrataError : no plain class of Transformers can hold such a head.
     """
-    style = head_style(config, task)
+    style = head_style(config, task, model)
     if style != OWN:
         try:
             place_of(architecture_of(config, model), config["tasks"][task]["type"], style)

@@ -290,8 +290,10 @@ class MapStyle(FigureStyle):
     ----------
     estimator : "biased" or "debiased".
     shown : the "first" seed, or the "mean" over the seeds that did not fail.
+    uneven : some of the models have fewer runs than others.
     """
 
     estimator: str
     pooling: str
     shown: Literal["first", "mean"]
+    uneven: bool = False
