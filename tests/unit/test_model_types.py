@@ -5,12 +5,17 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import AutoModelForSequenceClassification
+from transformers import (
+    AutoConfig,
+    AutoModelForMultipleChoice,
+    AutoModelForSequenceClassification,
+)
 from transformers.pytorch_utils import Conv1D
 
 from helpers.model_types import CONFIGS, LAYERS, LENGTHS, model, texts
 from strata.analysis.dump import pool
 from strata.analysis.skipping import span_logits, spans
+from strata.analysis.summary import parameter_count
 from strata.data.task import Task
 from strata.modeling.ablations import adapt
 from strata.modeling.adopt import load_given
@@ -19,6 +24,7 @@ from strata.modeling.encoder import (
     Encoder,
     encoder_layers,
     final_norm,
+    num_parameters,
     set_layers,
     truncate,
 )
@@ -290,3 +296,39 @@ def test_a_fine_tuned_one_is_adopted_with_its_labels_in_the_tasks_order(kind, tm
     adopted = load_given(tmp_path, TASK, "M")
     close(adopted.model(**inputs).logits, whole(**inputs).logits[:, [1, 2, 0]])
     assert trained_head(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        ({"per_layer_config": {"0": {}}}, "has a config of its own for some layers"),
+        ({"rope_scaling": {"type": "longrope"}}, "longrope in its config.json"),
+        ({"rope_parameters": {"rope_type": "dynamic"}}, "dynamic in its config.json"),
+    ],
+)
+def test_what_no_cut_model_could_keep_is_refused(config, words):
+    with pytest.raises(StrataError) as caught:
+        check_supported({"model_type": "llama", **config}, "m")
+    assert words in str(caught.value)
+    check_supported({"model_type": "llama", "rope_scaling": None}, "m")
+
+
+@every_type
+def test_the_parameters_of_a_cut_model_are_counted_from_its_files(kind, tmp_path):
+    whole = model(kind)
+    whole.save_pretrained(tmp_path)
+    cut = truncate(deepcopy(whole), 2)
+    saved = num_parameters(whole) - num_parameters(cut)
+    assert parameter_count(tmp_path) - parameter_count(tmp_path, 2) == saved
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("pooling", ["cls", "mean"])
+def test_choices_are_scored_by_modernbert_as_it_does(pooling):
+    settings = CONFIGS["modernbert"] | {"classifier_pooling": pooling}
+    torch.manual_seed(0)
+    whole = AutoModelForMultipleChoice.from_config(AutoConfig.for_model("modernbert", **settings))
+    encoder, inputs = Encoder(whole.eval()), texts()
+    *_, last = encoder.hidden_states(inputs)
+    scores = Head(whole)(encoder.read(last, inputs))[:, 0]
+    close(scores[None], whole(**{name: tensor[None] for name, tensor in inputs.items()}).logits)

@@ -52,6 +52,8 @@ VERDICT_COLUMNS = [
     "claim", "n_examples", "seeds",
 ]  # fmt: skip
 CONFIGURATIONS = ("untuned", "tuned")
+# In a file's names, which some types write otherwise than their modules are called.
+LAYER = re.compile(r"(?:^|\.)(?:layers?|h)\.(\d+)\.")
 CERTIFIED, LOSES_MORE, CANNOT_BE_TOLD = "certified", "loses more", "cannot be told"
 NOTHING_CUT = "nothing cut"  # of depth L
 
@@ -340,11 +342,10 @@ def _saved(checkpoint: str | Path, depth: int) -> int:
 def parameter_count(checkpoint: str | Path, depth: int | None = None) -> int:
     """Parameters of a model folder's weights, or of those left when cut to `depth` layers."""
     row, count = ARCHITECTURES[read_config(checkpoint)["model_type"]], 0
-    numbered = re.compile(rf"(?:^|\.){re.escape(row.layers)}\.(\d+)\.")
     for file in sorted(Path(checkpoint).glob("*.safetensors")):
         with safe_open(file, framework="np") as tensors:
             for name in tensors.keys():  # noqa: SIM118 (no dict)
-                layer = None if row.shares_layers else numbered.search(name)
+                layer = None if row.shares_layers else LAYER.search(name)
                 if depth is None or layer is None or int(layer[1]) < depth:
                     count += int(np.prod(tensors.get_slice(name).get_shape()))
     return count

@@ -8,6 +8,7 @@ from copy import copy
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutputWithPoolingAndCrossAttentions
@@ -61,8 +62,9 @@ class Head(nn.Module):
         """[rows, hidden] -> [rows, outputs]; one output a row for multiple choice."""
         tokens = inputs[:, None, :]
         if self.one_of_many:
-            return self.model(inputs_embeds=tokens[:, None]).logits
-        return self.model(inputs_embeds=tokens).logits
+            tokens = tokens[:, None]
+        attended = torch.ones(tokens.shape[:-1], dtype=torch.long, device=tokens.device)
+        return self.model(inputs_embeds=tokens, attention_mask=attended).logits
 
 
 def load_head(

@@ -155,6 +155,7 @@ REFUSED = {
     "embedding_gemma2": "its config makes whichever layer is the last attend to everything",
     "longformer": "its head says which tokens attend to everything",
 }
+STATEFUL = ("dynamic", "longrope")  # kinds of rotary positions
 READS = ("cls", "bos", "mean", "last")
 WITH_CHOICES = frozenset(
     {
@@ -218,6 +219,18 @@ def check_supported(config: dict[str, Any], name: str) -> None:
         raise StrataError(
             f"Model '{name}' is quantised (quantization_config in its config.json), and layers are "
             "compared as they were trained: give the model that it was made from."
+        )
+    if config.get("per_layer_config"):
+        raise StrataError(
+            f"Model '{name}' has a config of its own for some layers (per_layer_config), which cut "
+            "models would not keep; it is refused."
+        )
+    rope = config.get("rope_parameters") or config.get("rope_scaling") or {}
+    if isinstance(rope, dict) and rope.get("rope_type", rope.get("type")) in STATEFUL:
+        raise StrataError(
+            f"Model '{name}' has rotary positions that change with the length of a batch "
+            f"({rope.get('rope_type', rope.get('type'))} in its config.json), so that a row would "
+            "depend on the rows beside it; it is refused."
         )
     for key in COUNTS & config.keys():
         value = config[key]
