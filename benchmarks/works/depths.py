@@ -35,7 +35,7 @@ def _dump(given, path: Path) -> None:
 
     about = {"model": "random", "task": "random", "state": "pretrained"}
     source = Source(Encoder(given.model), given.rows, about)
-    dump(path, source, StorageSettings(["cls"], "float32"), ForwardSettings(BATCH))
+    dump(path, source, StorageSettings(["head"], "float32"), ForwardSettings(BATCH))
 
 
 # Representations of all depths

@@ -115,7 +115,7 @@ def of_cells(count: int, gap: float, shared: float) -> list[Ends]:
         shown = true + error * (np.sqrt(shared) * common + np.sqrt(1 - shared) * own)
         cells, every = Cells(shown, np.full(true.shape, error)), range(1, 13)
         early, late = (likest(cells.at(depths, every), 0.95) for depths in ((1, 2, 3), (4, 5, 6)))
-        readings.append(over_runs([early.less(late)], 0.95))
+        readings.append(over_runs([early.less(late)], SAMPLING))
     return readings
 
 
@@ -145,7 +145,7 @@ def test_the_best_of_twelve_is_not_taken_for_a_likeness(depths):
         cells = Cells(rng.normal(0.5, error, (depths, 12)), np.full((depths, 12), error))
         best = likest(cells, 0.95)
         one = mean_cell(Cells(rng.normal(0.5, error, (1, 1)), np.full((1, 1), error)))
-        readings.append(over_runs([best.less(one)], 0.95))
+        readings.append(over_runs([best.less(one)], SAMPLING))
     assert counted(readings, ">", 0.0)[HOLDS] <= at_most(SIDE, count)
 
 
@@ -153,7 +153,7 @@ def test_a_mean_at_its_threshold_with_runs_that_differ():
     """From five runs on they are a sample of the recipe's."""
     count, rng = repeats(400, 4000), np.random.default_rng(0)
     readings = [
-        over_runs([Estimate(rng.normal(0, 0.03), 0.01) for _ in range(5)], 0.95)
+        over_runs([Estimate(rng.normal(0, 0.03), 0.01) for _ in range(5)], SAMPLING)
         for _ in range(count)
     ]
     found = counted(readings, ">", 0.0)

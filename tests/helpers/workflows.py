@@ -249,3 +249,21 @@ COMPANIONS = {
     # One of the tasks by jiant's heads, with everything that is done to a run.
     "tasks": {"endings": {"heads": {"style": "jiant"}}},
 }
+
+RUNS = "results/tiny/runs/roberta_entail/full"
+# The study's own runs of RoBERTa, as somebody would give them.
+MINE = {
+    "outdir": "results/mine",
+    "study": {
+        "models": ["mine"],
+        "tasks": ["entail"],
+        "analyses": ["cka", "controls", "truncation", "skipping", "export", "claims"],
+    },
+    "models": {
+        "mine": {
+            "title": "RoBERTa",
+            "checkpoints": ["path:source/mine/1", "path:source/mine/2"],
+            "pretrained": "path:source/roberta",
+        }
+    },
+}

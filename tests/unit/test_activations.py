@@ -10,7 +10,7 @@ import pytest
 import torch
 from scipy.spatial.distance import cosine
 
-from helpers import tiny
+from helpers import model_types, tiny
 from strata.analysis.activations import Activations
 from strata.analysis.cka_tables import cka_table, gold_rows
 from strata.analysis.dump import Source, dump
@@ -82,6 +82,19 @@ def test_a_file_holds_what_the_model_puts_out(architecture, tmp_path):
             words = [i for i, token in enumerate(features["input_ids"]) if token not in (0, 2)]
             close(cls[:, row], [state[0, 0] for state in states[1:]])
             close(mean[:, row], [state[0, words].mean(0) for state in states])
+
+
+def test_what_is_the_same_twice_is_stored_once(tmp_path):
+    """Without a final norm, what heads read is what is compared; with one, it is another thing."""
+    inner = {"bert": True, "modernbert:mean": False}
+    for kind, same in inner.items():
+        path = tmp_path / kind
+        write(path, Encoder(model_types.model(kind)))
+        with h5py.File(path) as file, Activations.open(path) as activations:
+            assert (file["head"].id.get_offset() == file["raw"].id.get_offset()) == same
+            assert file["depth_head"][:].tolist() == file["depth_raw"][:].tolist() == [1, 2, 3, 4]
+            assert np.array_equal(activations.vectors("head"), activations.vectors("raw")) == same
+            assert activations.poolings == ["raw", "mean"]
 
 
 @every_architecture

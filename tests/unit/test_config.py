@@ -600,3 +600,11 @@ def test_schema_lets_no_unknown_key_through_anywhere():
     found = dict(objects(schema))
     # A key of a config may be called "properties" itself: none is.
     assert len(found) > 10 and [path for path, extra in found.items() if extra is not False] == []
+
+
+def test_choices_by_a_type_that_has_no_class_for_them_are_refused():
+    (found,) = problems(changed("models.roberta.architecture", "llama"))
+    assert found.startswith(
+        "study.tasks: 'hellaswag' is multiple choice, and Transformers has no such class for "
+        "'roberta' (llama); those with one are albert, bert, camembert,"
+    )

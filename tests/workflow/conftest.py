@@ -11,7 +11,15 @@ import pytest
 from helpers.forks import JOBS, SNAKEMAKE, Forks
 from helpers.recording import record
 from helpers.shared import once
-from helpers.workflows import COMPANIONS, COSTLY, Workflow, copy_workflow, write_study
+from helpers.workflows import (
+    COMPANIONS,
+    COSTLY,
+    MINE,
+    RUNS,
+    Workflow,
+    copy_workflow,
+    write_study,
+)
 
 # What comes and goes in a folder where another process plans.
 PASSING = shutil.ignore_patterns("log", "locks", "scripts", "tmp*", "*.partial")
@@ -75,6 +83,21 @@ def companions(study, tmp_path_factory, planner, request) -> Workflow:
         run_study(folder, request, **COMPANIONS)
 
     folder = once(tmp_path_factory, "companions", make)
+    return Workflow(folder / "workflow", folder, planner, said=(folder / SAID).read_text())
+
+
+@pytest.fixture(scope="session")
+def mine(study, tmp_path_factory, planner, request) -> Workflow:
+    """The finished study of MINE, beside that which made its checkpoints."""
+
+    def make(folder: Path) -> None:
+        shutil.copytree(study.folder, folder, symlinks=True, ignore=PASSING, dirs_exist_ok=True)
+        for seed in (1, 2):
+            checkpoint = folder / RUNS / f"seed{seed}" / "checkpoint"
+            shutil.copytree(checkpoint, folder / f"source/mine/{seed}")
+        run_study(folder, request, **MINE)
+
+    folder = once(tmp_path_factory, "mine", make)
     return Workflow(folder / "workflow", folder, planner, said=(folder / SAID).read_text())
 
 

@@ -15,10 +15,11 @@ SAID = {("strata.modeling.head_tuning", "_mean_loss")} | {
 
 
 @pytest.fixture(scope="module")
-def entered(study, companions) -> dict[str, set[tuple[str, str]]]:
+def entered(study, companions, mine) -> dict[str, set[tuple[str, str]]]:
     """script -> (module, name) of the functions, or of their classes, that ran in it."""
     found = defaultdict(set)
-    for script, module, name in recorded(study.code) | recorded(companions.code):
+    studies = (study, companions, mine)
+    for script, module, name in set().union(*(recorded(each.code) for each in studies)):
         found[script].add((module, name))
     return found
 

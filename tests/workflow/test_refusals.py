@@ -77,7 +77,7 @@ def test_an_unsupported_local_model_is_refused_while_planning(workflow):
         "--dry-run", check=False, models={"bert": {"source": f"path:{folder}"}}
     )
     assert done.returncode
-    assert "Model 'bert' is of type 't5'; supported are albert, bert" in done.stdout + done.stderr
+    assert "Model 'bert' is of type 't5'; supported are albert, arcee" in done.stdout + done.stderr
 
 
 def test_a_head_that_no_plain_class_holds_is_refused_where_its_export_is_planned(workflow):

@@ -154,6 +154,7 @@ REFUSED = {
     "big_bird": "its attention changes with the length of the text",
     "embedding_gemma2": "its config makes whichever layer is the last attend to everything",
     "longformer": "its head says which tokens attend to everything",
+    "neobert": "Transformers has no such model, and code that comes with one is never run",
 }
 STATEFUL = ("dynamic", "longrope")  # kinds of rotary positions
 READS = ("cls", "bos", "mean", "last")

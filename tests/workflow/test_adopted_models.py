@@ -13,26 +13,9 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from helpers import given
 from helpers.shared import once
-from helpers.workflows import RECIPE, Workflow, copy_workflow, merge
+from helpers.workflows import MINE, RECIPE, Workflow, copy_workflow, merge
 from workflow.conftest import PASSING, SAID, run_study
 
-RUNS = "results/tiny/runs/roberta_entail/full"
-# The study's own runs of RoBERTa, as somebody would give them.
-MINE = {
-    "outdir": "results/mine",
-    "study": {
-        "models": ["mine"],
-        "tasks": ["entail"],
-        "analyses": ["cka", "controls", "truncation", "skipping", "export", "claims"],
-    },
-    "models": {
-        "mine": {
-            "title": "RoBERTa",
-            "checkpoints": ["path:source/mine/1", "path:source/mine/2"],
-            "pretrained": "path:source/roberta",
-        }
-    },
-}
 FIGURE = {"model": "other", "task": "opinions"}
 SAME = [
     "cka/{}_entail.csv",
@@ -56,21 +39,6 @@ BARE = {
     "models": {"bare": {"checkpoints": ["path:source/bare"]}},
     **RECIPE,
 }  # fmt: skip
-
-
-@pytest.fixture(scope="session")
-def mine(study, tmp_path_factory, planner, request) -> Workflow:
-    """The finished study of MINE, beside that which made its checkpoints."""
-
-    def make(folder: Path) -> None:
-        shutil.copytree(study.folder, folder, symlinks=True, ignore=PASSING, dirs_exist_ok=True)
-        for seed in (1, 2):
-            checkpoint = folder / RUNS / f"seed{seed}" / "checkpoint"
-            shutil.copytree(checkpoint, folder / f"source/mine/{seed}")
-        run_study(folder, request, **MINE)
-
-    folder = once(tmp_path_factory, "mine", make)
-    return Workflow(folder / "workflow", folder, planner, said=(folder / SAID).read_text())
 
 
 @pytest.fixture(scope="session")
