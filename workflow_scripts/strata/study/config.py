@@ -41,11 +41,14 @@ def check_config(config: dict[str, Any]) -> dict[str, Any]:
         config = deepcopy(config)
         _fill(config, schema, schema)
         config["models"] = {name: located(entry) for name, entry in config["models"].items()}
-        problems = list(given_problems(config)) or list(inconsistencies(_of_its_kind(config)))
+        problems = list(given_problems(config))
+    if not problems:
+        config = _of_its_kind(config)
+        problems = list(inconsistencies(config))
     if problems:
         lines = (f"  - {_printable(problem)}" for problem in problems)
         raise StrataError("\n".join(("the config is not valid:", *lines)))
-    return _of_its_kind(config)
+    return config
 
 
 def _of_its_kind(config: dict[str, Any]) -> dict[str, Any]:
