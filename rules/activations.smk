@@ -39,7 +39,7 @@ use rule dump_eval as dump_train with:
         model=tokenizer_of_state,
         checkpoint=checkpoint_of_state,
         task=TASK,
-        examples=TRAIN_EXAMPLES,
+        examples=TRAINED_ON,
     output:
         activations=temp(TRAIN_ACTIVATIONS),
     log:

@@ -10,6 +10,7 @@ from strata.sources.local_files import CACHE, hashes_or_recorded
 from strata.study import disk, given, plans
 from strata.study.architectures import ADAPTED
 from strata.study.config import check_config
+from strata.study.layer_sets import CutModel
 from strata.study.recipes import (
     ablation_settings,
     architecture_of,
@@ -17,10 +18,12 @@ from strata.study.recipes import (
     exported_style,
     head_settings,
     head_style,
+    layers_of,
     sampling,
     source_description,
     titles,
     training_settings,
+    withheld_share,
 )
 
 try:
@@ -39,6 +42,13 @@ STYLE = dict(models=MODELS, tasks=TASKS, seeds=SEEDS, titles=TITLES)
 EVAL_SAMPLE = dict(
     limit=config["evaluation"]["max_eval_examples"], seed=config["evaluation"]["seed"]
 )
+# Which examples decide what: withheld ones of train choose layers, and eval judges, or its halves do.
+WITHHELD_SHARE = withheld_share(config)
+TRAINED_ON = KEPT_TRAIN if WITHHELD_SHARE else TRAIN_EXAMPLES
+CHOOSING_EXAMPLES = WITHHELD if WITHHELD_SHARE else CHOOSING_HALF
+JUDGING_EXAMPLES = EVAL_EXAMPLES if WITHHELD_SHARE else JUDGING_HALF
+TRAIN_SAMPLE = EVAL_SAMPLE | {"limit": config["evaluation"]["max_train_examples"]}
+CHOOSING_SAMPLE = EVAL_SAMPLE | {"limit": config["frontier"]["max_choose_examples"]}
 FORWARD = {key: config["evaluation"][key] for key in ("batch_size", "precision")}
 JOBS_PER_DEVICE = config["gpus"]["jobs_per_device"]
 
@@ -195,7 +205,13 @@ def has_train(wildcards):
     return given.has_train(config, wildcards.task)
 
 
-def runs(pattern, first=None):
+def cut_seeds_of(wildcards):
+    """The seeds of those runs of a model whose layers are chosen."""
+    registered("models", wildcards.model)
+    return given.cut_seeds(config, wildcards.model)
+
+
+def runs(pattern, first=None, seeds_of=seeds_of):
     """Input function: a file of every fully fine-tuned run of a pair, or of the `first` ones."""
     pattern = pattern.replace("{state}", State.FORM)
 
@@ -230,6 +246,21 @@ def tokenizer_of_state(wildcards):
     return MODEL
 
 
+def model_of_run(wildcards):
+    """The encoder's folder, from which it is known where it came from; none of a given model."""
+    registered("models", wildcards.model)
+    return [] if given.is_given(config, wildcards.model) else MODEL
+
+
+def named_layers(wildcards):
+    """Param: the name of a cut model; one that the model cannot be cut to is refused here."""
+    registered("models", wildcards.model)
+    if not wildcards.cut.startswith("layers-auto"):
+        kept = explained(CutModel.parse, wildcards.cut).kept
+        explained(lambda: layers_of(config, wildcards.model).check(kept))
+    return wildcards.cut
+
+
 def of_state(pattern, state, **wildcards):
     """A file of a state's run."""
     state = State.parse(state)
@@ -259,6 +290,11 @@ def means_disk_mb(wildcards, input):
     asked = config["variability"]
     limits = (asked["kept_examples"], asked["max_examples"])
     return disk.mean_activations_mb(input.model, input.task, *limits)
+
+
+def sets_disk_mb(wildcards, input):
+    limit = config["evaluation"]["max_train_examples"]
+    return disk.set_vectors_mb(input.model, input.task, limit)
 
 
 def cka_memory_mb(wildcards, attempt):

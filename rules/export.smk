@@ -1,8 +1,9 @@
-"""The smaller model: cut to a depth, with the head tuned there."""
+"""The smaller model: cut to a depth, with the head tuned there (cut to a layer set: frontier.smk)."""
 
 
 rule export_model:
     input:
+        model=model_of_run,
         checkpoints=runs(CHECKPOINT),
         metrics=runs(METRICS),
         heads=tuned_runs(f"{TUNED}.safetensors"),

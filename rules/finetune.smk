@@ -31,7 +31,7 @@ rule tokenize_task:
 rule finetune:
     input:
         model=MODEL,
-        train=TRAIN_EXAMPLES,
+        train=TRAINED_ON,
         eval=EVAL_EXAMPLES,
         train_tokens=TRAIN_TOKENS,
         eval_tokens=EVAL_TOKENS,
@@ -129,7 +129,7 @@ rule adopt:
 rule ablate:
     input:
         model=MODEL,
-        train=TRAIN_EXAMPLES,
+        train=TRAINED_ON,
         eval=EVAL_EXAMPLES,
         train_tokens=TRAIN_TOKENS,
         eval_tokens=EVAL_TOKENS,

@@ -4,6 +4,7 @@ import sys
 
 sys.path.insert(0, str(Path(workflow.basedir) / "workflow_scripts"))
 
+from strata.study.layer_sets import CutModel
 from strata.study.plans import PARTS
 from strata.study.states import PRETRAINED, State
 from strata.study.variants import Variant
@@ -55,6 +56,19 @@ VERDICTS = f"{SUMMARY}/{{model}}_{{task}}.verdicts.csv"
 CLAIMS = "<results>/claims"
 READINGS = f"{CLAIMS}/{{model}}_{{task}}.csv"
 EXPORT = "<results>/export/{model}_{task}/depth{depth}"
+EXPORTED_LAYERS = "<results>/export/{model}_{task}/{cut}"
+
+# Which layers to keep. Examples are parted by what they decide: on the withheld ones of train, or
+# on one half of eval, layers are chosen; on eval, or its other half, they are judged.
+EXAMPLES = "<results>/examples/{task}"
+KEPT_TRAIN = f"{EXAMPLES}/train.parquet"
+WITHHELD = f"{EXAMPLES}/withheld.parquet"
+CHOOSING_HALF = f"{EXAMPLES}/choose.parquet"
+JUDGING_HALF = f"{EXAMPLES}/judge.parquet"
+FRONTIER = "<results>/frontier"
+FRONTIER_OF_PAIR = f"{FRONTIER}/{{model}}_{{task}}"
+SETS = f"{FRONTIER_OF_PAIR}/{{state}}"
+COSTS = f"{FRONTIER_OF_PAIR}/costs.csv"
 
 # The companion studies.
 REINIT = "<results>/reinit"
@@ -88,3 +102,4 @@ wildcard_constraints:
     x_state=State.KEPT,
     part="|".join(PARTS),
     depth="[0-9]+|-auto|-within",
+    cut=f"layers-auto(?:_head)?|{CutModel.PATTERN}",

@@ -138,6 +138,23 @@ def skipping_targets():
     return pairs(f"{SKIPPING}.png", models) + figures(4) if models else []
 
 
+def frontier_targets():
+    figures = pairs(f"{FRONTIER_OF_PAIR}.png")
+    return [*figures, f"{FRONTIER}.csv", f"{FRONTIER}.png", *auto_exports()]
+
+
+def auto_exports():
+    """The smallest certified models, of the study's task and model; with a tuned head if one can be."""
+    tuned = any(given.has_train(config, task) for task in TASKS)
+    names = ["layers-auto", "layers-auto_head"] if tuned else ["layers-auto"]
+    exported = "export" in config["study"]["analyses"]
+    return [
+        path
+        for cut in names * exported
+        for path in expand(EXPORTED_LAYERS, model=MODELS, task=TASKS, cut=cut)
+    ]
+
+
 def export_targets():
     return pairs(
         EXPORT.format(
@@ -260,6 +277,7 @@ TARGETS = {
     "controls": controls_targets,
     "truncation": truncation_targets,
     "skipping": skipping_targets,
+    "frontier": frontier_targets,
     "export": export_targets,
     "reinit": reinit_targets,
     "variability": variability_targets,

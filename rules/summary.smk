@@ -28,7 +28,9 @@ rule summarise:
 
 rule tabulate_summary:
     input:
-        tables=pairs(SUMMARY_OF_PAIR),
+        tables=pairs(SUMMARY_OF_PAIR)
+        + pairs(f"{FRONTIER_OF_PAIR}/summary.csv")
+        * ("frontier" in config["study"]["analyses"]),
     output:
         table=report(
             f"{SUMMARY}.csv",

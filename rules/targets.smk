@@ -6,6 +6,7 @@ localrules:
     controls,
     truncation,
     skipping,
+    frontier,
     export,
     reinit,
     variability,
@@ -31,6 +32,11 @@ rule truncation:
 rule skipping:
     input:
         skipping_targets(),
+
+
+rule frontier:
+    input:
+        frontier_targets(),
 
 
 rule export:

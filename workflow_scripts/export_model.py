@@ -16,7 +16,9 @@ with gpu_job(snakemake):
     from strata.export.cut import choose, choose_seed, cut_model, write_model
     from strata.export.measure import measure
     from strata.modeling.adopt import is_adopted, own_order
+    from strata.modeling.head_tuning import load_head_of_depth
     from strata.modeling.loading import load_model
+    from strata.study.layer_sets import LayerSet
     from strata.study.run_records import read_model_source
     from strata.study.settings import ForwardSettings, Sample, Sampling
 
@@ -28,10 +30,12 @@ with gpu_job(snakemake):
 
     checkpoint, heads = inputs.checkpoints[run], inputs.heads[run] if inputs.heads else None
     folder, tokenizer = Path(snakemake.output.folder), load_tokenizer(checkpoint)
-    small = cut_model(checkpoint, heads, task, choice.depth)
+    head = load_head_of_depth(heads, choice.depth) if heads else None
+    small = cut_model(checkpoint, task, LayerSet.top_cut(choice.depth), head)
     write_model(small, tokenizer, folder)
     examples = read_examples(inputs.examples, Sample(**params.sample))
     order = own_order(checkpoint)
+    source = read_model_source(checkpoint if is_adopted(checkpoint) else inputs.model)["source"]
     measured = measure(
         folder,
         load_model(checkpoint, task),
@@ -43,9 +47,10 @@ with gpu_job(snakemake):
     )
     made = MadeFrom(
         seed=seed,
-        given=read_model_source(checkpoint)["source"] if is_adopted(checkpoint) else None,
+        given=source if is_adopted(checkpoint) else None,
         tuned=heads is not None,
         style=params.style,
+        source=source,
     )
     title = f"{params.title} on {task.name}"
     card = model_card(

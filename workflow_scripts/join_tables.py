@@ -1,4 +1,4 @@
-"""Tables one below the other (rules tabulate_cka_models, tabulate_findings, tabulate_summary)."""
+"""Tables, joined: join_frontiers, tabulate_cka_models, tabulate_findings, tabulate_summary."""
 
 from strata.analysis.tables import read_tables
 from strata.runtime.job import job

@@ -28,6 +28,7 @@ from strata.modeling.loading import load_model
 from strata.runtime.errors import StrataError
 from strata.sources.fetch_model import fetch_model
 from strata.sources.same_model import ENCODER, check_same_model, cut_share, tokenizer_of
+from strata.study.layer_sets import LayerSet
 from strata.study.settings import Sampling
 
 SAMPLING = Sampling(200, 0.95)
@@ -74,7 +75,7 @@ def test_outputs_come_in_the_tasks_order_and_leave_in_their_own(architecture, tm
     (folder / "source.json").write_text("{}")
     write_adopted(adopted, tiny.tokenizer(), folder, tmp_path / "run")
     assert own_order(tmp_path / "run") == adopted.order
-    whole = cut_model(tmp_path / "run", None, classes("a", "b", "c"), 4)
+    whole = cut_model(tmp_path / "run", classes("a", "b", "c"), LayerSet.top_cut(4))
     with torch.no_grad():
         assert torch.equal(whole(**batch).logits, expected)
     assert whole.config.id2label == before.config.id2label

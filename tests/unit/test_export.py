@@ -26,6 +26,7 @@ from strata.modeling.converged import tune_converged
 from strata.modeling.encoder import Encoder, num_parameters
 from strata.modeling.head import Head
 from strata.runtime.errors import StrataError
+from strata.study.layer_sets import LayerSet
 from strata.study.settings import (
     ConvergedSettings,
     ForwardSettings,
@@ -79,6 +80,12 @@ def tuned_run(folder, architecture, kind, recipe="tuned"):
     return model, answers(tiny.examples(kind), at_depths[DEPTH - 1], task)
 
 
+def cut_to_depth(checkpoint, stacked, task, depth):
+    """The model cut to a depth, with the head that was tuned there."""
+    head = heads.load_head_of_depth(stacked, depth)
+    return cut_model(checkpoint, task, LayerSet.top_cut(depth), head)
+
+
 @pytest.mark.parametrize("architecture", tiny.ARCHITECTURES)
 @pytest.mark.parametrize("kind", ("classification", "regression", "multiple-choice"))
 @pytest.mark.parametrize("recipe", ("tuned", "tuned-converged"))
@@ -90,7 +97,7 @@ def test_a_stranger_loads_the_folder_and_gets_the_tuned_predictions(
     with torch.enable_grad():
         model, expected = tuned_run(tmp_path, architecture, kind, recipe)
     arguments = (tmp_path / "checkpoint", tmp_path / "heads.safetensors", tiny.task(kind), DEPTH)
-    write_model(cut_model(*arguments), tiny.tokenizer(), tmp_path / "small")
+    write_model(cut_to_depth(*arguments), tiny.tokenizer(), tmp_path / "small")
 
     auto = AutoModelForSequenceClassification
     if kind == "multiple-choice":
@@ -119,7 +126,7 @@ def test_a_stranger_loads_the_folder_and_gets_the_tuned_predictions(
 def test_the_exported_head_is_the_tuned_one_and_the_layers_are_the_runs(tmp_path):
     with torch.enable_grad():
         model, _ = tuned_run(tmp_path, "bert", "classification")
-    small = cut_model(
+    small = cut_to_depth(
         tmp_path / "checkpoint", tmp_path / "heads.safetensors", tiny.task(), DEPTH
     ).state_dict()
     tuned = heads.load_head_of_depth(tmp_path / "heads.safetensors", DEPTH)
@@ -132,7 +139,7 @@ def test_the_exported_head_is_the_tuned_one_and_the_layers_are_the_runs(tmp_path
 def test_labels_go_with_the_model(tmp_path):
     tuned_run(tmp_path, "bert", "classification")
     arguments = (tmp_path / "checkpoint", tmp_path / "heads.safetensors", tiny.task(), DEPTH)
-    write_model(cut_model(*arguments), tiny.tokenizer(), tmp_path / "small")
+    write_model(cut_to_depth(*arguments), tiny.tokenizer(), tmp_path / "small")
     written = json.loads((tmp_path / "small" / "config.json").read_text())
     assert written["id2label"] == {"0": "yes", "1": "no"}
 
@@ -143,14 +150,16 @@ def test_heads_of_another_model_are_refused(tmp_path):
     tuned_run(tmp_path / "a", "bert", "classification")
     tuned_run(tmp_path / "b", "roberta", "classification")
     with pytest.raises(ValueError, match="which the model lacks"):
-        cut_model(tmp_path / "a/checkpoint", tmp_path / "b/heads.safetensors", tiny.task(), DEPTH)
+        cut_to_depth(
+            tmp_path / "a/checkpoint", tmp_path / "b/heads.safetensors", tiny.task(), DEPTH
+        )
 
 
 @pytest.mark.parametrize("kind", ("classification", "multiple-choice"))
 def test_measured_are_scores_sizes_and_speeds_of_both(kind, tmp_path):
     model, kept = tuned_run(tmp_path, "bert", kind)
     arguments = (tmp_path / "checkpoint", tmp_path / "heads.safetensors", tiny.task(kind), DEPTH)
-    small = cut_model(*arguments)
+    small = cut_to_depth(*arguments)
     write_model(small, tiny.tokenizer(), tmp_path / "small")
     measured = measure(
         tmp_path / "small",

@@ -42,6 +42,7 @@ from strata.modeling.loading import load_encoder, load_model
 from strata.modeling.training import finetune
 from strata.runtime.errors import StrataError
 from strata.study.config import SCHEMA
+from strata.study.layer_sets import LayerSet
 from strata.study.plain_heads import PLACES, WITH_POOLER
 from strata.study.settings import ConvergedSettings, ForwardSettings
 from strata.study.variants import Variant
@@ -349,7 +350,12 @@ def test_a_cut_run_is_exported_with_the_head_tuned_at_its_depth(architecture, tm
         stack = heads.tune_heads(Head(model), given, SETTINGS, seed=1)
         heads.save_stack(stack, file.depths(), tmp_path / "heads.safetensors")
         expected = heads.head_logits(Head(model), stack, given)[1]
-    small = cut_model(tmp_path / "run", tmp_path / "heads.safetensors", task, 2)
+    small = cut_model(
+        tmp_path / "run",
+        task,
+        LayerSet.top_cut(2),
+        heads.load_head_of_depth(tmp_path / "heads.safetensors", 2),
+    )
     write_model(small, tiny.tokenizer(), tmp_path / "small")
     plain = AutoModelForSequenceClassification.from_pretrained(tmp_path / "small").eval()
     assert plain.config.num_hidden_layers == 2

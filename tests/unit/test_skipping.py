@@ -109,13 +109,13 @@ def test_skipping_in_albert_is_truncating():
 
 @torch.inference_mode()
 def test_prefixes_are_run_once():
-    """Sample-layers run for a batch: L for the states, and L-j for each of the j spans to j."""
+    """Sample-layers run for a batch: L-1 for the states, and L-j for each of the j spans to j."""
     _, encoder, head = parts("bert")
     rows = []
     for layer in encoder.layers:
         layer.register_forward_hook(lambda own, i, _: rows.append(runs(own) * len(i[0])))
     span_logits(encoder, head, batch(count=4))
-    assert sum(rows) == 4 * (LAYERS + sum(j * (LAYERS - j) for j in range(1, LAYERS + 1)))
+    assert sum(rows) == 4 * (LAYERS - 1 + sum(j * (LAYERS - j) for j in range(1, LAYERS + 1)))
 
 
 @pytest.mark.parametrize("kind", ("classification", "regression", "multiple-choice"))
@@ -128,6 +128,8 @@ def test_scores_are_those_of_the_models_without_each_span(kind):
     table = span_scores(answers, task)
     assert list(zip(table["first"], table["last"], strict=True)) == spans(LAYERS)
     for row in table.itertuples():
+        if kind == "multiple-choice" and (row.first, row.last) == (1, LAYERS):
+            continue  # without layers all choices are alike: rounding decides
         smaller = tiny.without(model, range(row.first, row.last + 1))
         predictions = predict(smaller, rows, task, ForwardSettings(20))
         if kind == "regression" and (row.first, row.last) == (1, LAYERS):

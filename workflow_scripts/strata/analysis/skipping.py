@@ -1,11 +1,8 @@
 """Skipping every contiguous span of layers (Phang et al. 2021, section 4.1).
 
-Prefixes are reused: the hidden states at the input of span (i, j) are those of depth i-1. All
-spans that end at j run layers j+1..L as one batch. ALBERT's layers are one layer, so skipping m of
-them is truncating to depth L-m, and nothing more is run.
+A span is the layer set without it, and the sets of all spans are run together
+(``modeling.layer_sets``): the hidden states at the input of span (i, j) are those of depth i-1.
 """
-
-from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
@@ -17,8 +14,9 @@ from strata.data.task import Task
 from strata.evaluation.metrics import score
 from strata.evaluation.predictions import decode
 from strata.modeling.compute import device, inference
-from strata.modeling.encoder import Encoder, architecture
+from strata.modeling.encoder import Encoder
 from strata.modeling.head import Head
+from strata.modeling.layer_sets import STACK_ROWS, read_sets
 from strata.runtime.progress import Progress
 from strata.study.settings import ForwardSettings
 
@@ -29,7 +27,7 @@ def spans(layers: int) -> list[tuple[int, int]]:
 
 
 def span_logits(
-    encoder: Encoder, head: Head, inputs: dict[str, Tensor], stack_rows: int = 512
+    encoder: Encoder, head: Head, inputs: dict[str, Tensor], stack_rows: int = STACK_ROWS
 ) -> dict[tuple[int, int], Tensor]:
     """Logits [batch, outputs] of the model without each span of layers.
 
@@ -38,26 +36,13 @@ def span_logits(
     inputs : tokenizer output, each [batch, tokens].
     stack_rows : most rows run as one batch.
     """
-    hidden, layers = list(encoder.hidden_states(inputs)), encoder.num_layers
-    if architecture(encoder.model).shares_layers:
-        cut = [head(encoder.read(at_depth, inputs)) for at_depth in hidden]
-        return {(i, j): cut[layers - (j - i + 1)] for i, j in spans(layers)}
-    logits: dict[tuple[int, int], Tensor] = {}
-    for last in range(1, layers + 1):
-        for firsts in _groups(last, max(1, stack_rows // len(hidden[0]))):
-            stacked = torch.cat([hidden[first - 1] for first in firsts])
-            again = {k: v.repeat(len(firsts), *[1] * (v.ndim - 1)) for k, v in inputs.items()}
-            if last < layers:
-                stacked = encoder.run(stacked, encoder.start(again), last + 1, layers)
-            parts = head(encoder.read(stacked, again)).chunk(len(firsts))
-            logits |= {(first, last): part for first, part in zip(firsts, parts, strict=True)}
-    return logits
-
-
-def _groups(last: int, size: int) -> Iterator[list[int]]:
-    firsts = list(range(1, last + 1))
-    for begin in range(0, last, size):
-        yield firsts[begin : begin + size]
+    layers = range(1, encoder.num_layers + 1)
+    kept = {
+        (first, last): tuple(k for k in layers if not first <= k <= last)
+        for first, last in spans(encoder.num_layers)
+    }
+    read = read_sets(encoder, inputs, list(kept.values()), stack_rows)
+    return {span: head(read[own]) for span, own in kept.items()}
 
 
 def skip_spans(
@@ -75,7 +60,7 @@ def skip_spans(
 
     def work(chosen: np.ndarray, inputs: dict[str, Tensor], _: Tensor) -> None:
         # Where a smaller batch was all that fitted, no larger one is stacked.
-        parts = span_logits(encoder, head, inputs, stack_rows=min(512, rows.max_rows))
+        parts = span_logits(encoder, head, inputs, min(STACK_ROWS, rows.max_rows))
         for span, part in parts.items():
             logits[span][torch.from_numpy(chosen)] = part.float().cpu()
         progress.advance(len(chosen))

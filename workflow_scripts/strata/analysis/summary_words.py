@@ -8,7 +8,9 @@ from pathlib import Path
 import pandas as pd
 
 from strata.analysis.claim_words import claim_sentences
-from strata.analysis.summary import LOSES_MORE
+from strata.analysis.frontier_words import frontier_text
+from strata.analysis.summary import CONFIGURATIONS, LOSES_MORE
+from strata.analysis.words import points_of
 
 
 def final_words(
@@ -20,8 +22,8 @@ def final_words(
     ----------
     records : patterns of its runs' run.json, whose notes are told before the answers.
     """
-    summary, findings, claims = (
-        Path(outdir) / f"{name}.csv" for name in ("summary", "agreement", "claims")
+    summary, findings, claims, frontier = (
+        Path(outdir) / f"{name}.csv" for name in ("summary", "agreement", "claims", "frontier")
     )
     if notes := run_notes(records):
         yield "\n".join(notes)
@@ -35,6 +37,8 @@ def final_words(
         yield "\n".join([*pd.read_csv(findings)["finding"], f"\n(from {findings})"])
     if "truncation" in analyses and summary.is_file():
         yield f"{summary_text(pd.read_csv(summary), tolerance)}\n\n(from {summary})"
+    if "frontier" in analyses and frontier.is_file():
+        yield f"{frontier_text(pd.read_csv(frontier))}\n\n(from {frontier})"
 
 
 def run_notes(records: Iterable[str]) -> list[str]:
@@ -45,8 +49,8 @@ def run_notes(records: Iterable[str]) -> list[str]:
 
 
 def summary_text(table: pd.DataFrame, tolerance: float) -> str:
-    """The summary in words; failed runs are named."""
-    lines = []
+    """The summary in words, without layer sets (the frontier's); failed runs are named."""
+    table, lines = table[table["configuration"].isin(CONFIGURATIONS)], []
     for (model, task), rows in table.groupby(["model", "task"], sort=False):
         first = rows.iloc[0]
         if _text(first["seeds"]):
@@ -108,11 +112,6 @@ def _certified(row: pd.Series, points: str) -> str:
         f"about {_rounded(row['next_examples']):,} examples would show it, and there are "
         f"{row['n_examples']:,.0f}"
     )
-
-
-def points_of(tolerance: float) -> str:
-    """A fraction in points, as words: "1 point", "0.5 points"."""
-    return f"{100 * tolerance:g} point{'' if tolerance == 0.01 else 's'}"
 
 
 def _difference(row: pd.Series, name: str) -> str:

@@ -2,9 +2,12 @@
 
 from dataclasses import dataclass
 
+from huggingface_hub import EvalResult, ModelCardData
+
 from strata.data.task import Task
 from strata.export.measure import Measured
 from strata.modeling.head_styles import auto_class
+from strata.study.layer_sets import LayerSet
 from strata.study.plain_heads import OWN
 
 
@@ -18,12 +21,16 @@ class MadeFrom:
     given : where that checkpoint came from; None of a run that was trained here.
     tuned : the head was tuned further; else it is the run's own.
     style : of the head.
+    source : of the encoder or the checkpoint, as the study has it ("hub:ORG/NAME").
+    kept : the layers; None for those up to a depth.
     """
 
     seed: int
     given: str | None = None
     tuned: bool = True
     style: str = OWN
+    source: str = ""
+    kept: LayerSet | None = None
 
     @property
     def run(self) -> str:
@@ -44,21 +51,20 @@ def model_card(
 
     Parameters
     ----------
-    claim : what may be said of its depth (``cut.Choice``).
+    claim : what may be said of its depth or its layers (``cut.Choice``, ``cut.SetChoice``).
     """
     smaller = 1 - measured.parameters / measured.full_parameters
     faster = measured.examples_per_second / measured.full_examples_per_second
     auto = auto_class(task).__name__
     place = measured.device + (f", {threads} threads" if measured.device == "cpu" else "")
+    how = "layers left out" if made.kept else "truncation, Phang, Liu and Bowman 2021"
     return f"""---
-library_name: transformers
-pipeline_tag: text-classification
+{_metadata(title, task, made, measured)}
 ---
 
 # {title}, cut to {measured.layers} of {measured.full_layers} layers
 
-{_made_of(measured, made)} Made by Strata ({"TUNED" if made.tuned else "UNTUNED"} truncation,
-Phang, Liu and Bowman 2021).
+{_made_of(measured, made)} Made by Strata ({"TUNED" if made.tuned else "UNTUNED"}: {how}).
 
 {claim}
 
@@ -84,9 +90,31 @@ tokenizer = AutoTokenizer.from_pretrained("FOLDER")
 model = {auto}.from_pretrained("FOLDER")
 ```
 
+To publish it: `hf upload YOUR-NAME/MODEL FOLDER`, after `hf auth login`; what is above the title
+becomes the hub's metadata.
+
 Task: {task.name} ({task.type}{", labels " + ", ".join(task.labels) if task.labels else ""}), from
 `{task.source["source"]}`. {_head_words(made.style)}
 """
+
+
+def _metadata(title: str, task: Task, made: MadeFrom, measured: Measured) -> str:
+    """What the hub reads of a card."""
+    kind, _, place = made.source.partition(":")
+    result = EvalResult(
+        task_type="text-classification",
+        dataset_type=task.name,
+        dataset_name=task.name,
+        metric_type=task.metric,
+        metric_value=round(measured.score, 6),
+    )
+    return ModelCardData(
+        base_model=place if kind == "hub" else None,
+        library_name="transformers",
+        pipeline_tag="text-classification",
+        model_name=f"{title}, {measured.layers} layers",
+        eval_results=[result],
+    ).to_yaml()
 
 
 def _head_words(style: str) -> str:
@@ -104,6 +132,14 @@ def _made_of(measured: Measured, made: MadeFrom) -> str:
     if not dropped:
         how = "on it, frozen" if made.tuned else "as it was"
         return f"The encoder of the full model ({made.run}), nothing cut; {head}, {how}."
+    if made.kept and not made.kept.is_top_cut:
+        gone = {*range(1, measured.full_layers + 1)} - {*made.kept.layers}
+        left_out = LayerSet(tuple(sorted(gone)))
+        how = " on what is left, frozen" if made.tuned else ""
+        return (
+            f"A fine-tuned encoder without layer{'s' * (dropped > 1)} {left_out}: the others are "
+            f"the full model's ({made.run}), {head}{how}."
+        )
     layers = "its top layer" if dropped == 1 else f"its top {dropped} layers"
     how = f" at depth {measured.layers} on the frozen encoder" if made.tuned else ""
     return (

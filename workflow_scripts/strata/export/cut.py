@@ -1,4 +1,4 @@
-"""The smaller model: the encoder cut to a depth with the head tuned there, a plain checkpoint."""
+"""The smaller model: the encoder cut to a depth, or to a layer set, as a plain checkpoint."""
 
 from collections.abc import Mapping
 from copy import deepcopy
@@ -6,16 +6,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
+from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from strata.analysis.summary_words import points_of
+from strata.analysis.set_heads import AS_IS, HEAD
+from strata.analysis.words import points_of
 from strata.data.task import Task
 from strata.modeling.adopt import own_order, set_labels
-from strata.modeling.encoder import truncate
 from strata.modeling.head_styles import STYLE_KEY, auto_class, style_of
-from strata.modeling.head_tuning import load_head_of_depth
+from strata.modeling.layer_sets import keep_layers
 from strata.modeling.loading import load_model
 from strata.runtime.errors import StrataError
+from strata.study.architectures import read_config
+from strata.study.layer_sets import CutModel, Layers, LayerSet
 from strata.study.plain_heads import OWN, place_of
 from strata.study.run_records import RunMetrics
 
@@ -31,6 +34,22 @@ class Choice:
 
     depth: int
     claim: str
+
+
+@dataclass(frozen=True)
+class SetChoice:
+    """Which layers are exported, and by which claim.
+
+    Attributes
+    ----------
+    kept : None where every run failed: all of them.
+    claim : a sentence for the model card.
+    value : what the frontier says they score; None where it does not have them.
+    """
+
+    kept: LayerSet | None
+    claim: str
+    value: float | None = None
 
 
 def choose(text: str, summary: pd.DataFrame, tolerance: float, confidence: float) -> Choice:
@@ -91,16 +110,72 @@ def choose_seed(runs: Mapping[int, RunMetrics]) -> int:
     return next((seed for seed, run in runs.items() if not run.failed), next(iter(runs)))
 
 
+def choose_set(
+    text: str, table: pd.DataFrame | None, answers: pd.DataFrame | None, seed: int
+) -> SetChoice:
+    """The layer set that a target names: ``layers-auto`` (the smallest certified), or itself.
+
+    Parameters
+    ----------
+    text : ``layers-auto``, ``layers-auto_head``, or a ``CutModel``.
+    table, answers : of ``frontier.frontier_of_run`` and ``frontier_answers``; None where the target
+        needs none.
+    seed : of the run that is cut.
+    """
+    done = HEAD if text.endswith("_head") else AS_IS
+    if text.removesuffix("_head") != "layers-auto":
+        kept = CutModel.parse(text).kept
+        if table is not None:
+            table = table[(table["seed"] == seed) & (table["name"] == text)]
+        if table is None or table.empty:
+            return SetChoice(kept, "The layers were asked for by number.")
+        row = table.sort_values("chosen", ascending=False).iloc[0]
+        return SetChoice(
+            kept, f"The layers were asked for by number; {_place(row)}", float(row["value"])
+        )
+    if answers is None:
+        raise ValueError(f"{text} is chosen by the frontier's answers")
+    row = answers[(answers["seed"] == seed) & (answers["done"] == done)].iloc[0]
+    runs = f"{row['n_examples']:,} examples, the run of seed {seed}"
+    points = points_of(row["tolerance"])
+    if pd.isna(row["layers"]):
+        return SetChoice(None, "Every run failed, so nothing was cut.")
+    kept = LayerSet.parse(str(row["layers"]))
+    if row["size"] == row["total_layers"]:
+        claim = (
+            f"No smaller set of layers is certified to lose less than {points} with "
+            f"{row['confidence']:.0%} confidence ({runs}), so nothing was cut."
+        )
+    else:
+        claim = (
+            f"Layers {kept} are the smallest set that is certified: they lose less than {points}, "
+            f"with {row['confidence']:.0%} confidence ({runs}; chosen on {row['n_choose']:,} other "
+            "examples). That is a claim about this very model."
+        )
+    return SetChoice(kept, claim, float(row["value"]))
+
+
+def _place(row: pd.Series) -> str:
+    loss, low, high = (100 * row[f"difference{part}"] for part in ("", "_low", "_high"))
+    return (
+        f"on the frontier: {loss:+.2f} points [{low:+.2f}, {high:+.2f}] from the full model, "
+        f"verdict: {row['verdict']}."
+    )
+
+
 def cut_model(
-    checkpoint: str | Path, heads: str | Path | None, task: Task, depth: int
+    checkpoint: str | Path,
+    task: Task,
+    kept: LayerSet,
+    head: Mapping[str, Tensor] | None = None,
 ) -> PreTrainedModel:
-    """A run's model cut to `depth` layers, with the head that was tuned at that depth.
+    """A run's model without all other layers.
 
     The labels of a model that came fine-tuned have the order and the names that they came with.
 
     Parameters
     ----------
-    heads : stacked heads as ``head_tuning.save_stack`` wrote them; None for the run's own head.
+    head : weights of a head that was tuned there; None for the run's own.
 
     Returns
     -------
@@ -108,14 +183,19 @@ def cut_model(
 
     Raises
     ------
-    StrataError : no plain class can hold a head of the run's style.
-    ValueError : the heads are another model's.
+    StrataError : no plain class can hold such a set, or a head of the run's style.
+    ValueError : the head is another model's.
     """
-    model = truncate(load_model(checkpoint, task), depth)
-    if heads is not None:
-        _, unexpected = model.load_state_dict(load_head_of_depth(heads, depth), strict=False)
+    model = load_model(checkpoint, task)
+    try:
+        Layers.of(read_config(checkpoint), model.config.num_hidden_layers).check(kept)
+    except ValueError as error:
+        raise StrataError(str(error)) from error
+    keep_layers(model, kept.layers)
+    if head is not None:
+        _, unexpected = model.load_state_dict(dict(head), strict=False)
         if unexpected:
-            raise ValueError(f"{heads} holds {', '.join(unexpected)}, which the model lacks.")
+            raise ValueError(f"The head holds {', '.join(unexpected)}, which the model lacks.")
     if order := own_order(checkpoint):
         places = [order.outputs.index(output) for output in range(len(order.names))]
         set_labels(model, places, order.names)

@@ -39,6 +39,10 @@ def inconsistencies(config: Mapping[str, Any]) -> Iterator[str]:
                 f"variants.{pattern}.max_length: all variants read the same tokens; set "
                 "training.max_length, or a task's."
             )
+    yield from _withheld_elsewhere(config)
+    for seed in config["frontier"]["seeds"] or []:
+        if seed not in study["seeds"] and not _is_given(config):
+            yield f"frontier.seeds: {seed} is not among study.seeds."
     localized = config["reinit"]["localized"]
     if localized and localized["stride"] > localized["block"]:
         yield (
@@ -67,6 +71,20 @@ def inconsistencies(config: Mapping[str, Any]) -> Iterator[str]:
     yield from _choice_problems(config)
     if "export" in study["analyses"]:
         yield from _export_problems(config)
+
+
+def _withheld_elsewhere(config: Mapping[str, Any]) -> Iterator[str]:
+    """Examples are withheld from all runs of a study, or they could not choose for all."""
+    for kind in ("models", "tasks"):
+        for name, entry in config[kind].items():
+            if "withhold" in entry.get("training", {}):
+                yield (
+                    f"{kind}.{name}.training.withhold: is of the whole study; set "
+                    "training.withhold."
+                )
+    for pattern, changes in config["variants"].items():
+        if "withhold" in changes:
+            yield f"variants.{pattern}.withhold: is of the whole study; set training.withhold."
 
 
 def _task_problems(task: Mapping[str, Any]) -> Iterator[str]:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from strata.study.architectures import layer_count, read_config
 
+METHODS = 8  # by which layer sets are chosen, at most
 # Of a large model and all examples, where a model or task is not there yet.
 LAYERS, HIDDEN, EXAMPLES = 24, 1024, 40_000
 
@@ -39,3 +40,8 @@ def mean_activations_mb(model: str | Path, task: str | Path, kept: int, limit: i
     limit : most examples that are taken, None for all.
     """
     return 3 * train_activations_mb(model, task, kept if limit is None else min(kept, limit))
+
+
+def set_vectors_mb(model: str | Path, task: str | Path, limit: int | None) -> int:
+    """MiB of vectors of layer sets, float32: at most eight sets of a size."""
+    return 2 * METHODS * train_activations_mb(model, task, limit)

@@ -34,6 +34,12 @@ def seeds_of(config: Config, model: str) -> list[int]:
     return config["study"]["seeds"]
 
 
+def cut_seeds(config: Config, model: str) -> list[int]:
+    """The seeds of the runs whose layers are chosen (``frontier``)."""
+    asked = config["frontier"]["seeds"]
+    return [seed for seed in seeds_of(config, model) if asked is None or seed in asked]
+
+
 def shared_seeds(config: Config, first: str, second: str) -> list[int]:
     """The seeds that the runs of both models have."""
     others = seeds_of(config, second)

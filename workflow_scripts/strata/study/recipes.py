@@ -10,6 +10,7 @@ from typing import Any
 from strata.runtime.errors import StrataError
 from strata.study.architectures import ARCHITECTURES, layer_count, read_config
 from strata.study.given import checkpoint_entry, encoder_entry, is_given, is_given_study
+from strata.study.layer_sets import Layers
 from strata.study.metrics import METRICS
 from strata.study.plain_heads import OWN, place_of
 from strata.study.variants import Variant
@@ -37,7 +38,13 @@ def training_settings(
     for part in parts:
         # Whichever of the two is said last counts.
         settings |= {"epochs": None} | part if "max_steps" in part else part
+    settings.pop("withhold", None)  # decides which examples there are
     return settings
+
+
+def withheld_share(config: Mapping[str, Any]) -> float:
+    """Share of the train examples that choose layers; 0 where runs may have seen all of them."""
+    return 0.0 if is_given_study(config) else config["training"]["withhold"]
 
 
 def _spelled(pattern: str) -> int:
@@ -119,6 +126,16 @@ def encoder_facts(config: Mapping[str, Any], model: str) -> tuple[int, bool]:
     """Layers of a model, and whether they share weights, see ``declared``."""
     layers = declared(config, model, "layers", layer_count)
     return layers, ARCHITECTURES[architecture_of(config, model)].shares_layers
+
+
+def layers_of(config: Mapping[str, Any], model: str) -> Layers:
+    """A model's layers, as far as they are known before it is there: what a set may leave out."""
+    for _, folder in _places(config, model):
+        if (folder / "config.json").is_file():
+            encoder = read_config(folder)
+            return Layers.of(encoder, layer_count(encoder))
+    count, _ = encoder_facts(config, model)
+    return Layers.of({"model_type": architecture_of(config, model)}, count)
 
 
 def config_folder(model: str, place: str | None) -> Path:

@@ -1,0 +1,331 @@
+"""Which layers to keep: chosen on some examples, judged on others, with what each choice costs."""
+
+
+def cut_runs(pattern, first=None):
+    """Input function: a file of every run of a pair whose layers are chosen."""
+    return runs(pattern, first, seeds_of=cut_seeds_of)
+
+
+rule withhold_examples:
+    input:
+        train=TRAIN_EXAMPLES,
+    output:
+        train=KEPT_TRAIN,
+        withheld=WITHHELD,
+    log:
+        "<logs>/withhold_examples/{task}.log",
+    benchmark:
+        "<benchmarks>/withhold_examples/{task}.tsv"
+    conda:
+        "../envs/strata.yaml"
+    params:
+        share=WITHHELD_SHARE,
+        code=code_of("withhold_examples"),
+    message:
+        "Withhold train examples of {wildcards.task}, to choose layers by"
+    script:
+        "../workflow_scripts/withhold_examples.py"
+
+
+rule halve_eval:
+    input:
+        examples=EVAL_EXAMPLES,
+    output:
+        choose=CHOOSING_HALF,
+        judge=JUDGING_HALF,
+    log:
+        "<logs>/halve_eval/{task}.log",
+    benchmark:
+        "<benchmarks>/halve_eval/{task}.tsv"
+    conda:
+        "../envs/strata.yaml"
+    params:
+        sample=EVAL_SAMPLE,
+        code=code_of("halve_eval"),
+    message:
+        "Halve the eval examples of {wildcards.task}: to choose layers, and to judge"
+    script:
+        "../workflow_scripts/halve_eval.py"
+
+
+rule choose_layers:
+    input:
+        model=tokenizer_of_state,
+        checkpoint=checkpoint_of_state,
+        task=TASK,
+        examples=CHOOSING_EXAMPLES,
+    output:
+        sets=f"{SETS}.sets.csv",
+        measured=f"{SETS}.measured.csv",
+    log:
+        "<logs>/choose_layers/{model}_{task}_{state}.log",
+    benchmark:
+        "<benchmarks>/choose_layers/{model}_{task}_{state}.tsv"
+    conda:
+        "../envs/strata.yaml"
+    threads: 4
+    resources:
+        gpu=1,
+        jobs_per_device=JOBS_PER_DEVICE,
+    params:
+        max_length=max_length_of,
+        sample=CHOOSING_SAMPLE,
+        forward=FORWARD,
+        exhaustive=config["frontier"]["exhaustive"],
+        code=code_of(
+            "choose_layers", "architecture", "head_style", "task_type", "metric"
+        ),
+    message:
+        "Choose layers: {wildcards.model} on {wildcards.task}, {wildcards.state}"
+    script:
+        "../workflow_scripts/choose_layers.py"
+
+
+rule dump_sets:
+    input:
+        model=tokenizer_of_state,
+        checkpoint=checkpoint_of_state,
+        task=TASK,
+        sets=f"{SETS}.sets.csv",
+        train=lambda w: TRAINED_ON if has_train(w) else [],
+        choose=CHOOSING_EXAMPLES,
+        judge=JUDGING_EXAMPLES,
+    output:
+        vectors=temp(f"{SETS}.h5"),
+    log:
+        "<logs>/dump_sets/{model}_{task}_{state}.log",
+    benchmark:
+        "<benchmarks>/dump_sets/{model}_{task}_{state}.tsv"
+    conda:
+        "../envs/strata.yaml"
+    threads: 4
+    resources:
+        gpu=1,
+        jobs_per_device=JOBS_PER_DEVICE,
+        disk_mb=sets_disk_mb,
+    params:
+        max_length=max_length_of,
+        train_sample=TRAIN_SAMPLE,
+        choose_sample=CHOOSING_SAMPLE,
+        judge_sample=EVAL_SAMPLE,
+        forward=FORWARD,
+        code=code_of("dump_sets", "architecture", "head_style", "task_type"),
+    message:
+        "Vectors of layer sets: {wildcards.model} on {wildcards.task}, {wildcards.state}"
+    script:
+        "../workflow_scripts/dump_sets.py"
+
+
+rule score_sets:
+    input:
+        vectors=f"{SETS}.h5",
+        checkpoint=checkpoint_of_state,
+        task=TASK,
+    output:
+        answers=f"{SETS}.parquet",
+        heads=f"{SETS}.safetensors",
+    log:
+        "<logs>/score_sets/{model}_{task}_{state}.log",
+    benchmark:
+        "<benchmarks>/score_sets/{model}_{task}_{state}.tsv"
+    # Before another dump, whose file this one's end deletes.
+    priority: 10
+    conda:
+        "../envs/strata.yaml"
+    threads: 4
+    resources:
+        gpu=1,
+        jobs_per_device=JOBS_PER_DEVICE,
+    params:
+        heads=heads_of,
+        code=code_of("score_sets", "architecture", "head_style", "task_type", "metric"),
+    message:
+        "Layer sets as they are and with tuned heads: {wildcards.model} on {wildcards.task}, {wildcards.state}"
+    script:
+        "../workflow_scripts/score_sets.py"
+
+
+# Alone on the machine, or the times would be of what runs beside it.
+rule measure_costs:
+    input:
+        model=model_of_run,
+        checkpoint=cut_runs(CHECKPOINT, first=1),
+        task=TASK,
+        sets=cut_runs(f"{SETS}.sets.csv"),
+        examples=JUDGING_EXAMPLES,
+    output:
+        costs=COSTS,
+    log:
+        "<logs>/measure_costs/{model}_{task}.log",
+    benchmark:
+        "<benchmarks>/measure_costs/{model}_{task}.tsv"
+    conda:
+        "../envs/strata.yaml"
+    threads: workflow.cores
+    resources:
+        gpu=1,
+        jobs_per_device=1,
+    params:
+        max_length=max_length_of,
+        sample=EVAL_SAMPLE,
+        rounds=config["frontier"]["rounds"],
+        code=code_of("measure_costs", "architecture", "head_style", "task_type"),
+    message:
+        "What layer sets cost: {wildcards.model} on {wildcards.task}"
+    script:
+        "../workflow_scripts/measure_costs.py"
+
+
+rule tabulate_frontier:
+    input:
+        sets=cut_runs(f"{SETS}.sets.csv"),
+        answers=cut_runs(f"{SETS}.parquet"),
+        metrics=cut_runs(METRICS),
+        costs=COSTS,
+        task=TASK,
+    output:
+        table=f"{FRONTIER_OF_PAIR}.csv",
+        answers=f"{FRONTIER_OF_PAIR}/answers.csv",
+        summary=f"{FRONTIER_OF_PAIR}/summary.csv",
+    log:
+        "<logs>/tabulate_frontier/{model}_{task}.log",
+    benchmark:
+        "<benchmarks>/tabulate_frontier/{model}_{task}.tsv"
+    conda:
+        "../envs/strata.yaml"
+    params:
+        seeds=cut_seeds_of,
+        settings=config["summary"] | sampling(config),
+        code=code_of("tabulate_frontier", "metric", "task_type"),
+    message:
+        "Frontier of {wildcards.model} on {wildcards.task}"
+    script:
+        "../workflow_scripts/tabulate_frontier.py"
+
+
+rule join_frontiers:
+    input:
+        tables=pairs(f"{FRONTIER_OF_PAIR}/answers.csv"),
+    output:
+        table=report(
+            f"{FRONTIER}.csv",
+            caption="../report/frontier_answers.rst",
+            category="The answer",
+        ),
+    log:
+        "<logs>/join_frontiers.log",
+    benchmark:
+        "<benchmarks>/join_frontiers.tsv"
+    conda:
+        "../envs/strata.yaml"
+    params:
+        code=code_of("join_tables"),
+    message:
+        "The smallest certified models of the study"
+    script:
+        "../workflow_scripts/join_tables.py"
+
+
+rule plot_frontier:
+    input:
+        tables=[f"{FRONTIER_OF_PAIR}.csv"],
+    output:
+        png=report(
+            f"{FRONTIER_OF_PAIR}.png",
+            caption="../report/frontier.rst",
+            category="Frontier",
+            labels={"model": "{model}", "task": "{task}"},
+        ),
+        pdf=f"{FRONTIER_OF_PAIR}.pdf",
+    log:
+        "<logs>/plot_frontier/{model}_{task}.log",
+    benchmark:
+        "<benchmarks>/plot_frontier/{model}_{task}.tsv"
+    conda:
+        "../envs/strata.yaml"
+    params:
+        style=lambda w: STYLE | {"models": [w.model], "tasks": [w.task]},
+        tolerance=config["summary"]["tolerance"],
+        code=code_of("plot_frontier"),
+    message:
+        "Frontier of {wildcards.model} on {wildcards.task}: figure"
+    script:
+        "../workflow_scripts/plot_frontier.py"
+
+
+use rule plot_frontier as plot_frontiers with:
+    input:
+        tables=pairs(f"{FRONTIER_OF_PAIR}.csv"),
+    output:
+        png=report(
+            f"{FRONTIER}.png",
+            caption="../report/frontier.rst",
+            category="Frontier",
+            labels={"model": "all", "task": "all"},
+        ),
+        pdf=f"{FRONTIER}.pdf",
+    log:
+        "<logs>/plot_frontiers.log",
+    benchmark:
+        "<benchmarks>/plot_frontiers.tsv"
+    params:
+        style=STYLE,
+        tolerance=config["summary"]["tolerance"],
+        code=code_of("plot_frontier"),
+    message:
+        "Frontier of the study: figure"
+
+
+def is_explicit(wildcards):
+    """Whether a target names its layers, and wants them as they are."""
+    return not wildcards.cut.startswith("layers-auto") and not wildcards.cut.endswith(
+        "_head"
+    )
+
+
+def of_frontier(files):
+    """Input function: files that an export needs, unless it names its layers and tunes nothing."""
+    return lambda w: [] if is_explicit(w) else files(w)
+
+
+rule export_layers:
+    input:
+        model=model_of_run,
+        checkpoints=cut_runs(CHECKPOINT),
+        metrics=cut_runs(METRICS),
+        task=TASK,
+        examples=lambda w: EVAL_EXAMPLES if is_explicit(w) else JUDGING_EXAMPLES,
+        frontier=of_frontier(lambda w: f"{FRONTIER_OF_PAIR}.csv"),
+        answers=of_frontier(lambda w: f"{FRONTIER_OF_PAIR}/answers.csv"),
+        heads=of_frontier(cut_runs(f"{SETS}.safetensors")),
+        train=lambda w: [] if is_explicit(w) or not has_train(w) else TRAINED_ON,
+    output:
+        folder=directory(EXPORTED_LAYERS),
+    log:
+        "<logs>/export_layers/{model}_{task}_{cut}.log",
+    benchmark:
+        "<benchmarks>/export_layers/{model}_{task}_{cut}.tsv"
+    conda:
+        "../envs/strata.yaml"
+    threads: 4
+    resources:
+        gpu=1,
+        jobs_per_device=JOBS_PER_DEVICE,
+    params:
+        cut=named_layers,
+        seeds=cut_seeds_of,
+        max_length=max_length_of,
+        sample=EVAL_SAMPLE,
+        train_sample=TRAIN_SAMPLE,
+        forward=FORWARD,
+        sampling=sampling(config),
+        heads=heads_of,
+        title=lambda w: TITLES.get(w.model),
+        style=exported_style_of,
+        code=code_of(
+            "export_layers", "architecture", "head_style", "task_type", "metric"
+        ),
+    message:
+        "Export {wildcards.model} on {wildcards.task}, {wildcards.cut}"
+    script:
+        "../workflow_scripts/export_layers.py"

@@ -1,0 +1,201 @@
+"""Verdicts on layer sets, and the answers read from them, where answers are made up."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from helpers import tiny
+from strata.analysis.frontier import (
+    ANSWER_COLUMNS,
+    COLUMNS,
+    COSTS,
+    RunSets,
+    choose_candidates,
+    front,
+    frontier_answers,
+    frontier_of_run,
+    in_summary,
+)
+from strata.analysis.frontier_words import frontier_text
+from strata.study.settings import SummarySettings
+
+N, CHOOSING = 2000, 400
+SETTINGS = SummarySettings(resamples=200, confidence=0.95, tolerance=0.01)
+TASK = tiny.task()
+# What each set of four layers answers wrongly: (on examples that choose, on those that judge).
+WRONG = {
+    "1-4": (0.1, 0.1),
+    "1-3": (0.1, 0.2),
+    "1-2+4": (0.05, 0.1),
+    "1-2": (0.3, 0.4),
+    "1+4": (0.25, 0.35),
+    "1": (0.5, 0.5),
+}
+PROPOSED = [
+    ("top", 3, "1-3"), ("greedy", 3, "1-2+4"), ("top", 2, "1-2"), ("greedy", 2, "1+4"),
+    ("top", 1, "1"), ("greedy", 1, "1"),
+]  # fmt: skip
+
+
+def answers(wrong=None, head=False) -> pd.DataFrame:
+    """What sets answer; the first examples are those answered wrongly. All labels are 0."""
+    tables = []
+    for done in ("as is", "head") if head else ("as is",):
+        for part, place, count in (("choose", 0, CHOOSING), ("judge", 1, N)):
+            for layers, shares in ((wrong or {}).get(done) or WRONG).items():
+                predictions = (np.arange(count) < shares[place] * count).astype(int)
+                tables.append(
+                    pd.DataFrame(
+                        {
+                            "layers": layers,
+                            "done": done,
+                            "part": part,
+                            "example_id": np.arange(count),
+                            "label": np.zeros(count, dtype=int),
+                            "prediction": predictions,
+                            "logit_0": 1.0 - predictions,
+                            "logit_1": 1.0 * predictions,
+                        }
+                    )
+                )
+    return pd.concat(tables, ignore_index=True)
+
+
+def run(failed=False, **more) -> RunSets:
+    sets = pd.DataFrame(PROPOSED, columns=["method", "size", "layers"])
+    return RunSets(sets, answers(**more), tiny.metrics(failed=failed))
+
+
+def costs() -> pd.DataFrame:
+    sizes = {"1-4": 4, "1-3": 3, "1-2+4": 3, "1-2": 2, "1+4": 2, "1": 1}
+    rows = [
+        {
+            "layers": layers,
+            "latency_ms": 10.0 * size,
+            "latency_p95_ms": 12.0 * size,
+            "latency_ratio": 4 / size,
+            "examples_per_second": 100.0 / size,
+            "speed_ratio": 4 / size,
+            "parameters": 1_000_000 * size,
+            "file_mb": 4.0 * size,
+            "memory_mb": 500.0,
+            "device": "cpu",
+            "threads": 2,
+        }
+        for layers, size in sizes.items()
+    ]
+    return pd.DataFrame(rows)
+
+
+def table_of(own: RunSets, seed=1) -> pd.DataFrame:
+    table = frontier_of_run(own, TASK, costs(), SETTINGS)
+    return table.assign(model="m", task="t", seed=seed)[COLUMNS]
+
+
+def verdicts(table, done="as is") -> dict[str, str]:
+    own = table[(table["done"] == done) & (table["method"] != "full")]
+    return dict(zip(own["layers"], own["verdict"], strict=True))
+
+
+def test_one_set_a_size_is_chosen_and_judged_and_the_others_are_not():
+    table = table_of(run())
+    assert verdicts(table) == {
+        "1-3": "not chosen", "1-2+4": "certified", "1-2": "not chosen", "1+4": "loses more",
+        "1": "loses more",
+    }  # fmt: skip
+    row = table[(table["layers"] == "1-2+4") & (table["method"] == "greedy")].iloc[0]
+    assert (row["name"], row["value"], row["difference"]) == ("layers1-2+4", 0.9, 0.0)
+    assert row["n_examples"] == N and row["n_choose"] == CHOOSING and row["chosen"]
+    assert -0.01 < row["lower_bound"] <= 0 and row["latency_ms"] == 30
+    lost = table[table["layers"] == "1-3"].iloc[0]
+    assert lost["difference"] == pytest.approx(-0.1)
+    assert lost["difference_low"] < -0.1 < lost["difference_high"] < 0
+    assert list(table["method"]).count("full") == 1
+
+
+def test_what_chooses_is_never_what_judges():
+    """The judging answers of the choice are as bad as they may be: it stays chosen."""
+    wrong = {"as is": WRONG | {"1-2+4": (0.0, 0.9)}}
+    table = table_of(run(wrong=wrong))
+    assert verdicts(table)["1-2+4"] == "loses more" and verdicts(table)["1-3"] == "not chosen"
+    assert frontier_answers(table, SETTINGS).iloc[0]["layers"] == "1-4"
+
+
+def test_a_sequence_ends_at_the_first_size_that_is_not_certified():
+    wrong = {"as is": WRONG | {"1-2+4": (0.05, 0.2), "1+4": (0.2, 0.1)}}
+    found = verdicts(table_of(run(wrong=wrong)))
+    assert found["1-2+4"] == "loses more" and found["1+4"] == "cannot be told"
+
+
+def test_few_examples_cannot_tell():
+    """Equal on all of a few: certain of nothing."""
+    own = run()
+    few = own.answers[own.answers["example_id"] < 40]
+    table = table_of(RunSets(own.proposals, few, own.metrics))
+    assert verdicts(table)["1-2+4"] == "cannot be told"
+
+
+def test_tuned_heads_are_also_held_against_the_full_model_with_its_head_tuned():
+    """Which is better by four points: what keeps the full model's score loses those."""
+    wrong = {"head": WRONG | {"1-4": (0.06, 0.06)}}
+    table = table_of(run(wrong=wrong, head=True))
+    assert verdicts(table)["1-2+4"] == "certified"
+    assert verdicts(table, "head")["1-2+4"] == "cannot be told"
+    names = set(table.loc[table["done"] == "head", "name"])
+    assert names >= {"layers1-2+4_head", "layers1-4_head"}
+
+
+def test_the_answer_is_the_smallest_certified_with_what_it_costs_and_what_came_next():
+    table = pd.concat([table_of(run(), 1), table_of(run(), 2)], ignore_index=True)
+    found = frontier_answers(table, SETTINGS)
+    assert list(found.columns) == ANSWER_COLUMNS and list(found["exported"]) == [True, False]
+    row = found.iloc[0]
+    assert (row["layers"], row["size"], row["total_layers"]) == ("1-2+4", 3, 4)
+    assert (row["next_layers"], row["next_verdict"]) == ("1+4", "loses more")
+    assert row["full"] == 0.9 and row["full_latency_ms"] == 40 and row["latency_ms"] == 30
+    words = frontier_text(found)
+    assert "chosen on 400 examples, judged on 2,000 others" in words
+    assert "seed 1, without any training: layers 1-2+4 (3 of 4), +0.0 points [+0.0, +0.0]" in words
+    assert "1.33 times as fast on one text (30.0 ms, cpu, 2 threads)" in words
+    assert "3.0M of 4.0M parameters, 12 of 16 MB; layers 1+4 lose more (-25.0 points [" in words
+    summary = in_summary(found, {1: tiny.metrics(), 2: tiny.metrics()})
+    assert list(summary["configuration"]) == ["layers"] and list(summary["seeds"]) == [1]
+    assert summary.iloc[0]["certified_parameters_saved"] == 1_000_000
+
+
+def test_a_run_that_failed_has_no_verdicts_and_is_not_exported():
+    table = pd.concat([table_of(run(failed=True), 1), table_of(run(), 2)], ignore_index=True)
+    assert set(table.loc[table["seed"] == 1, "verdict"]) == {"failed run"}
+    found = frontier_answers(table, SETTINGS)
+    assert list(found["note"]) == ["failed run", ""] and list(found["exported"]) == [False, True]
+    assert "seed 1: FAILED" in frontier_text(found)
+    every = frontier_answers(table_of(run(failed=True)), SETTINGS)
+    assert not every["exported"].any() and in_summary(every, {1: tiny.metrics()}).empty
+
+
+def test_equal_candidates_are_settled_by_the_loss_then_by_the_methods_order():
+    proposals = pd.DataFrame(
+        [
+            ("greedy", 2, "1+3", 0.8, 0.3), ("top", 2, "1-2", 0.8, 0.4), ("cka", 2, "2-3", 0.7, 0.1),
+            ("greedy", 1, "3", 0.5, 0.7), ("top", 1, "1", 0.5, 0.7),
+        ],
+        columns=["method", "size", "layers", "choose_score", "choose_loss"],
+    )  # fmt: skip
+    assert choose_candidates(proposals) == ["1", "1+3"]
+
+
+def test_the_front_has_what_nothing_beats_in_score_and_cost():
+    points = pd.DataFrame(
+        {
+            "cost": [1.0, 2.0, 2.0, 3.0, 4.0, np.nan],
+            "value": [0.5, 0.7, 0.8, 0.8, 0.9, 1.0],
+        }
+    )
+    assert front(points, "cost")["value"].tolist() == [0.5, 0.8, 0.9]
+
+
+def test_costs_are_columns_of_the_table():
+    assert set(COSTS) <= set(costs().columns) and set(COSTS) < set(COLUMNS)
+    assert json.dumps(COLUMNS) and len(set(COLUMNS)) == len(COLUMNS)

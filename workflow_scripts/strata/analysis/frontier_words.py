@@ -1,0 +1,63 @@
+"""The frontier's answers in words: the smallest certified models, for the end of a run."""
+
+from collections.abc import Iterator
+
+import pandas as pd
+
+from strata.analysis.frontier import FAILED
+from strata.analysis.set_heads import AS_IS
+from strata.analysis.summary import LOSES_MORE
+from strata.analysis.words import points_of
+
+HOW = {AS_IS: "without any training"}
+
+
+def frontier_text(answers: pd.DataFrame) -> str:
+    """The smallest certified model of each pair, as it is and with a tuned head, run by run."""
+    lines = []
+    for (model, task), of_pair in answers.groupby(["model", "task"], sort=False):
+        first = of_pair.iloc[0]
+        lines.append(
+            f"{model} on {task}: the smallest model that loses less than "
+            f"{points_of(first['tolerance'])}, with {first['confidence']:.0%} confidence (layers "
+            f"chosen on {first['n_choose']:,} examples, judged on {first['n_examples']:,} others)"
+        )
+        for seed, own in of_pair.groupby("seed", sort=False):
+            lines += _of_run(seed, own)
+    return "\n".join(lines)
+
+
+def _of_run(seed: object, own: pd.DataFrame) -> Iterator[str]:
+    if (own["note"] == FAILED).any():
+        yield f"  seed {seed}: FAILED, its score does not beat the baseline; nothing is said of it"
+        return
+    for _, row in own.iterrows():
+        how = HOW.get(row["done"], "with its head tuned")
+        yield f"  seed {seed}, {how}: {_answer(row)}"
+
+
+def _answer(row: pd.Series) -> str:
+    """A run's answer in one category, and why the next smaller one is not it."""
+    if row["size"] == row["total_layers"]:
+        words = f"none smaller than all {row['total_layers']:.0f} layers"
+    else:
+        words = (
+            f"layers {row['layers']} ({row['size']:.0f} of {row['total_layers']:.0f}), "
+            f"{_points(row, 'difference')}, at worst {100 * row['lower_bound']:+.1f}; "
+            f"{row['latency_ratio']:.2f} times as fast on one text ({row['latency_ms']:.1f} ms, "
+            f"{row['device']}, {row['threads']:.0f} threads), {row['speed_ratio']:.2f} times in "
+            f"batches; {row['parameters'] / 1e6:.1f}M of {row['full_parameters'] / 1e6:.1f}M "
+            f"parameters, {row['file_mb']:.0f} of {row['full_file_mb']:.0f} MB"
+        )
+    if pd.isna(row["next_layers"]):
+        return words
+    verdict = "lose more" if row["next_verdict"] == LOSES_MORE else "cannot be told"
+    return f"{words}; layers {row['next_layers']} {verdict} ({_points(row, 'next')})"
+
+
+def _points(row: pd.Series, name: str) -> str:
+    parts = ("difference", "difference_low", "difference_high")
+    if name == "next":
+        parts = ("next_difference", "next_low", "next_high")
+    value, low, high = (100 * row[part] for part in parts)
+    return f"{value:+.1f} points [{low:+.1f}, {high:+.1f}]"

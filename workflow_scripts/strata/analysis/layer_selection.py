@@ -1,0 +1,216 @@
+"""Which layers to keep: a layer set of every size from each of several methods.
+
+- ``top``: the lowest layers (truncation).
+- ``span``: without the contiguous span that costs least (measured).
+- ``greedy``: from the whole model, the layer that costs least is left out, again and again
+  (measured).
+- ``skipping``: the layers that cost least when skipped alone are left out (measured).
+- ``block-influence``: those that turn vectors least are (Men et al. 2024).
+- ``angular``: the span over which vectors turn least is (Gromov et al. 2024).
+- ``cka``: those whose depth is most like the one below are.
+- ``every``: the best of all sets of a size (measured), of models with few layers.
+
+What is measured is the score on examples that choose and do not judge; equal scores are settled by
+the mean loss. No method leaves out what a plain checkpoint could not do without.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from strata.analysis.calibration import log_probabilities
+from strata.analysis.layer_geometry import Geometry
+from strata.data.batches import Rows
+from strata.data.task import Task
+from strata.evaluation.metrics import score
+from strata.evaluation.predictions import by_example, decide
+from strata.modeling.compute import device, inference
+from strata.modeling.encoder import Encoder
+from strata.modeling.head import Head
+from strata.modeling.layer_sets import STACK_ROWS, read_sets
+from strata.runtime.progress import Progress
+from strata.study.layer_sets import Layers, LayerSet
+from strata.study.settings import ForwardSettings
+
+METHODS = ("top", "span", "greedy", "skipping", "block-influence", "angular", "cka", "every")
+COLUMNS = ["method", "size", "layers", "score", "loss", "n_examples"]
+
+
+class Measured(NamedTuple):
+    """What a set is worth on the examples that choose; of two the greater is the better."""
+
+    score: float
+    gain: float  # less the mean loss
+
+
+Measure = Callable[[Sequence[LayerSet]], dict[LayerSet, Measured]]
+
+
+def mean_loss(labels: np.ndarray, logits: np.ndarray, task: Task) -> float:
+    """Mean negative log-likelihood of the labels, or squared error.
+
+    Parameters
+    ----------
+    logits : [examples, answers]
+    """
+    if task.kind.continuous:
+        return float(np.mean((logits[:, 0] - labels) ** 2))
+    return float(-log_probabilities(logits)[np.arange(len(labels)), labels].mean())
+
+
+@dataclass
+class Measuring:
+    """A run without some of its layers, on examples that choose; each set is run once."""
+
+    encoder: Encoder
+    head: Head
+    rows: Rows
+    task: Task
+    forward: ForwardSettings
+    known: dict[LayerSet, Measured] = field(default_factory=dict)
+
+    def __call__(self, sets: Sequence[LayerSet]) -> dict[LayerSet, Measured]:
+        """Of these sets; those that are new are run together."""
+        if new := sorted({kept for kept in sets if kept not in self.known}):
+            self._run(new)
+        return {kept: self.known[kept] for kept in sets}
+
+    def _run(self, sets: Sequence[LayerSet]) -> None:
+        rows, labels = self.rows, self.rows.examples["label"].to_numpy()
+        logits = torch.empty(len(sets), len(rows), self.task.num_labels)
+        progress = Progress(len(rows), f"rows, {len(sets)} layer sets")
+
+        def work(chosen: np.ndarray, inputs: dict[str, Tensor], _: Tensor) -> None:
+            kept, most = [each.layers for each in sets], min(STACK_ROWS, rows.max_rows)
+            read = read_sets(self.encoder, inputs, kept, most)
+            for place, each in enumerate(kept):
+                logits[place, torch.from_numpy(chosen)] = self.head(read[each]).float().cpu()
+            progress.advance(len(chosen))
+
+        with inference(self.forward.precision):
+            for window in rows.windows():
+                rows.each_batch(window, self.forward.batch_size, device(), work)
+        for kept, own in zip(sets, by_example(logits, self.task), strict=True):
+            value = score(self.task.metric, labels, decide(own, self.task)).value
+            self.known[kept] = Measured(value, -mean_loss(labels, own.double().numpy(), self.task))
+
+    def table(self) -> pd.DataFrame:
+        """All that was measured: columns layers, size, score, loss, n_examples."""
+        records = [
+            {"layers": str(kept), "size": len(kept), "score": found.score, "loss": -found.gain}
+            for kept, found in sorted(self.known.items())
+        ]
+        return pd.DataFrame(records).assign(n_examples=len(self.rows.examples))
+
+
+def propose(
+    layers: Layers, geometry: Geometry, measure: Measure, most_layers: int
+) -> dict[tuple[str, int], LayerSet]:
+    """(method, number of layers kept) -> the set, for every size below L.
+
+    Parameters
+    ----------
+    most_layers : of how many layers a model may be for all of its sets to be measured.
+    """
+    top = {("top", size): LayerSet.top_cut(size) for size in range(1, layers.count)}
+    if layers.shared:
+        return top  # only their number counts
+    every = layers.every_set() if layers.count <= most_layers else []
+    measure(every)
+    alone = _without_each(layers.whole, layers)
+    cost = {kept: found for kept, found in measure(list(alone.values())).items()}
+    turning = dict(enumerate(geometry.influence, start=1))
+    # One that is not defined comes last.
+    unlike = dict(enumerate(np.nan_to_num(1 - geometry.neighbours, nan=np.inf), start=1))
+    worth = {k: tuple(-part for part in cost[kept]) for k, kept in alone.items()}
+    found = [
+        ("span", _best_by_size(_spans(layers), measure)),
+        ("greedy", _greedy(layers, measure)),
+        ("skipping", _ranked(layers, lambda k: worth.get(k, (np.inf, np.inf)))),
+        ("block-influence", _ranked(layers, turning.__getitem__)),
+        ("angular", _least_turned(layers, geometry.angles)),
+        ("cka", _ranked(layers, unlike.__getitem__)),
+        ("every", _best_by_size(every, measure)),
+    ]
+    return top | {(method, len(kept)): kept for method, sets in found for kept in sets}
+
+
+def proposals(found: dict[tuple[str, int], LayerSet], measuring: Measuring) -> pd.DataFrame:
+    """The sets that were found, with what they score on the examples that choose (COLUMNS)."""
+    measured = measuring(list(dict.fromkeys(found.values())))
+    order = sorted(found, key=lambda key: (-key[1], METHODS.index(key[0])))
+    records = [
+        {
+            "method": method,
+            "size": size,
+            "layers": str(found[method, size]),
+            "score": measured[found[method, size]].score,
+            "loss": -measured[found[method, size]].gain,
+            "n_examples": len(measuring.rows.examples),
+        }
+        for method, size in order
+    ]
+    return pd.DataFrame(records, columns=COLUMNS)
+
+
+def _allowed(sets: Iterable[LayerSet], layers: Layers) -> list[LayerSet]:
+    return [kept for kept in sets if not layers.refusal(kept)]
+
+
+def _without_each(kept: LayerSet, layers: Layers) -> dict[int, LayerSet]:
+    """Layer -> the set without it, where that is possible."""
+    smaller = {layer: kept.without([layer]) for layer in kept.layers}
+    return {layer: each for layer, each in smaller.items() if not layers.refusal(each)}
+
+
+def _spans(layers: Layers) -> list[LayerSet]:
+    """The model without each contiguous span, but for that of all layers."""
+    count = layers.count
+    ends = [(i, j) for i in range(1, count + 1) for j in range(i, count + 1) if j - i + 1 < count]
+    return _allowed((layers.whole.without(range(i, j + 1)) for i, j in ends), layers)
+
+
+def _best_by_size(sets: Sequence[LayerSet], measure: Measure) -> list[LayerSet]:
+    """The best of each size; the first of equals."""
+    best: dict[int, LayerSet] = {}
+    measured = measure(sets)
+    for kept in sorted(sets):
+        if len(kept) not in best or measured[kept] > measured[best[len(kept)]]:
+            best[len(kept)] = kept
+    return list(best.values())
+
+
+def _greedy(layers: Layers, measure: Measure) -> list[LayerSet]:
+    """Sets of L - 1, L - 2, … 1 layers, each without one layer of that before it."""
+    found, kept = [], layers.whole
+    while len(kept) > 1:
+        (kept,) = _best_by_size(list(_without_each(kept, layers).values()), measure)
+        found.append(kept)
+    return found
+
+
+def _ranked(layers: Layers, cost: Callable[[int], float | tuple[float, ...]]) -> list[LayerSet]:
+    """The layers of the lowest cost left out, as far as that is possible; the upper of equals."""
+    found, kept = [], layers.whole
+    while len(kept) > 1:
+        smaller = _without_each(kept, layers)
+        costs = {layer: np.atleast_1d(cost(layer)).tolist() for layer in sorted(smaller)[::-1]}
+        kept = smaller[min(costs, key=costs.__getitem__)]
+        found.append(kept)
+    return found
+
+
+def _least_turned(layers: Layers, angles: np.ndarray) -> list[LayerSet]:
+    """Of each size, the model without the span over which vectors turn least."""
+    found: dict[int, tuple[float, LayerSet]] = {}
+    for kept in _spans(layers):
+        gone = sorted({*layers.whole.layers} - {*kept.layers})
+        angle = float(angles[gone[0] - 1, gone[-1]])
+        if len(kept) not in found or angle < found[len(kept)][0]:
+            found[len(kept)] = (angle, kept)
+    return [kept for _, kept in found.values()]

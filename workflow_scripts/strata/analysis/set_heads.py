@@ -1,0 +1,136 @@
+"""Every candidate layer set as it is, and with the run's head tuned on the frozen rest."""
+
+from collections.abc import Sequence
+from itertools import groupby
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pandas as pd
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from strata.analysis.set_vectors import CHOOSE, JUDGE, TRAIN, SetVectors, dump_sets
+from strata.data.batches import Rows
+from strata.data.task import Task
+from strata.evaluation.predictions import answers
+from strata.modeling.compute import device
+from strata.modeling.converged import tune_both
+from strata.modeling.encoder import Encoder
+from strata.modeling.head import Head
+from strata.modeling.head_tuning import HeadInputs, Stack, head_logits, repeat_head, tune_heads
+from strata.study.layer_sets import LayerSet
+from strata.study.settings import ForwardSettings, HeadSettings
+
+AS_IS, HEAD = "as is", "head"
+
+
+def answers_of_sets(
+    vectors: SetVectors, head: Head, task: Task, stack: Stack | None
+) -> pd.DataFrame:
+    """What is answered with the layers of each set alone.
+
+    Parameters
+    ----------
+    stack : a tuned head a set; None where there was nothing to tune on.
+
+    Returns
+    -------
+    columns layers, done (AS_IS, HEAD), part (CHOOSE, JUDGE) and those of ``predictions.answers``.
+    """
+    everyone = range(len(vectors.sets))
+    stacks = {AS_IS: repeat_head(head, len(everyone)), HEAD: stack}
+    tables = []
+    for part in (CHOOSE, JUDGE):
+        inputs, examples = vectors.inputs(part, everyone, task), vectors.examples(part)
+        for done, heads in stacks.items():
+            if heads is None:
+                continue
+            logits = head_logits(head, heads, inputs)
+            for kept, own in zip(vectors.sets, logits, strict=True):
+                table = answers(examples, own, task)
+                table.insert(0, "layers", str(kept))
+                table.insert(1, "done", done)
+                table.insert(2, "part", part)
+                tables.append(table)
+    return pd.concat(tables, ignore_index=True)
+
+
+def tune_set_heads(
+    vectors: SetVectors, head: Head, task: Task, settings: HeadSettings, seed: int
+) -> Stack:
+    """The run's head tuned on what it reads of each set, all sets of a size together.
+
+    Plainly and to convergence, and of the two that which is better on withheld train examples
+    (``converged.tune_both``); without settings for convergence, plainly.
+
+    Returns
+    -------
+    heads in the order of the sets, on the CPU.
+    """
+    places = sorted(range(len(vectors.sets)), key=lambda place: (len(vectors.sets[place]), place))
+    made: dict[int, dict[str, Tensor]] = {}
+    for size, group in groupby(places, key=lambda place: len(vectors.sets[place])):
+        chosen = list(group)
+        print(f"heads of {len(chosen)} sets of {size} layers", flush=True)
+        stack = _tune(head, vectors.inputs(TRAIN, chosen, task), settings, seed)
+        for slot, place in enumerate(chosen):
+            made[place] = {name: tensor[slot].cpu() for name, tensor in stack.items()}
+    return {name: torch.stack([made[p][name] for p in range(len(made))]) for name in made[0]}
+
+
+def _tune(head: Head, inputs: HeadInputs, settings: HeadSettings, seed: int) -> Stack:
+    if settings.converged is None:
+        return tune_heads(head, inputs, settings, seed)
+    return tune_both(head, inputs, settings, seed).best
+
+
+def head_of_set(
+    path: str | Path,
+    kept: LayerSet,
+    model: PreTrainedModel,
+    rows: Rows,
+    task: Task,
+    settings: HeadSettings,
+    forward: ForwardSettings,
+    seed: int,
+) -> dict[str, Tensor]:
+    """The tuned head of a set, as a part of the task model's state dict.
+
+    Parameters
+    ----------
+    path : heads of ``save_set_heads``; a set that is not among them has its head tuned here.
+    model : the run's.
+    rows : of the train examples.
+    """
+    if (known := load_set_head(path, kept)) is not None:
+        return known
+    encoder, head = Encoder(model.to(device())), Head(model).eval()
+    with TemporaryDirectory() as folder:
+        dump_sets(Path(folder) / "sets.h5", encoder, {TRAIN: rows}, [kept], forward)
+        with SetVectors.open(Path(folder) / "sets.h5") as vectors:
+            stack = tune_set_heads(vectors, head, task, settings, seed)
+    return {name.removeprefix("model."): tensor[0] for name, tensor in stack.items()}
+
+
+def save_set_heads(stack: Stack | None, sets: Sequence[LayerSet], path: str | Path) -> None:
+    """Write heads as safetensors, under their names in the task model's state dict.
+
+    Parameters
+    ----------
+    stack : heads of the sets; None where there was nothing to tune on, so that none are written.
+    """
+    tensors = {name.removeprefix("model."): t.contiguous() for name, t in (stack or {}).items()}
+    save_file(tensors, path, {"layers": " ".join(map(str, sets if stack else []))})
+
+
+def load_set_head(path: str | Path, kept: LayerSet) -> dict[str, Tensor] | None:
+    """The head of a set, as a part of the task model's state dict; None if the file has no such."""
+    with safe_open(path, framework="pt") as file:
+        sets = file.metadata()["layers"].split(" ")
+        if str(kept) not in sets:
+            return None
+        place = sets.index(str(kept))
+        return {name: file.get_slice(name)[place] for name in file.keys()}  # noqa: SIM118

@@ -1,0 +1,6 @@
+"""Numbers as words, for sentences that people read."""
+
+
+def points_of(tolerance: float) -> str:
+    """A fraction in points, as words: "1 point", "0.5 points"."""
+    return f"{100 * tolerance:g} point{'' if tolerance == 0.01 else 's'}"

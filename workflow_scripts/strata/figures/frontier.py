@@ -1,0 +1,143 @@
+"""The frontier: score over what it costs, of every candidate layer set, from its table alone."""
+
+from itertools import product
+
+import numpy as np
+import pandas as pd
+from plotnine import (
+    aes,
+    element_blank,
+    geom_hline,
+    geom_linerange,
+    geom_point,
+    geom_rect,
+    geom_step,
+    ggplot,
+    guide_legend,
+    guides,
+    labs,
+    scale_color_manual,
+    scale_fill_identity,
+    scale_shape_manual,
+    scale_size_manual,
+    theme,
+)
+
+from strata.analysis.frontier import FAILED, FULL, front
+from strata.analysis.summary import CERTIFIED
+from strata.figures.panels import annotations, corners_of, stack
+from strata.figures.style import (
+    BLUE,
+    BROWN,
+    GREEN,
+    ORANGE,
+    PURPLE,
+    RED,
+    SKY,
+    UNDEFINED,
+    layout,
+    metric_title,
+    panel_name,
+    select,
+)
+from strata.study.settings import FigureStyle
+
+# method -> (legend entry, colour); in the order of drawing.
+METHODS = {
+    "top": ("Top cut", "black"),
+    "span": ("Best span", BLUE),
+    "greedy": ("Greedy", RED),
+    "skipping": ("Skipped alone", ORANGE),
+    "every": ("Every set", GREEN),
+    "block-influence": ("Block Influence", SKY),
+    "angular": ("Angular distance", PURPLE),
+    "cka": ("CKA of neighbours", BROWN),
+}
+# column -> title of its panel.
+COSTS = {"latency_ms": "latency (ms)", "file_mb": "file (MB)"}
+DONE = {"as is": ("As it is", "o"), "head": ("Head tuned", "^")}
+WIDE = 0.42  # of a step in cost: how far points stand from their cost, at most
+
+
+def frontier_plot(table: pd.DataFrame, style: FigureStyle, tolerance: float) -> ggplot:
+    """Score over latency and over file size, two panels a pair; a colour a method.
+
+    `table`: as ``analysis.frontier`` writes it. Each pair shows the first run that did not fail.
+    Points are candidates, on the examples that judge; those that were chosen before are larger and
+    have their 95 % interval, and are filled where they are certified. The line is the front: no
+    other candidate is as good and as cheap. The band is the full model's score and the tolerance
+    below.
+    """
+    parts = {}
+    for task, model in product(style.tasks, style.models):
+        own = select(table, task=task, model=model)
+        good = own[own["verdict"] != FAILED]
+        shown = good if good.empty else good[good["seed"] == good["seed"].iloc[0]]
+        for cost, title in COSTS.items():
+            name = f"{panel_name(task, model, style.titles)}\n{title}"
+            parts[name] = _points(shown, cost)
+    points = stack(parts)
+    full = points[(points["method"] == FULL) & (points["done"] == "as is")]
+    candidates = points[points["method"] != FULL]
+    chosen = candidates[candidates["chosen"]].drop_duplicates(["panel", "size", "done"])
+    spans = {
+        name: (
+            rows["x"],
+            pd.concat(
+                [rows["value"], rows.loc[rows["chosen"], "low"], rows.loc[rows["chosen"], "high"]]
+            ),
+        )
+        for name, rows in parts.items()
+    }
+    fronts = stack({name: front(rows, "cost") for name, rows in parts.items()})
+    shown = [name for name in METHODS if name in set(candidates["method"])] or list(METHODS)
+    entries, colors = zip(*(METHODS[name] for name in shown), strict=True)
+    labels, shapes = zip(*DONE.values(), strict=True)
+    return (
+        ggplot(candidates, aes("x", "value"))
+        + geom_rect(
+            full.assign(bottom=full["value"] - tolerance),
+            aes(ymin="bottom", ymax="value"),
+            xmin=-np.inf,
+            xmax=np.inf,
+            inherit_aes=False,
+            fill=UNDEFINED,
+            alpha=0.7,
+        )
+        + geom_hline(full, aes(yintercept="value"), size=0.4)
+        + geom_step(fronts, aes("cost", "value"), size=0.4, linetype="dashed")
+        + geom_linerange(
+            chosen, aes(ymin="low", ymax="high", color="method"), size=0.3, show_legend=False
+        )
+        + geom_point(aes(color="method", shape="done", fill="inside", size="chosen"), stroke=0.4)
+        + annotations(parts, corners_of(spans), _note, at=(0.5, 0.5), ha="center")
+        + scale_color_manual(colors, breaks=shown, labels=entries, limits=shown)
+        + scale_shape_manual(shapes, breaks=list(DONE), labels=labels, limits=list(DONE))
+        + scale_size_manual([0.7, 1.7], breaks=[False, True], limits=[False, True], guide=None)
+        + scale_fill_identity()
+        + guides(color=guide_legend(nrow=2, byrow=True), shape=guide_legend(nrow=2))
+        + labs(x="", y=metric_title(table, style.titles))
+        + layout(len(parts), min(len(parts), 4), aspect=1)
+        + theme(legend_title=element_blank(), axis_title_x=element_blank())
+    )
+
+
+def _points(rows: pd.DataFrame, cost: str) -> pd.DataFrame:
+    """The rows with their place on X, methods of one cost side by side, and their filling."""
+    steps = np.diff(np.unique(rows[cost].dropna()))
+    step = float(np.median(steps)) if len(steps) else 1.0
+    # As it is to the left of the cost, with a tuned head to its right.
+    names, sides = list(METHODS), np.where(rows["done"] == "head", 1, -1)
+    places = [(names.index(m) + 1) / len(names) if m in METHODS else 0.0 for m in rows["method"]]
+    certified = rows["verdict"] == CERTIFIED
+    colors = [METHODS[m][1] if m in METHODS else "black" for m in rows["method"]]
+    return rows.assign(
+        cost=rows[cost],
+        x=rows[cost] + WIDE * step * sides * np.array(places),
+        inside=np.where(certified, colors, "white"),
+        chosen=rows["chosen"].astype(bool),
+    )
+
+
+def _note(rows: pd.DataFrame) -> str:
+    return "no data" if rows.empty else ""

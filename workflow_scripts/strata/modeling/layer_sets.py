@@ -1,0 +1,107 @@
+"""Encoders without some of their layers: many sets of a batch at once, what they share run once."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from strata.modeling.encoder import (
+    Encoder,
+    Start,
+    architecture,
+    encoder_layers,
+    set_layers,
+    truncate,
+)
+
+Kept = tuple[int, ...]  # numbers of layers from 1, ascending; () is the embeddings alone
+STACK_ROWS = 512
+
+
+def read_sets(
+    encoder: Encoder, inputs: dict[str, Tensor], sets: Sequence[Kept], stack_rows: int = STACK_ROWS
+) -> dict[Kept, Tensor]:
+    """What the head reads, [batch, hidden], of the model with each set of its layers alone.
+
+    Layers are gone through once. Sets that begin with the same layers share what these make; what
+    is to go through a layer goes as one batch. ALBERT's layers are one layer, so that its sets are
+    counts, and the full model's depths have them all.
+
+    Parameters
+    ----------
+    inputs : tokenizer output, each [batch, tokens].
+    stack_rows : most rows run as one batch.
+    """
+    if architecture(encoder.model).shares_layers:
+        depths = [encoder.read(hidden, inputs) for hidden in encoder.hidden_states(inputs)]
+        return {kept: depths[len(kept)] for kept in sets}
+    rows = len(next(iter(inputs.values())))
+    size = max(1, stack_rows // _most_prefixes(sets, encoder.num_layers))
+    parts = [
+        _read(
+            encoder, {name: tensor[begin : begin + size] for name, tensor in inputs.items()}, sets
+        )
+        for begin in range(0, rows, size)
+    ]
+    return {kept: torch.cat([part[kept] for part in parts]) for kept in sets}
+
+
+def keep_layers(model: PreTrainedModel, kept: Kept) -> PreTrainedModel:
+    """Leave out all other layers, in place; the config follows, its lists by layer too."""
+    if not architecture(model).shares_layers:
+        set_layers(model, list(kept))
+    return truncate(model, len(kept))
+
+
+@contextmanager
+def cut_to(model: PreTrainedModel, kept: Kept) -> Iterator[PreTrainedModel]:
+    """The model without all other layers, for the block; its weights are not copied."""
+    row, layers, config = architecture(model), encoder_layers(model), model.config
+    lists = {key: getattr(config, key, None) for key in row.lists}
+    try:
+        yield keep_layers(model, kept)
+    finally:
+        if not row.shares_layers:
+            parent, _, name = row.layers.rpartition(".")
+            setattr(model.base_model.get_submodule(parent), name, nn.ModuleList(layers))
+        config.num_hidden_layers = len(layers)
+        for key, values in lists.items():
+            if values:
+                setattr(config, key, values)
+
+
+def _prefixes(sets: Sequence[Kept], layer: int) -> list[Kept]:
+    """What the sets keep of the layers up to this one, each once."""
+    return list(dict.fromkeys(tuple(k for k in kept if k <= layer) for kept in sets))
+
+
+def _most_prefixes(sets: Sequence[Kept], layers: int) -> int:
+    return max(len(_prefixes(sets, layer)) for layer in range(1, layers + 1))
+
+
+def _read(encoder: Encoder, inputs: dict[str, Tensor], sets: Sequence[Kept]) -> dict[Kept, Tensor]:
+    starts = {1: encoder.start(inputs)}
+    states: dict[Kept, Tensor] = {(): starts[1].hidden}
+    for layer in range(1, encoder.num_layers + 1):
+        wanted = _prefixes(sets, layer)
+        through = [prefix for prefix in wanted if prefix and prefix[-1] == layer]
+        made: dict[Kept, Tensor] = {}
+        if through:
+            start = _start_of(encoder, inputs, len(through), starts)
+            stacked = torch.cat([states[prefix[:-1]] for prefix in through])
+            parts = encoder.run(stacked, start, layer, layer).chunk(len(through))
+            made = dict(zip(through, parts, strict=True))
+        states = {prefix: made[prefix] if prefix in made else states[prefix] for prefix in wanted}
+    return {kept: encoder.read(states[kept], inputs) for kept in sets}
+
+
+def _start_of(
+    encoder: Encoder, inputs: dict[str, Tensor], copies: int, known: dict[int, Start]
+) -> Start:
+    """How layers are to be called on so many copies of a batch, one below the other."""
+    if copies not in known:
+        again = {name: t.repeat(copies, *[1] * (t.ndim - 1)) for name, t in inputs.items()}
+        known[copies] = encoder.start(again)
+    return known[copies]
