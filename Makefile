@@ -1,4 +1,5 @@
 # make demo: the study of studies/demo.yaml, end to end.  make demo-all: the companion studies too.
+# make demo-frontier: after the demo, which layers to keep and what each choice costs.
 # make check: linters, types and the fast unit tests, in a few minutes.
 # make test: what decides whether a change is sound.  make test T=tests/unit/test_x.py::name: one.
 # make test-all: those that take long, too.
@@ -16,9 +17,10 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 # How many tests run at a time; tests/conftest.py says in which order.
 WORKERS ?= 2
 TOGETHER := -n $(WORKERS)
-ANALYSES := cka,controls,truncation,skipping,export,reinit,variability,agreement,claims
+DEMO := cka,controls,truncation,skipping,export,claims
+ANALYSES := $(DEMO),reinit,variability,agreement
 
-.PHONY: demo demo-all check test test-all soak errors bench lint types install lock
+.PHONY: demo demo-all demo-frontier check test test-all soak errors bench lint types install lock
 
 demo: install
 	$(BIN)/snakemake --workflow-profile profiles/demo
@@ -26,6 +28,9 @@ demo: install
 # A key of the command line is merged into the study: its claims are those of all three papers.
 demo-all: install
 	$(BIN)/snakemake --workflow-profile profiles/demo --config 'study={"analyses": [$(ANALYSES)]}'
+
+demo-frontier: install
+	$(BIN)/snakemake --workflow-profile profiles/demo --config 'study={"analyses": [$(DEMO),frontier]}'
 
 check: lint
 	$(PYTEST) $(TOGETHER) -m "not slow" tests/unit

@@ -29,15 +29,20 @@ PARTS = [
 ]
 COSTLY = (
     "ablate",
+    "choose_layers",
     "compare_models",
     "compare_states",
     "dump_eval",
+    "dump_sets",
     "dump_train",
+    "export_layers",
     "export_model",
     "find_blocks",
     "finetune",
     "measure_controls",
+    "measure_costs",
     "measure_variability",
+    "score_sets",
     "skip_spans",
     "tune_fresh_heads",
     "tune_heads",
@@ -257,7 +262,7 @@ MINE = {
     "study": {
         "models": ["mine"],
         "tasks": ["entail"],
-        "analyses": ["cka", "controls", "truncation", "skipping", "export", "claims"],
+        "analyses": ["cka", "controls", "truncation", "skipping", "frontier", "export", "claims"],
     },
     "models": {
         "mine": {

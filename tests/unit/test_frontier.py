@@ -178,7 +178,8 @@ def test_a_run_that_failed_has_no_verdicts_and_is_not_exported():
 def test_equal_candidates_are_settled_by_the_loss_then_by_the_methods_order():
     proposals = pd.DataFrame(
         [
-            ("greedy", 2, "1+3", 0.8, 0.3), ("top", 2, "1-2", 0.8, 0.4), ("cka", 2, "2-3", 0.7, 0.1),
+            ("greedy", 2, "1+3", 0.8, 0.3), ("top", 2, "1-2", 0.8, 0.4),
+            ("cka", 2, "2-3", 0.7, 0.1),
             ("greedy", 1, "3", 0.5, 0.7), ("top", 1, "1", 0.5, 0.7),
         ],
         columns=["method", "size", "layers", "choose_score", "choose_loss"],

@@ -11,6 +11,7 @@ import pytest
 from helpers.forks import JOBS, SNAKEMAKE, Forks
 from helpers.recording import record
 from helpers.shared import once
+from helpers.today import write_today
 from helpers.workflows import (
     COMPANIONS,
     COSTLY,
@@ -98,6 +99,19 @@ def mine(study, tmp_path_factory, planner, request) -> Workflow:
         run_study(folder, request, **MINE)
 
     folder = once(tmp_path_factory, "mine", make)
+    return Workflow(folder / "workflow", folder, planner, said=(folder / SAID).read_text())
+
+
+@pytest.fixture(scope="session")
+def today(tmp_path_factory, planner, request) -> Workflow:
+    """The finished study of today's models, with all analyses."""
+
+    def make(folder: Path) -> None:
+        write_today(folder)
+        record(copy_workflow(folder / "workflow"))
+        run_study(folder, request)
+
+    folder = once(tmp_path_factory, "today", make)
     return Workflow(folder / "workflow", folder, planner, said=(folder / SAID).read_text())
 
 

@@ -15,10 +15,10 @@ SAID = {("strata.modeling.head_tuning", "_mean_loss")} | {
 
 
 @pytest.fixture(scope="module")
-def entered(study, companions, mine) -> dict[str, set[tuple[str, str]]]:
+def entered(study, companions, mine, today) -> dict[str, set[tuple[str, str]]]:
     """script -> (module, name) of the functions, or of their classes, that ran in it."""
     found = defaultdict(set)
-    studies = (study, companions, mine)
+    studies = (study, companions, mine, today)
     for script, module, name in set().union(*(recorded(each.code) for each in studies)):
         found[script].add((module, name))
     return found

@@ -185,6 +185,24 @@ def smallest_within(differences: np.ndarray, tolerance: float) -> int:
     return fixed_sequence([np.asarray(differences) + 1e-9], tolerance)
 
 
+def examples_needed(error: np.ndarray, n_examples: int, tolerance: float) -> np.ndarray:
+    """With about how many examples what loses nothing would be certified.
+
+    In four of five studies: (1.64 + 0.84)^2 variances of an example's difference over the tolerance
+    squared, which for one run and accuracy is 6 times the share of changed answers over it; and
+    what one example more makes of the bound, at least 3 over the tolerance. Infinite with a
+    tolerance of 0: what loses nothing cannot be told from what loses little.
+
+    Parameters
+    ----------
+    error : standard errors over so many examples.
+    """
+    if tolerance == 0:
+        return np.full(len(error), np.inf)
+    variance = n_examples * error**2
+    return np.ceil(np.maximum(6 * variance / tolerance, 3) / tolerance)
+
+
 def cross_fitted(
     metric: str,
     labels: np.ndarray,

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from strata.analysis.depth_bounds import Answers, Bounds, fixed_sequence
+from strata.analysis.depth_bounds import Answers, Bounds, examples_needed, fixed_sequence
 from strata.analysis.layer_selection import METHODS, mean_loss
 from strata.analysis.set_heads import AS_IS, HEAD
 from strata.analysis.set_vectors import CHOOSE, JUDGE
@@ -37,12 +37,14 @@ COSTS = [
 COLUMNS = [
     "model", "task", "seed", "method", "layers", "size", "done", "name", "metric", "choose_score",
     "choose_loss", "n_choose", "value", "low", "high", "difference", "difference_low",
-    "difference_high", "lower_bound", "upper_bound", "n_examples", "chosen", "verdict", *COSTS,
+    "difference_high", "lower_bound", "upper_bound", "examples_needed", "n_examples", "chosen",
+    "verdict", *COSTS,
 ]  # fmt: skip
 ANSWER_COLUMNS = [
     "model", "task", "seed", "done", "metric", "n_examples", "n_choose", "total_layers", "full",
     "layers", "size", "name", "value", "difference", "difference_low", "difference_high",
     "lower_bound", "next_layers", "next_verdict", "next_difference", "next_low", "next_high",
+    "next_examples",
     "tolerance", "confidence", "exported", "note",
     *COSTS, "full_latency_ms", "full_examples_per_second", "full_parameters", "full_file_mb",
 ]  # fmt: skip
@@ -155,7 +157,7 @@ def _category(run: RunSets, done: str, task: Task, settings: SummarySettings) ->
     sets = list(dict.fromkeys(table["layers"]))
     scored = _scores(task.metric, labels, [judged[layers] for layers in sets], settings)
     reference = _scores(task.metric, labels, [run.of(AS_IS, JUDGE)[whole]], settings)
-    by_layers = _scored(sets, scored, reference, settings)
+    by_layers = _scored(sets, scored, reference, len(labels), settings)
     candidates = _at(scored, [sets.index(layers) for layers in chosen])
     last = _at(scored, [sets.index(whole)])
     references = [reference, last] if done == HEAD else [reference]
@@ -197,10 +199,15 @@ def _at(scored: Answers, places: Sequence[int]) -> Answers:
 
 
 def _scored(
-    sets: Sequence[str], scored: Answers, reference: Answers, settings: SummarySettings
+    sets: Sequence[str],
+    scored: Answers,
+    reference: Answers,
+    n_examples: int,
+    settings: SummarySettings,
 ) -> dict[str, dict[str, object]]:
     """Layers -> score and paired difference from the full model, with their intervals."""
     against: Bounds = scored.less(reference, settings.confidence)
+    needed = examples_needed(against.error, n_examples, settings.tolerance)
     found: dict[str, dict[str, object]] = {}
     for place, layers in enumerate(sets):
         low, high = interval(scored.drawn[0, place], settings.confidence)
@@ -214,6 +221,7 @@ def _scored(
             "difference_high": better,
             "lower_bound": float(against.low[place]),
             "upper_bound": float(against.high[place]),
+            "examples_needed": float(needed[place]),
             "chosen": False,
             "verdict": NOT_CHOSEN,
         }
@@ -267,6 +275,7 @@ def _answer(own: pd.DataFrame, full: pd.Series) -> dict[str, object]:
             "next_difference": following["difference"],
             "next_low": following["difference_low"],
             "next_high": following["difference_high"],
+            "next_examples": following["examples_needed"],
         }
     costs = ("latency_ms", "examples_per_second", "parameters", "file_mb")
     return answer | {f"full_{cost}": full[cost] for cost in costs}

@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator
 
+import numpy as np
 import pandas as pd
 
 from strata.analysis.frontier import FAILED
 from strata.analysis.set_heads import AS_IS
 from strata.analysis.summary import LOSES_MORE
-from strata.analysis.words import points_of
+from strata.analysis.words import points_of, rounded
 
 HOW = {AS_IS: "without any training"}
 
@@ -51,8 +52,16 @@ def _answer(row: pd.Series) -> str:
         )
     if pd.isna(row["next_layers"]):
         return words
-    verdict = "lose more" if row["next_verdict"] == LOSES_MORE else "cannot be told"
-    return f"{words}; layers {row['next_layers']} {verdict} ({_points(row, 'next')})"
+    following = f"layers {row['next_layers']}"
+    if row["next_verdict"] == LOSES_MORE:
+        return f"{words}; {following} lose more ({_points(row, 'next')})"
+    unsure = f"{words}; of {following} it cannot be told ({_points(row, 'next')})"
+    if np.isinf(row["next_examples"]):
+        return f"{unsure}; with a tolerance of 0, no number of examples certifies a set"
+    return (
+        f"{unsure}: were nothing lost, about {rounded(row['next_examples']):,} examples would show "
+        f"it, and {row['n_examples']:,.0f} judge"
+    )
 
 
 def _points(row: pd.Series, name: str) -> str:

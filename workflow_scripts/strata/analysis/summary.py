@@ -26,6 +26,7 @@ from strata.analysis.depth_bounds import (
     Answers,
     Bounds,
     cross_fitted,
+    examples_needed,
     fixed_sequence,
     full_scores,
     mean_bounds,
@@ -185,17 +186,8 @@ class Comparison:
 
     @property
     def examples_needed(self) -> np.ndarray:
-        """With about how many examples a depth that loses nothing would be certified, [depths].
-
-        In four of five studies: (1.64 + 0.84)^2 variances of an example's difference over the
-        tolerance squared, which for one run and accuracy is 6 times the share of changed answers
-        over it; and what one example more makes of the bound, at least 3 over the tolerance.
-        Infinite with a tolerance of 0: what loses nothing cannot be told from what loses little.
-        """
-        if self.tolerance == 0:
-            return np.full(len(self.values), np.inf)
-        variance = self.n_examples * self.full.error**2
-        return np.ceil(np.maximum(6 * variance / self.tolerance, 3) / self.tolerance)
+        """With about how many examples each depth would be certified, lost it nothing, [depths]."""
+        return examples_needed(self.full.error, self.n_examples, self.tolerance)
 
 
 def compare(configuration: str, evidence: Evidence, settings: SummarySettings) -> Comparison:

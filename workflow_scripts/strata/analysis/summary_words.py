@@ -10,7 +10,7 @@ import pandas as pd
 from strata.analysis.claim_words import claim_sentences
 from strata.analysis.frontier_words import frontier_text
 from strata.analysis.summary import CONFIGURATIONS, LOSES_MORE
-from strata.analysis.words import points_of
+from strata.analysis.words import points_of, rounded
 
 
 def final_words(
@@ -109,7 +109,7 @@ def _certified(row: pd.Series, points: str) -> str:
         return f"{words}; with a tolerance of 0, no number of examples certifies a depth"
     return (
         f"{words}; {depth} cannot be told ({_difference(row, 'next')}): were nothing lost there, "
-        f"about {_rounded(row['next_examples']):,} examples would show it, and there are "
+        f"about {rounded(row['next_examples']):,} examples would show it, and there are "
         f"{row['n_examples']:,.0f}"
     )
 
@@ -126,11 +126,6 @@ def _saving(row: pd.Series, name: str) -> str:
         return f"{layers}, {_text(row['note'])}"
     whole = row["parameters"]
     return f"{layers}, {saved / 1e6:.1f}M of {whole / 1e6:.1f}M parameters ({saved / whole:.0%})"
-
-
-def _rounded(count: float) -> int:
-    """To two digits: it is an estimate."""
-    return int(float(f"{count:.1e}"))
 
 
 def _text(value: str | float | None) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -103,5 +104,6 @@ def _start_of(
     """How layers are to be called on so many copies of a batch, one below the other."""
     if copies not in known:
         again = {name: t.repeat(copies, *[1] * (t.ndim - 1)) for name, t in inputs.items()}
-        known[copies] = encoder.start(again)
+        start = encoder.start(again)
+        known[copies] = replace(start, hidden=start.hidden.new_empty(0))  # not needed again
     return known[copies]

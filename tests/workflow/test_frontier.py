@@ -1,0 +1,183 @@
+"""Layer sets by Snakemake: chosen apart from what judges, exported, loaded without Strata."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from helpers.today import MODELS
+from helpers.workflows import MINE
+from strata.study.layer_sets import CutModel
+
+# A process that has no Strata: loads a folder, answers the task's rows, prints accuracy and layers.
+STRANGER = """
+import json, sys
+import pandas as pd, torch
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+folder, rows = sys.argv[1:]
+model = AutoModelForSequenceClassification.from_pretrained(folder).eval()
+tokenizer = AutoTokenizer.from_pretrained(folder)
+rows = pd.read_json(rows, lines=True)
+inputs = tokenizer(
+    rows["premise"].tolist(), rows["hypothesis"].tolist(), padding=True, return_tensors="pt"
+)
+with torch.no_grad():
+    answers = model(**inputs).logits.argmax(1).tolist()
+right = [model.config.id2label[a] == label for a, label in zip(answers, rows["label"])]
+assert "strata" not in sys.modules
+print(json.dumps([sum(right) / len(right), model.config.num_hidden_layers]))
+"""
+
+
+def read(workflow, path: str) -> pd.DataFrame:
+    return pd.read_csv(workflow.folder / path, dtype={"layers": str})
+
+
+def by_a_stranger(workflow, folder: str) -> tuple[float, int]:
+    """Accuracy on the task's own eval rows, and layers, of a folder that is loaded elsewhere."""
+    rows = workflow.folder / "source/tasks/pairs-dev.jsonl"
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    done = subprocess.run(
+        [sys.executable, "-c", STRANGER, str(workflow.folder / folder), str(rows)],
+        capture_output=True, text=True, env=environment, cwd="/", check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    return tuple(json.loads(done.stdout.splitlines()[-1]))
+
+
+def test_withheld_examples_choose_and_no_run_and_no_head_saw_them(today):
+    every = pd.read_parquet(today.folder / "data/tasks/entail/train.parquet")
+    examples = today.folder / "results/today/examples/entail"
+    kept, withheld = (pd.read_parquet(examples / f"{n}.parquet") for n in ("train", "withheld"))
+    assert len(withheld) == round(0.1 * len(every))
+    assert sorted([*kept["example_id"], *withheld["example_id"]]) == list(every["example_id"])
+    logs = today.folder / "results/today/logs"
+    for name in ("finetune/modern_entail_full_1", "ablate/modern_entail_lora_1"):
+        log = (logs / f"{name}.log").read_text()
+        assert f"{len(kept)} train, 96 eval examples" in log
+    for model in MODELS:
+        answers = pd.read_parquet(
+            today.folder / f"results/today/frontier/{model}_entail/full-seed1.parquet"
+        )
+        choosing = answers.loc[answers["part"] == "choose", "example_id"].unique()
+        judging = answers.loc[answers["part"] == "judge", "example_id"].unique()
+        assert sorted(choosing) == sorted(withheld["example_id"]) and len(judging) == 96
+
+
+def test_without_withheld_examples_one_half_of_eval_chooses_and_the_other_judges(mine):
+    """Of models that come fine-tuned, whatever the config withholds."""
+    answers = pd.read_parquet(mine.folder / "results/mine/frontier/mine_entail/full-seed1.parquet")
+    parts = answers.groupby("part")["example_id"].unique()
+    assert len(parts["choose"]) == len(parts["judge"]) == 48
+    assert sorted([*parts["choose"], *parts["judge"]]) == list(range(96))
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_the_table_has_every_method_and_size_as_is_and_with_a_tuned_head(today, model):
+    table = read(today, f"results/today/frontier/{model}_entail.csv")
+    methods = {"top", "span", "greedy", "skipping", "block-influence", "angular", "cka", "every"}
+    assert set(table["method"]) == methods | {"full"} and set(table["done"]) == {"as is", "head"}
+    assert len(table) == 2 * (len(methods) * 3 + 1)
+    chosen = table[table["chosen"]].drop_duplicates(["size", "done"])
+    assert len(chosen) == 6 and set(chosen["verdict"]) <= {
+        "certified", "loses more", "cannot be told",
+    }  # fmt: skip
+    assert (table["verdict"] == "not chosen").sum() == len(table) - table["chosen"].sum() - 2
+    full = table[(table["method"] == "full") & (table["done"] == "as is")].iloc[0]
+    run = today.folder / f"results/today/runs/{model}_entail/full/seed1/metrics.json"
+    assert full["value"] == json.loads(run.read_text())["score"]
+    assert table[["latency_ms", "file_mb", "memory_mb", "parameters"]].notna().all().all()
+    if model == "modern":  # whose first layer has no attention norm
+        assert table["layers"].str.startswith("1").all()
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_set_that_is_exported_scores_what_the_table_says(today, model):
+    """In a process of its own, without Strata; with the head that was tuned, too."""
+    table = read(today, f"results/today/frontier/{model}_entail.csv")
+    others = table[(table["method"] == "every") & (table["size"] == 2)]
+    targets = [f"results/today/export/{model}_entail/{name}" for name in others["name"]]
+    assert len(targets) == 2
+    today.configured(*targets, "--cores", "1")
+    for target, value in zip(targets, others["value"], strict=True):
+        score, layers = by_a_stranger(today, target)
+        assert layers == 2 and score == pytest.approx(value, abs=1e-9)
+        config = json.loads((today.folder / target / "config.json").read_text())
+        if model == "modern":
+            kinds = json.loads((today.folder / f"data/models/{model}/config.json").read_text())[
+                "layer_types"
+            ]
+            kept = CutModel.parse(target.rsplit("/", 1)[1]).kept
+            assert config["layer_types"] == [kinds[k - 1] for k in kept.layers]
+        card = (today.folder / target / "README.md").read_text()
+        front = yaml.safe_load(card.split("---")[1])
+        (result,) = front["model-index"][0]["results"]
+        assert result["metrics"] == [{"type": "accuracy", "value": round(value, 6)}]
+        assert "hf upload" in card and "from_pretrained" in card
+
+
+@pytest.mark.parametrize("name", ["layers-auto", "layers-auto_head"])
+def test_the_smallest_certified_is_exported_and_its_card_says_by_which_claim(mine, name):
+    answers = read(mine, "results/mine/frontier/mine_entail/answers.csv")
+    done = "head" if name.endswith("_head") else "as is"
+    row = answers[answers["exported"] & (answers["done"] == done)].iloc[0]
+    folder = mine.folder / f"results/mine/export/mine_entail/{name}"
+    config = json.loads((folder / "config.json").read_text())
+    assert config["num_hidden_layers"] == row["size"]
+    card = (folder / "README.md").read_text()
+    if row["size"] < row["total_layers"]:
+        assert f"Layers {row['layers']} are the smallest set that is certified" in card
+        assert "That is a claim about this very model." in card
+    else:
+        assert "No smaller set of layers is certified to lose less than 1 point" in card
+
+
+def test_a_head_of_layers_that_no_method_proposed_is_tuned_for_the_export(mine):
+    table = read(mine, "results/mine/frontier/mine_entail.csv")
+    every = {"1-2", "1+3", "1+4", "2-3", "2+4", "3-4"}
+    other = min(every - set(table["layers"]))
+    target = f"results/mine/export/mine_entail/layers{other}_head"
+    mine.configured(target, "--cores", "1", **MINE)
+    assert by_a_stranger(mine, target)[1] == 2
+
+
+@pytest.mark.parametrize(
+    ("target", "what"),
+    [
+        ("modern_entail/layers2-4", "'2-4' leaves out layer 1 of a modernbert"),
+        ("modern_entail/layers1-5", "names layer 5, but the model has 4 layers"),
+        ("decoder_entail/layers1+2", "'1+2' is written '1-2'"),
+    ],
+)
+def test_what_a_model_cannot_be_cut_to_is_refused_while_planning(today, target, what):
+    done = today.configured(f"results/today/export/{target}", "-n", check=False)
+    assert done.returncode and what in " ".join((done.stdout + done.stderr).split())
+
+
+def test_the_run_ends_with_the_answer_and_the_summary_has_it(today):
+    assert "modern on entail: the smallest model that loses less than 1 point" in today.said
+    assert "without any training: " in today.said and "with its head tuned: " in today.said
+    summary = pd.read_csv(today.folder / "results/today/summary.csv")
+    assert set(summary["configuration"]) == {"untuned", "tuned", "layers", "layers-head"}
+    own = summary[summary["configuration"] == "layers"]
+    assert len(own) == len(MODELS) and own["certified_layers"].notna().all()
+    assert np.isfinite(own["certified_latency_ms"]).all()
+    for file in ("frontier.csv", "frontier.png", "frontier/modern_entail.png"):
+        assert (today.folder / "results/today" / file).is_file()
+
+
+def test_withholding_another_share_trains_again_and_a_tolerance_does_not(today):
+    def planned(**changes) -> set[str]:
+        return {rule for rule, _ in today.planned(**changes)}
+
+    assert planned() == set()
+    assert {"withhold_examples", "finetune"} <= planned(training={"withhold": 0.2})
+    costly = {"finetune", "choose_layers", "dump_sets", "score_sets", "measure_costs"}
+    changed = planned(summary={"tolerance": 0.05})
+    assert "tabulate_frontier" in changed and not changed & costly
+    assert "measure_costs" in planned(frontier={"rounds": 6})
