@@ -1,11 +1,6 @@
 """Which layers to keep: chosen on some examples, judged on others, with what each choice costs."""
 
 
-def cut_runs(pattern, first=None):
-    """Input function: a file of every run of a pair whose layers are chosen."""
-    return runs(pattern, first, seeds_of=cut_seeds_of)
-
-
 rule withhold_examples:
     input:
         train=TRAIN_EXAMPLES,
@@ -274,18 +269,6 @@ use rule plot_frontier as plot_frontiers with:
         code=code_of("plot_frontier"),
     message:
         "Frontier of the study: figure"
-
-
-def is_explicit(wildcards):
-    """Whether a target names its layers, and wants them as they are."""
-    return not wildcards.cut.startswith("layers-auto") and not wildcards.cut.endswith(
-        "_head"
-    )
-
-
-def of_frontier(files):
-    """Input function: files that an export needs, unless it names its layers and tunes nothing."""
-    return lambda w: [] if is_explicit(w) else files(w)
 
 
 rule export_layers:

@@ -108,6 +108,23 @@ def localized_table(wildcards):
     )
 
 
+def cut_runs(pattern, first=None):
+    """Input function: a file of every run of a pair whose layers are chosen."""
+    return runs(pattern, first, seeds_of=cut_seeds_of)
+
+
+def is_explicit(wildcards):
+    """Whether a target names its layers, and wants them as they are."""
+    return not wildcards.cut.startswith("layers-auto") and not wildcards.cut.endswith(
+        "_head"
+    )
+
+
+def of_frontier(files):
+    """Input function: files that an export needs, unless it names its layers and tunes nothing."""
+    return lambda w: [] if is_explicit(w) else files(w)
+
+
 def figures(*numbers):
     return expand(f"{FIGURE}{{number}}.png", number=numbers)
 

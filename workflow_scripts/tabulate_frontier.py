@@ -32,4 +32,4 @@ with job(snakemake):
     found = frontier_answers(table, settings)
     table.to_csv(snakemake.output.table, index=False)
     found.to_csv(snakemake.output.answers, index=False)
-    in_summary(found, metrics).to_csv(snakemake.output.summary, index=False)
+    in_summary(found, metrics, settings).to_csv(snakemake.output.summary, index=False)

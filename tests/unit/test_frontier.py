@@ -160,7 +160,7 @@ def test_the_answer_is_the_smallest_certified_with_what_it_costs_and_what_came_n
     assert "seed 1, without any training: layers 1-2+4 (3 of 4), +0.0 points [+0.0, +0.0]" in words
     assert "1.33 times as fast on one text (30.0 ms, cpu, 2 threads)" in words
     assert "3.0M of 4.0M parameters, 12 of 16 MB; layers 1+4 lose more (-25.0 points [" in words
-    summary = in_summary(found, {1: tiny.metrics(), 2: tiny.metrics()})
+    summary = in_summary(found, {1: tiny.metrics(), 2: tiny.metrics()}, SETTINGS)
     assert list(summary["configuration"]) == ["layers"] and list(summary["seeds"]) == [1]
     assert summary.iloc[0]["certified_parameters_saved"] == 1_000_000
 
@@ -172,7 +172,7 @@ def test_a_run_that_failed_has_no_verdicts_and_is_not_exported():
     assert list(found["note"]) == ["failed run", ""] and list(found["exported"]) == [False, True]
     assert "seed 1: FAILED" in frontier_text(found)
     every = frontier_answers(table_of(run(failed=True)), SETTINGS)
-    assert not every["exported"].any() and in_summary(every, {1: tiny.metrics()}).empty
+    assert not every["exported"].any() and in_summary(every, {1: tiny.metrics()}, SETTINGS).empty
 
 
 def test_equal_candidates_are_settled_by_the_loss_then_by_the_methods_order():

@@ -293,7 +293,9 @@ def front(points: pd.DataFrame, cost: str) -> pd.DataFrame:
     return order[order["value"] > before]
 
 
-def in_summary(answers: pd.DataFrame, runs: Mapping[int, RunMetrics]) -> pd.DataFrame:
+def in_summary(
+    answers: pd.DataFrame, runs: Mapping[int, RunMetrics], settings: SummarySettings
+) -> pd.DataFrame:
     """The answers of the exported run as rows of summary.csv, under its columns' names."""
     own = answers[answers["exported"]]
     baseline = {seed: run.baseline for seed, run in runs.items()}
@@ -318,6 +320,6 @@ def in_summary(answers: pd.DataFrame, runs: Mapping[int, RunMetrics]) -> pd.Data
             "certified_latency_ms": own["latency_ms"],
             "certified_examples_per_second": own["examples_per_second"],
             "certified_file_mb": own["file_mb"],
-            "claim": "this run",
+            "claim": "this checkpoint" if settings.given else "this run",
         }
     )
