@@ -255,9 +255,16 @@ def model_of_run(wildcards):
 def named_layers(wildcards):
     """Param: the name of a cut model; one that the model cannot be cut to is refused here."""
     registered("models", wildcards.model)
+    if wildcards.cut.endswith("_head") and not has_train(wildcards):
+        raise WorkflowError(
+            f"{wildcards.cut}: tasks.{wildcards.task} has no 'splits.train' to tune a head on; leave "
+            "out '_head'."
+        )
     if not wildcards.cut.startswith("layers-auto"):
         kept = explained(CutModel.parse, wildcards.cut).kept
-        explained(lambda: layers_of(config, wildcards.model).check(kept))
+        layers = explained(layers_of, config, wildcards.model)
+        if layers is not None:  # else the job says so
+            explained(layers.check, kept)
     return wildcards.cut
 
 
@@ -293,8 +300,9 @@ def means_disk_mb(wildcards, input):
 
 
 def sets_disk_mb(wildcards, input):
-    limit = config["evaluation"]["max_train_examples"]
-    return disk.set_vectors_mb(input.model, input.task, limit)
+    asked = config["evaluation"]
+    limits = (asked["max_train_examples"], asked["max_eval_examples"])
+    return disk.set_vectors_mb(input.model, input.task, *limits)
 
 
 def cka_memory_mb(wildcards, attempt):

@@ -156,7 +156,7 @@ rule measure_costs:
         "<benchmarks>/measure_costs/{model}_{task}.tsv"
     conda:
         "../envs/strata.yaml"
-    threads: workflow.cores
+    threads: lambda w: workflow.cores
     resources:
         gpu=1,
         jobs_per_device=1,
@@ -277,11 +277,11 @@ rule export_layers:
         checkpoints=cut_runs(CHECKPOINT),
         metrics=cut_runs(METRICS),
         task=TASK,
-        examples=lambda w: EVAL_EXAMPLES if is_explicit(w) else JUDGING_EXAMPLES,
-        frontier=of_frontier(lambda w: f"{FRONTIER_OF_PAIR}.csv"),
-        answers=of_frontier(lambda w: f"{FRONTIER_OF_PAIR}/answers.csv"),
-        heads=of_frontier(cut_runs(f"{SETS}.safetensors")),
-        train=lambda w: [] if is_explicit(w) or not has_train(w) else TRAINED_ON,
+        examples=JUDGING_EXAMPLES,
+        frontier=f"{FRONTIER_OF_PAIR}.csv",
+        answers=f"{FRONTIER_OF_PAIR}/answers.csv",
+        heads=cut_runs(f"{SETS}.safetensors"),
+        train=lambda w: TRAINED_ON if has_train(w) else [],
     output:
         folder=directory(EXPORTED_LAYERS),
     log:

@@ -113,18 +113,6 @@ def cut_runs(pattern, first=None):
     return runs(pattern, first, seeds_of=cut_seeds_of)
 
 
-def is_explicit(wildcards):
-    """Whether a target names its layers, and wants them as they are."""
-    return not wildcards.cut.startswith("layers-auto") and not wildcards.cut.endswith(
-        "_head"
-    )
-
-
-def of_frontier(files):
-    """Input function: files that an export needs, unless it names its layers and tunes nothing."""
-    return lambda w: [] if is_explicit(w) else files(w)
-
-
 def figures(*numbers):
     return expand(f"{FIGURE}{{number}}.png", number=numbers)
 
@@ -161,14 +149,14 @@ def frontier_targets():
 
 
 def auto_exports():
-    """The smallest certified models, of the study's task and model; with a tuned head if one can be."""
-    tuned = any(given.has_train(config, task) for task in TASKS)
-    names = ["layers-auto", "layers-auto_head"] if tuned else ["layers-auto"]
+    """The smallest certified models, and with a tuned head where there is something to tune on."""
     exported = "export" in config["study"]["analyses"]
     return [
         path
-        for cut in names * exported
-        for path in expand(EXPORTED_LAYERS, model=MODELS, task=TASKS, cut=cut)
+        for task in TASKS * exported
+        for cut in ["layers-auto"]
+        + ["layers-auto_head"] * given.has_train(config, task)
+        for path in expand(EXPORTED_LAYERS, model=MODELS, task=task, cut=cut)
     ]
 
 

@@ -8,6 +8,7 @@ inputs, params = snakemake.input, snakemake.params
 with gpu_job(snakemake):
     import pandas as pd
 
+    from strata.analysis.frontier import NAMES
     from strata.analysis.set_heads import head_of_set
     from strata.analysis.tables import read_metrics
     from strata.data.batches import Rows
@@ -29,8 +30,8 @@ with gpu_job(snakemake):
     full, tokenizer = load_model(checkpoint, task), load_tokenizer(checkpoint)
     max_length = length_limit(params.max_length, checkpoint, tokenizer)
 
-    found = [pd.read_csv(path) if path else None for path in (inputs.frontier, inputs.answers)]
-    choice = choose_set(params.cut, *found, seed)
+    table, answers = (pd.read_csv(p, dtype=NAMES) for p in (inputs.frontier, inputs.answers))
+    choice = choose_set(params.cut, table, answers, seed)
     kept, head = choice.kept or LayerSet.top_cut(full.config.num_hidden_layers), None
     if tuned := params.cut.endswith("_head"):
         examples = read_examples(inputs.train, Sample(**params.train_sample))

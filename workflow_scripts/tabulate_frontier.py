@@ -2,13 +2,13 @@
 
 from strata.runtime.job import job
 
-NAMES = {"layers": str}  # "3" is a set, no number
 inputs, params, wildcards = snakemake.input, snakemake.params, snakemake.wildcards
 with job(snakemake):
     import pandas as pd
 
     from strata.analysis.frontier import (
         COLUMNS,
+        NAMES,
         RunSets,
         frontier_answers,
         frontier_of_run,
@@ -32,4 +32,4 @@ with job(snakemake):
     found = frontier_answers(table, settings)
     table.to_csv(snakemake.output.table, index=False)
     found.to_csv(snakemake.output.answers, index=False)
-    in_summary(found, metrics, settings).to_csv(snakemake.output.summary, index=False)
+    in_summary(found, settings).to_csv(snakemake.output.summary, index=False)

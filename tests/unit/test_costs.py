@@ -5,7 +5,7 @@ import pytest
 from safetensors import safe_open
 
 from helpers import model_types, tiny
-from strata.export.costs import COLUMNS, measure_costs, time_in_turn
+from strata.export.costs import COLUMNS, machine, measure_costs, time_in_turn
 from strata.export.cut import write_model
 from strata.modeling.layer_sets import keep_layers
 from strata.study.layer_sets import LayerSet
@@ -37,7 +37,7 @@ def test_sizes_are_those_of_the_written_folder_and_sets_of_a_shape_are_measured_
     size = (tmp_path / "model.safetensors").stat().st_size / 1e6
     assert by_set.loc["1+4", "file_mb"] == pytest.approx(size)
     full = by_set.loc["1-4"]
-    assert full["latency_ratio"] == full["speed_ratio"] == 1 and full["device"] == "cpu"
+    assert full["latency_ratio"] == full["speed_ratio"] == 1 and full["device"] == machine()
     assert (table["latency_p95_ms"] >= table["latency_ms"]).all() and (
         table["memory_mb"] > 50
     ).all()
@@ -67,3 +67,9 @@ def test_every_round_times_every_text_of_every_set():
     )
     assert all((each.alone > 0).all() and (each.together > 0).all() for each in timed.values())
     assert len(model.mpnet.encoder.layer) == model.config.num_hidden_layers == 4
+
+
+def test_the_machine_is_named(tmp_path):
+    cpuinfo = tmp_path / "cpuinfo"
+    cpuinfo.write_text("processor\t: 0\nmodel name\t: AMD EPYC 7763\ncache size\t: 512 KB\n")
+    assert machine(cpuinfo) == "AMD EPYC 7763" and machine(tmp_path / "none")

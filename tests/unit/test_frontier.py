@@ -11,6 +11,7 @@ from strata.analysis.frontier import (
     ANSWER_COLUMNS,
     COLUMNS,
     COSTS,
+    NAMES,
     RunSets,
     choose_candidates,
     front,
@@ -19,7 +20,27 @@ from strata.analysis.frontier import (
     in_summary,
 )
 from strata.analysis.frontier_words import frontier_text
-from strata.study.settings import SummarySettings
+from strata.analysis.layer_geometry import layer_geometry
+from strata.analysis.layer_selection import Measuring, proposals, propose
+from strata.analysis.set_heads import (
+    answers_of_sets,
+    load_set_head,
+    save_set_heads,
+    tune_set_heads,
+)
+from strata.analysis.set_vectors import SetVectors, dump_sets, sets_of
+from strata.evaluation.predictions import answers as answers_of
+from strata.export.cut import choose_set
+from strata.modeling.encoder import Encoder
+from strata.modeling.head import Head
+from strata.modeling.inference import all_logits
+from strata.study.layer_sets import Layers
+from strata.study.settings import (
+    ConvergedSettings,
+    ForwardSettings,
+    HeadSettings,
+    SummarySettings,
+)
 
 N, CHOOSING = 2000, 400
 SETTINGS = SummarySettings(resamples=200, confidence=0.95, tolerance=0.01)
@@ -143,6 +164,12 @@ def test_tuned_heads_are_also_held_against_the_full_model_with_its_head_tuned():
     table = table_of(run(wrong=wrong, head=True))
     assert verdicts(table)["1-2+4"] == "certified"
     assert verdicts(table, "head")["1-2+4"] == "cannot be told"
+    row = table[(table["name"] == "layers1-2+4_head") & table["chosen"]].iloc[0]
+    assert row["difference"] == 0 and row["from_tuned"] == pytest.approx(-0.04)
+    assert row["from_tuned_low"] < -0.04 < row["from_tuned_high"] < 0
+    words = frontier_text(frontier_answers(table, SETTINGS))
+    assert "(+0.0 points [+0.0, +0.0]; -4.0 points [" in words
+    assert "from all layers with the head tuned): were nothing lost, about" in words
     names = set(table.loc[table["done"] == "head", "name"])
     assert names >= {"layers1-2+4_head", "layers1-4_head"}
 
@@ -155,12 +182,13 @@ def test_the_answer_is_the_smallest_certified_with_what_it_costs_and_what_came_n
     assert (row["layers"], row["size"], row["total_layers"]) == ("1-2+4", 3, 4)
     assert (row["next_layers"], row["next_verdict"]) == ("1+4", "loses more")
     assert row["full"] == 0.9 and row["full_latency_ms"] == 40 and row["latency_ms"] == 30
+    assert 0 < row["baseline"] <= 1
     words = frontier_text(found)
     assert "chosen on 400 examples, judged on 2,000 others" in words
     assert "seed 1, without any training: layers 1-2+4 (3 of 4), +0.0 points [+0.0, +0.0]" in words
     assert "1.33 times as fast on one text (30.0 ms, cpu, 2 threads)" in words
     assert "3.0M of 4.0M parameters, 12 of 16 MB; layers 1+4 lose more (-25.0 points [" in words
-    summary = in_summary(found, {1: tiny.metrics(), 2: tiny.metrics()}, SETTINGS)
+    summary = in_summary(found, SETTINGS)
     assert list(summary["configuration"]) == ["layers"] and list(summary["seeds"]) == [1]
     assert summary.iloc[0]["certified_parameters_saved"] == 1_000_000
 
@@ -172,7 +200,7 @@ def test_a_run_that_failed_has_no_verdicts_and_is_not_exported():
     assert list(found["note"]) == ["failed run", ""] and list(found["exported"]) == [False, True]
     assert "seed 1: FAILED" in frontier_text(found)
     every = frontier_answers(table_of(run(failed=True)), SETTINGS)
-    assert not every["exported"].any() and in_summary(every, {1: tiny.metrics()}, SETTINGS).empty
+    assert not every["exported"].any() and in_summary(every, SETTINGS).empty
 
 
 def test_equal_candidates_are_settled_by_the_loss_then_by_the_methods_order():
@@ -200,3 +228,81 @@ def test_the_front_has_what_nothing_beats_in_score_and_cost():
 def test_costs_are_columns_of_the_table():
     assert set(COSTS) <= set(costs().columns) and set(COSTS) < set(COLUMNS)
     assert json.dumps(COLUMNS) and len(set(COLUMNS)) == len(COLUMNS)
+
+
+# ---------------------------------------------------------------- from models to verdicts
+
+RECIPE = HeadSettings(
+    steps=12,
+    batch_size=4,
+    learning_rate=1e-2,
+    warmup_steps=2,
+    weight_decay=0.01,
+    adam_epsilon=1e-8,
+    max_grad_norm=1.0,
+    converged=ConvergedSettings([3e-3], 0.2),
+)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("architecture", "kind", "trained", "layers"),
+    [
+        ("bert", "classification", True, 4),
+        ("albert", "regression", True, 4),
+        ("mpnet", "multiple-choice", True, 3),
+        ("roberta", "regression", False, 3),
+        ("electra", "classification", True, 1),
+        ("distilbert", "classification", False, 2),
+    ],
+)
+def test_any_model_and_task_goes_all_the_way_and_through_its_files(
+    architecture, kind, trained, layers, tmp_path
+):
+    """Layers like "3" are names, in every file; a run without train rows has no tuned heads."""
+    model, task = tiny.task_model(architecture, kind, layers), tiny.task(kind)
+    encoder, head, forward = Encoder(model), Head(model).eval(), ForwardSettings(7)
+    parts = {"choose": tiny.rows(kind, 20, 1), "judge": tiny.rows(kind, 24, 2)}
+    measuring = Measuring(encoder, head, parts["choose"], task, forward)
+    own = Layers.of({"model_type": architecture}, layers)
+    found = propose(own, layer_geometry(encoder, parts["choose"], forward), measuring, 8)
+    proposals(found, measuring).to_csv(tmp_path / "sets.csv", index=False)
+    sets = sets_of(pd.read_csv(tmp_path / "sets.csv"), layers)
+    if trained:
+        parts["train"] = tiny.rows(kind, 30, 3)
+    dump_sets(tmp_path / "sets.h5", encoder, parts, sets, forward)
+    with SetVectors.open(tmp_path / "sets.h5") as vectors:
+        stack = tune_set_heads(vectors, head, task, RECIPE, 1) if trained else None
+        table = answers_of_sets(vectors, head, task, stack)
+    save_set_heads(stack, sets, tmp_path / "heads.safetensors")
+    for kept in sets:
+        assert (load_set_head(tmp_path / "heads.safetensors", kept) is not None) == trained
+    # As it is, the whole answers as the model does.
+    whole = table[(table["layers"] == str(sets[-1])) & (table["part"] == "judge")]
+    as_is = whole[whole["done"] == "as is"]
+    expected = answers_of(
+        parts["judge"].examples, all_logits(model, parts["judge"], task, forward), task
+    )
+    np.testing.assert_allclose(as_is["logit_0"], expected["logit_0"], rtol=1e-4, atol=1e-5)
+    made_up = costs().drop(columns="layers").head(1)
+    table_of_costs = made_up.merge(pd.DataFrame({"layers": map(str, sets)}), how="cross")
+    table_of_costs.to_csv(tmp_path / "costs.csv", index=False)
+    run = RunSets(pd.read_csv(tmp_path / "sets.csv", dtype=NAMES), table, tiny.metrics())
+    read_back = pd.read_csv(tmp_path / "costs.csv", dtype=NAMES)
+    judged = frontier_of_run(run, task, read_back, SETTINGS).assign(model="m", task="t", seed=1)[
+        COLUMNS
+    ]
+    assert judged["latency_ms"].notna().all() and set(judged["done"]) == {
+        "as is",
+        "head",
+    }.intersection({"as is", *["head"] * trained})
+    frontier_answers(judged, SETTINGS).to_csv(tmp_path / "answers.csv", index=False)
+    judged.to_csv(tmp_path / "table.csv", index=False)
+    answers, again = (pd.read_csv(tmp_path / f"{n}.csv", dtype=NAMES) for n in ("answers", "table"))
+    assert set(again["layers"]) == set(map(str, sets)) and len(answers) == 1 + trained
+    assert frontier_text(answers).count("seed 1") == 1 + trained
+    for name in ["layers-auto", *again["name"]]:
+        choice = choose_set(name, again, answers, 1)
+        own.check(choice.kept)
+        assert "nan" not in choice.claim
+    assert choose_set("layers1", again.head(0), answers, 1).claim.endswith("proposed them.")

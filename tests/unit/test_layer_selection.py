@@ -196,3 +196,14 @@ def test_geometry_is_what_its_formulas_say():
     assert np.isnan(found.neighbours[0])  # the first token's embedding is the same in every row
     expected = cka(vectors[:, 2], vectors[:, 1], debiased=True)
     assert found.neighbours[1] == pytest.approx(expected, abs=1e-5)
+
+
+def test_a_model_of_one_layer_has_nothing_to_leave_out():
+    measuring = Measuring(
+        Encoder(tiny.task_model("bert", layers=1)), Head(tiny.task_model("bert", layers=1)).eval(),
+        tiny.rows(), tiny.task(), FORWARD,
+    )  # fmt: skip
+    found = propose(
+        Layers(1, "bert"), layer_geometry(measuring.encoder, measuring.rows, FORWARD), measuring, 8
+    )
+    assert found == {} and proposals(found, measuring).empty and measuring.table().empty

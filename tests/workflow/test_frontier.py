@@ -19,10 +19,10 @@ STRANGER = """
 import json, sys
 import pandas as pd, torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
-folder, rows = sys.argv[1:]
+folder, rows, numbers = sys.argv[1:]
 model = AutoModelForSequenceClassification.from_pretrained(folder).eval()
 tokenizer = AutoTokenizer.from_pretrained(folder)
-rows = pd.read_json(rows, lines=True)
+rows = pd.read_json(rows, lines=True).iloc[json.loads(numbers)]
 inputs = tokenizer(
     rows["premise"].tolist(), rows["hypothesis"].tolist(), padding=True, return_tensors="pt"
 )
@@ -38,12 +38,13 @@ def read(workflow, path: str) -> pd.DataFrame:
     return pd.read_csv(workflow.folder / path, dtype={"layers": str})
 
 
-def by_a_stranger(workflow, folder: str) -> tuple[float, int]:
+def by_a_stranger(workflow, folder: str, rows=range(96)) -> tuple[float, int]:
     """Accuracy on the task's own eval rows, and layers, of a folder that is loaded elsewhere."""
-    rows = workflow.folder / "source/tasks/pairs-dev.jsonl"
+    numbers = json.dumps(list(map(int, rows)))
+    file = workflow.folder / "source/tasks/pairs-dev.jsonl"
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     done = subprocess.run(
-        [sys.executable, "-c", STRANGER, str(workflow.folder / folder), str(rows)],
+        [sys.executable, "-c", STRANGER, str(workflow.folder / folder), str(file), numbers],
         capture_output=True, text=True, env=environment, cwd="/", check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
@@ -127,14 +128,28 @@ def test_the_smallest_certified_is_exported_and_its_card_says_by_which_claim(min
     done = "head" if name.endswith("_head") else "as is"
     row = answers[answers["exported"] & (answers["done"] == done)].iloc[0]
     folder = mine.folder / f"results/mine/export/mine_entail/{name}"
-    config = json.loads((folder / "config.json").read_text())
-    assert config["num_hidden_layers"] == row["size"]
+    judging = pd.read_parquet(mine.folder / "results/mine/examples/entail/judge.parquet")
+    score, layers = by_a_stranger(mine, folder, judging["example_id"])
+    assert layers == row["size"] and score == pytest.approx(row["value"], abs=1e-9)
     card = (folder / "README.md").read_text()
     if row["size"] < row["total_layers"]:
         assert f"Layers {row['layers']} are the smallest set that is certified" in card
         assert "That is a claim about this very model." in card
     else:
         assert "No smaller set of layers is certified to lose less than 1 point" in card
+
+
+def test_a_set_that_is_asked_for_is_scored_on_the_examples_that_judge(mine):
+    """As the table has it, though half of the eval examples chose."""
+    table = read(mine, "results/mine/frontier/mine_entail.csv")
+    row = table[(table["method"] == "top") & (table["size"] == 2) & (table["seed"] == 1)].iloc[0]
+    target = f"results/mine/export/mine_entail/{row['name']}"
+    mine.configured(target, "--cores", "1", **MINE)
+    judging = pd.read_parquet(mine.folder / "results/mine/examples/entail/judge.parquet")
+    score, layers = by_a_stranger(mine, target, judging["example_id"])
+    assert layers == 2 and score == pytest.approx(row["value"], abs=1e-9)
+    card = (mine.folder / target / "README.md").read_text()
+    assert "on the frontier: " in card and f"on {len(judging)} eval examples" in card
 
 
 def test_a_head_of_layers_that_no_method_proposed_is_tuned_for_the_export(mine):

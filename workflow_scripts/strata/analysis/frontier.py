@@ -10,7 +10,7 @@ Tuned heads were trained longer than the model, so they are certified against th
 against the full model with its head tuned.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,7 +22,7 @@ from strata.analysis.set_heads import AS_IS, HEAD
 from strata.analysis.set_vectors import CHOOSE, JUDGE
 from strata.analysis.summary import CANNOT_BE_TOLD, CERTIFIED, LOSES_MORE
 from strata.data.task import Task
-from strata.evaluation.metrics import score
+from strata.evaluation.metrics import baseline_score, score
 from strata.evaluation.prediction_files import logits_of
 from strata.evaluation.resampling import interval
 from strata.study.layer_sets import CutModel, LayerSet
@@ -30,21 +30,23 @@ from strata.study.run_records import RunMetrics
 from strata.study.settings import SummarySettings
 
 FULL, NOT_CHOSEN, FAILED = "full", "not chosen", "failed run"
+NAMES = dict.fromkeys(["layers", "next_layers"], str)  # "3" is a layer set, and no number
 COSTS = [
     "latency_ms", "latency_p95_ms", "latency_ratio", "examples_per_second", "speed_ratio",
     "parameters", "file_mb", "memory_mb", "device", "threads",
 ]  # fmt: skip
 COLUMNS = [
-    "model", "task", "seed", "method", "layers", "size", "done", "name", "metric", "choose_score",
-    "choose_loss", "n_choose", "value", "low", "high", "difference", "difference_low",
-    "difference_high", "lower_bound", "upper_bound", "examples_needed", "n_examples", "chosen",
-    "verdict", *COSTS,
+    "model", "task", "seed", "method", "layers", "size", "done", "name", "metric", "baseline",
+    "choose_score", "choose_loss", "n_choose", "value", "low", "high", "difference",
+    "difference_low", "difference_high", "lower_bound", "upper_bound", "from_tuned",
+    "from_tuned_low", "from_tuned_high", "examples_needed", "n_examples", "chosen", "verdict",
+    *COSTS,
 ]  # fmt: skip
 ANSWER_COLUMNS = [
     "model", "task", "seed", "done", "metric", "n_examples", "n_choose", "total_layers", "full",
     "layers", "size", "name", "value", "difference", "difference_low", "difference_high",
     "lower_bound", "next_layers", "next_verdict", "next_difference", "next_low", "next_high",
-    "next_examples",
+    "next_from_tuned", "next_from_tuned_low", "next_from_tuned_high", "next_examples", "baseline",
     "tolerance", "confidence", "exported", "note",
     *COSTS, "full_latency_ms", "full_examples_per_second", "full_parameters", "full_file_mb",
 ]  # fmt: skip
@@ -133,13 +135,14 @@ def frontier_of_run(
 
     Returns
     -------
-    COLUMNS without model, task and seed.
+    COLUMNS, without model, task and seed.
     """
     parts = [_category(run, done, task, settings) for done in run.categories]
     table = pd.concat(parts, ignore_index=True)
     if run.metrics.failed:
         table["verdict"] = FAILED
-    return table.merge(costs[["layers", *COSTS]], on="layers", how="left")
+    table = table.merge(costs[["layers", *COSTS]], on="layers", how="left")
+    return table.reindex(columns=COLUMNS[3:])
 
 
 def _category(run: RunSets, done: str, task: Task, settings: SummarySettings) -> pd.DataFrame:
@@ -160,7 +163,10 @@ def _category(run: RunSets, done: str, task: Task, settings: SummarySettings) ->
     by_layers = _scored(sets, scored, reference, len(labels), settings)
     candidates = _at(scored, [sets.index(layers) for layers in chosen])
     last = _at(scored, [sets.index(whole)])
-    references = [reference, last] if done == HEAD else [reference]
+    references = [reference]
+    if done == HEAD:
+        references.append(last)
+        _from_tuned(by_layers, scored.less(last, settings.confidence), len(labels), settings)
     bounds, verdicts = judge_candidates(candidates, references, settings)
     worst = np.minimum.reduce([each.low for each in bounds])
     said = dict(zip(chosen[:-1], zip(worst, verdicts, strict=False), strict=False))
@@ -174,6 +180,7 @@ def _category(run: RunSets, done: str, task: Task, settings: SummarySettings) ->
         done=done,
         name=list(map(str, names)),
         metric=task.metric,
+        baseline=baseline_score(task.metric, task.type, labels),
         n_choose=len(run.of(done, CHOOSE)[whole]),
         n_examples=len(labels),
     )
@@ -228,6 +235,21 @@ def _scored(
     return found
 
 
+def _from_tuned(
+    found: dict[str, dict[str, object]], against: Bounds, n_examples: int, settings: SummarySettings
+) -> None:
+    """Add to each set how it compares with the whole model whose head is tuned, too."""
+    needed = examples_needed(against.error, n_examples, settings.tolerance)
+    for place, row in enumerate(found.values()):
+        low, high = interval(against.drawn[place], settings.confidence)
+        row |= {
+            "from_tuned": float(against.difference[place]),
+            "from_tuned_low": low,
+            "from_tuned_high": high,
+            "examples_needed": max(float(needed[place]), float(str(row["examples_needed"]))),
+        }
+
+
 def frontier_answers(table: pd.DataFrame, settings: SummarySettings) -> pd.DataFrame:
     """The smallest certified model of each run and category (ANSWER_COLUMNS).
 
@@ -238,7 +260,7 @@ def frontier_answers(table: pd.DataFrame, settings: SummarySettings) -> pd.DataF
     for (seed, done), own in table.groupby(["seed", "done"], sort=False):
         full = own[own["method"] == FULL].iloc[0]
         row = {
-            **full[["model", "task", "metric", "n_examples", "n_choose"]],
+            **full[["model", "task", "metric", "n_examples", "n_choose", "baseline"]],
             "seed": seed,
             "done": done,
             "total_layers": full["size"],
@@ -275,6 +297,9 @@ def _answer(own: pd.DataFrame, full: pd.Series) -> dict[str, object]:
             "next_difference": following["difference"],
             "next_low": following["difference_low"],
             "next_high": following["difference_high"],
+            "next_from_tuned": following["from_tuned"],
+            "next_from_tuned_low": following["from_tuned_low"],
+            "next_from_tuned_high": following["from_tuned_high"],
             "next_examples": following["examples_needed"],
         }
     costs = ("latency_ms", "examples_per_second", "parameters", "file_mb")
@@ -293,12 +318,9 @@ def front(points: pd.DataFrame, cost: str) -> pd.DataFrame:
     return order[order["value"] > before]
 
 
-def in_summary(
-    answers: pd.DataFrame, runs: Mapping[int, RunMetrics], settings: SummarySettings
-) -> pd.DataFrame:
+def in_summary(answers: pd.DataFrame, settings: SummarySettings) -> pd.DataFrame:
     """The answers of the exported run as rows of summary.csv, under its columns' names."""
     own = answers[answers["exported"]]
-    baseline = {seed: run.baseline for seed, run in runs.items()}
     return pd.DataFrame(
         {
             "model": own["model"],
@@ -307,7 +329,7 @@ def in_summary(
             "metric": own["metric"],
             "n_examples": own["n_examples"],
             "seeds": own["seed"],
-            "baseline": own["seed"].map(baseline),
+            "baseline": own["baseline"],
             "full": own["full"],
             "layers": own["total_layers"],
             "parameters": own["full_parameters"],

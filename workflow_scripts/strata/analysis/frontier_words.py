@@ -53,9 +53,12 @@ def _answer(row: pd.Series) -> str:
     if pd.isna(row["next_layers"]):
         return words
     following = f"layers {row['next_layers']}"
+    lost = _points(row, "next")
+    if pd.notna(row["next_from_tuned"]):
+        lost += f"; {_points(row, 'next_from_tuned')} from all layers with the head tuned"
     if row["next_verdict"] == LOSES_MORE:
-        return f"{words}; {following} lose more ({_points(row, 'next')})"
-    unsure = f"{words}; of {following} it cannot be told ({_points(row, 'next')})"
+        return f"{words}; {following} lose more ({lost})"
+    unsure = f"{words}; of {following} it cannot be told ({lost})"
     if np.isinf(row["next_examples"]):
         return f"{unsure}; with a tolerance of 0, no number of examples certifies a set"
     return (
@@ -65,8 +68,9 @@ def _answer(row: pd.Series) -> str:
 
 
 def _points(row: pd.Series, name: str) -> str:
-    parts = ("difference", "difference_low", "difference_high")
+    """A difference with its interval; of `next` the difference from the full model."""
+    parts = [name, f"{name}_low", f"{name}_high"]
     if name == "next":
-        parts = ("next_difference", "next_low", "next_high")
+        parts[0] = "next_difference"
     value, low, high = (100 * row[part] for part in parts)
     return f"{value:+.1f} points [{low:+.1f}, {high:+.1f}]"

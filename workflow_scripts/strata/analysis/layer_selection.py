@@ -97,7 +97,8 @@ class Measuring:
                 rows.each_batch(window, self.forward.batch_size, device(), work)
         for kept, own in zip(sets, by_example(logits, self.task), strict=True):
             value = score(self.task.metric, labels, decide(own, self.task)).value
-            self.known[kept] = Measured(value, -mean_loss(labels, own.double().numpy(), self.task))
+            loss = mean_loss(labels, own.double().numpy(), self.task)
+            self.known[kept] = Measured(*np.nan_to_num([value, -loss], nan=-np.inf).tolist())
 
     def table(self) -> pd.DataFrame:
         """All that was measured: columns layers, size, score, loss, n_examples."""
@@ -118,7 +119,7 @@ def propose(
     most_layers : of how many layers a model may be for all of its sets to be measured.
     """
     top = {("top", size): LayerSet.top_cut(size) for size in range(1, layers.count)}
-    if layers.shared:
+    if layers.shared or layers.count == 1:
         return top  # only their number counts
     every = layers.every_set() if layers.count <= most_layers else []
     measure(every)

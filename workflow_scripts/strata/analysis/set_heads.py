@@ -40,22 +40,27 @@ def answers_of_sets(
     -------
     columns layers, done (AS_IS, HEAD), part (CHOOSE, JUDGE) and those of ``predictions.answers``.
     """
-    everyone = range(len(vectors.sets))
-    stacks = {AS_IS: repeat_head(head, len(everyone)), HEAD: stack}
     tables = []
     for part in (CHOOSE, JUDGE):
-        inputs, examples = vectors.inputs(part, everyone, task), vectors.examples(part)
-        for done, heads in stacks.items():
-            if heads is None:
-                continue
-            logits = head_logits(head, heads, inputs)
-            for kept, own in zip(vectors.sets, logits, strict=True):
-                table = answers(examples, own, task)
-                table.insert(0, "layers", str(kept))
-                table.insert(1, "done", done)
-                table.insert(2, "part", part)
-                tables.append(table)
-    return pd.concat(tables, ignore_index=True)
+        examples = vectors.examples(part)
+        for chosen in by_size(vectors.sets):
+            inputs = vectors.inputs(part, chosen, task)
+            stacks = {AS_IS: repeat_head(head, len(chosen))}
+            if stack is not None:
+                stacks[HEAD] = {name: t[chosen].to(device()) for name, t in stack.items()}
+            for done, heads in stacks.items():
+                logits = head_logits(head, heads, inputs)
+                for place, own in zip(chosen, logits, strict=True):
+                    about = {"layers": str(vectors.sets[place]), "done": done, "part": part}
+                    tables.append(answers(examples, own, task).assign(**about))
+    table = pd.concat(tables, ignore_index=True)
+    return table[["layers", "done", "part", *table.columns.drop(["layers", "done", "part"])]]
+
+
+def by_size(sets: Sequence[LayerSet]) -> list[list[int]]:
+    """The places of the sets of each size: what is held in memory together."""
+    places = sorted(range(len(sets)), key=lambda place: (len(sets[place]), place))
+    return [list(group) for _, group in groupby(places, key=lambda place: len(sets[place]))]
 
 
 def tune_set_heads(
@@ -70,11 +75,9 @@ def tune_set_heads(
     -------
     heads in the order of the sets, on the CPU.
     """
-    places = sorted(range(len(vectors.sets)), key=lambda place: (len(vectors.sets[place]), place))
     made: dict[int, dict[str, Tensor]] = {}
-    for size, group in groupby(places, key=lambda place: len(vectors.sets[place])):
-        chosen = list(group)
-        print(f"heads of {len(chosen)} sets of {size} layers", flush=True)
+    for chosen in by_size(vectors.sets):
+        print(f"heads of {', '.join(str(vectors.sets[place]) for place in chosen)}", flush=True)
         stack = _tune(head, vectors.inputs(TRAIN, chosen, task), settings, seed)
         for slot, place in enumerate(chosen):
             made[place] = {name: tensor[slot].cpu() for name, tensor in stack.items()}

@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from strata.analysis.claim_words import claim_sentences
+from strata.analysis.frontier import NAMES
 from strata.analysis.frontier_words import frontier_text
 from strata.analysis.summary import CONFIGURATIONS, LOSES_MORE
 from strata.analysis.words import points_of, rounded
@@ -38,7 +39,7 @@ def final_words(
     if "truncation" in analyses and summary.is_file():
         yield f"{summary_text(pd.read_csv(summary), tolerance)}\n\n(from {summary})"
     if "frontier" in analyses and frontier.is_file():
-        yield f"{frontier_text(pd.read_csv(frontier))}\n\n(from {frontier})"
+        yield f"{frontier_text(pd.read_csv(frontier, dtype=NAMES))}\n\n(from {frontier})"
 
 
 def run_notes(records: Iterable[str]) -> list[str]:

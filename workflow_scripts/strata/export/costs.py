@@ -6,6 +6,8 @@ them is measured for all.
 """
 
 import os
+import platform
+import re
 import subprocess
 import sys
 import tempfile
@@ -80,11 +82,11 @@ def measure_costs(
             "layers_run": len(kept),
             "latency_ms": 1000 * float(np.median(own.alone)),
             "latency_p95_ms": 1000 * float(np.quantile(own.alone, 0.95)),
-            "latency_ratio": _median_ratio(full.alone.mean(1), own.alone.mean(1)),
+            "latency_ratio": _median_ratio(np.median(full.alone, 1), np.median(own.alone, 1)),
             "examples_per_second": _count(rows, EXAMPLES) / float(np.median(own.together)),
             "speed_ratio": _median_ratio(full.together, own.together),
             "rounds": rounds,
-            "device": str(device()),
+            "device": machine(),
             "threads": torch.get_num_threads(),
             **_size(model, tokenizer, kept, rows, task),
         }
@@ -117,6 +119,15 @@ def time_in_turn(
         kept: Timed(np.array([a for a, _ in taken]), np.array([t for _, t in taken]))
         for kept, taken in found.items()
     }
+
+
+def machine(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
+    """What the times are of: the GPU's name, or the processor's."""
+    if device().type == "cuda":
+        return torch.cuda.get_device_name()
+    text = cpuinfo.read_text(encoding="utf-8") if cpuinfo.is_file() else ""
+    found = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
+    return found[1].strip() if found else platform.processor() or "cpu"
 
 
 def _seconds(model: PreTrainedModel, batches: Batches, task: Task) -> list[float]:

@@ -44,12 +44,10 @@ class SetChoice:
     ----------
     kept : None where every run failed: all of them.
     claim : a sentence for the model card.
-    value : what the frontier says they score; None where it does not have them.
     """
 
     kept: LayerSet | None
     claim: str
-    value: float | None = None
 
 
 def choose(text: str, summary: pd.DataFrame, tolerance: float, confidence: float) -> Choice:
@@ -110,56 +108,61 @@ def choose_seed(runs: Mapping[int, RunMetrics]) -> int:
     return next((seed for seed, run in runs.items() if not run.failed), next(iter(runs)))
 
 
-def choose_set(
-    text: str, table: pd.DataFrame | None, answers: pd.DataFrame | None, seed: int
-) -> SetChoice:
+def choose_set(text: str, table: pd.DataFrame, answers: pd.DataFrame, seed: int) -> SetChoice:
     """The layer set that a target names: ``layers-auto`` (the smallest certified), or itself.
 
     Parameters
     ----------
     text : ``layers-auto``, ``layers-auto_head``, or a ``CutModel``.
-    table, answers : of ``frontier.frontier_of_run`` and ``frontier_answers``; None where the target
-        needs none.
+    table, answers : of ``frontier.frontier_of_run`` and ``frontier_answers``.
     seed : of the run that is cut.
     """
     done = HEAD if text.endswith("_head") else AS_IS
     if text.removesuffix("_head") != "layers-auto":
         kept = CutModel.parse(text).kept
-        if table is not None:
-            table = table[(table["seed"] == seed) & (table["name"] == text)]
-        if table is None or table.empty:
-            return SetChoice(kept, "The layers were asked for by number.")
-        row = table.sort_values("chosen", ascending=False).iloc[0]
-        return SetChoice(
-            kept, f"The layers were asked for by number; {_place(row)}", float(row["value"])
-        )
-    if answers is None:
-        raise ValueError(f"{text} is chosen by the frontier's answers")
+        own = table[(table["seed"] == seed) & (table["name"] == text)]
+        if own.empty:
+            place = "no method of the frontier proposed them."
+        else:
+            place = _place(own.sort_values("chosen", ascending=False).iloc[0])
+        return SetChoice(kept, f"The layers were asked for by number; {place}")
     row = answers[(answers["seed"] == seed) & (answers["done"] == done)].iloc[0]
-    runs = f"{row['n_examples']:,} examples, the run of seed {seed}"
-    points = points_of(row["tolerance"])
     if pd.isna(row["layers"]):
         return SetChoice(None, "Every run failed, so nothing was cut.")
-    kept = LayerSet.parse(str(row["layers"]))
+    runs = f"{row['n_examples']:,} examples, the run of seed {seed}"
+    points, kept = points_of(row["tolerance"]), LayerSet.parse(row["layers"])
     if row["size"] == row["total_layers"]:
-        claim = (
+        return SetChoice(
+            kept,
             f"No smaller set of layers is certified to lose less than {points} with "
-            f"{row['confidence']:.0%} confidence ({runs}), so nothing was cut."
+            f"{row['confidence']:.0%} confidence ({runs}), so nothing was cut.",
         )
-    else:
-        claim = (
-            f"Layers {kept} are the smallest set that is certified: they lose less than {points}, "
-            f"with {row['confidence']:.0%} confidence ({runs}; chosen on {row['n_choose']:,} other "
-            "examples). That is a claim about this very model."
-        )
-    return SetChoice(kept, claim, float(row["value"]))
+    return SetChoice(
+        kept,
+        f"Layers {kept} are the smallest set that is certified: they lose less than {points}, "
+        f"with {row['confidence']:.0%} confidence ({runs}; chosen on {row['n_choose']:,} other "
+        f"examples). That is a claim about this very model. {_on_front(row)}",
+    )
 
 
 def _place(row: pd.Series) -> str:
+    """Where a set is on the frontier."""
     loss, low, high = (100 * row[f"difference{part}"] for part in ("", "_low", "_high"))
+    verdict = (
+        row["verdict"] if isinstance(row["verdict"], str) and row["verdict"] else "nothing cut"
+    )
     return (
-        f"on the frontier: {loss:+.2f} points [{low:+.2f}, {high:+.2f}] from the full model, "
-        f"verdict: {row['verdict']}."
+        f"on the frontier: {loss:+.2f} points [{low:+.2f}, {high:+.2f}] from the full model "
+        f"({verdict}). {_on_front(row)}"
+    )
+
+
+def _on_front(row: pd.Series) -> str:
+    """What it costs, as the frontier measured it."""
+    return (
+        f"Measured beside the full model: {row['latency_ratio']:.2f} times as fast on one text "
+        f"({row['latency_ms']:.1f} ms, {row['device']}, {row['threads']} threads), "
+        f"{row['speed_ratio']:.2f} times in batches of 32, {row['file_mb']:.1f} MB."
     )
 
 

@@ -24,6 +24,7 @@ from plotnine import (
 )
 
 from strata.analysis.frontier import FAILED, FULL, front
+from strata.analysis.set_heads import AS_IS, HEAD
 from strata.analysis.summary import CERTIFIED
 from strata.figures.panels import annotations, corners_of, stack
 from strata.figures.style import (
@@ -55,7 +56,7 @@ METHODS = {
 }
 # column -> title of its panel.
 COSTS = {"latency_ms": "latency (ms)", "file_mb": "file (MB)"}
-DONE = {"as is": ("As it is", "o"), "head": ("Head tuned", "^")}
+DONE = {AS_IS: ("As it is", "o"), HEAD: ("Head tuned", "^")}
 WIDE = 0.42  # of a step in cost: how far points stand from their cost, at most
 
 
@@ -77,7 +78,7 @@ def frontier_plot(table: pd.DataFrame, style: FigureStyle, tolerance: float) -> 
             name = f"{panel_name(task, model, style.titles)}\n{title}"
             parts[name] = _points(shown, cost)
     points = stack(parts)
-    full = points[(points["method"] == FULL) & (points["done"] == "as is")]
+    full = points[(points["method"] == FULL) & (points["done"] == AS_IS)]
     candidates = points[points["method"] != FULL]
     chosen = candidates[candidates["chosen"]].drop_duplicates(["panel", "size", "done"])
     spans = {
@@ -127,7 +128,7 @@ def _points(rows: pd.DataFrame, cost: str) -> pd.DataFrame:
     steps = np.diff(np.unique(rows[cost].dropna()))
     step = float(np.median(steps)) if len(steps) else 1.0
     # As it is to the left of the cost, with a tuned head to its right.
-    names, sides = list(METHODS), np.where(rows["done"] == "head", 1, -1)
+    names, sides = list(METHODS), np.where(rows["done"] == HEAD, 1, -1)
     places = [(names.index(m) + 1) / len(names) if m in METHODS else 0.0 for m in rows["method"]]
     certified = rows["verdict"] == CERTIFIED
     colors = [METHODS[m][1] if m in METHODS else "black" for m in rows["method"]]

@@ -39,14 +39,29 @@ def read_sets(
         depths = [encoder.read(hidden, inputs) for hidden in encoder.hidden_states(inputs)]
         return {kept: depths[len(kept)] for kept in sets}
     rows = len(next(iter(inputs.values())))
-    size = max(1, stack_rows // _most_prefixes(sets, encoder.num_layers))
-    parts = [
-        _read(
-            encoder, {name: tensor[begin : begin + size] for name, tensor in inputs.items()}, sets
-        )
-        for begin in range(0, rows, size)
-    ]
-    return {kept: torch.cat([part[kept] for part in parts]) for kept in sets}
+    if len(sets) * rows > 1 and _most_prefixes(sets, encoder.num_layers) * rows > 4 * stack_rows:
+        return _read_apart(encoder, inputs, sets, stack_rows)
+    return _read(encoder, inputs, sets, stack_rows)
+
+
+def _read_apart(
+    encoder: Encoder, inputs: dict[str, Tensor], sets: Sequence[Kept], stack_rows: int
+) -> dict[Kept, Tensor]:
+    """Half of the rows after the other; of few rows half of the sets, by what they begin with."""
+    rows = len(next(iter(inputs.values())))
+    if rows > max(1, stack_rows // 16) or len(sets) == 1:
+        halves = [{k: t[part] for k, t in inputs.items()} for part in _halves(rows)]
+        parts = [read_sets(encoder, half, sets, stack_rows) for half in halves]
+        return {kept: torch.cat([part[kept] for part in parts]) for kept in sets}
+    found: dict[Kept, Tensor] = {}
+    ordered = sorted(sets)
+    for part in _halves(len(ordered)):
+        found |= read_sets(encoder, inputs, ordered[part], stack_rows)
+    return found
+
+
+def _halves(count: int) -> tuple[slice, slice]:
+    return slice(None, count // 2), slice(count // 2, None)
 
 
 def keep_layers(model: PreTrainedModel, kept: Kept) -> PreTrainedModel:
@@ -82,18 +97,22 @@ def _most_prefixes(sets: Sequence[Kept], layers: int) -> int:
     return max(len(_prefixes(sets, layer)) for layer in range(1, layers + 1))
 
 
-def _read(encoder: Encoder, inputs: dict[str, Tensor], sets: Sequence[Kept]) -> dict[Kept, Tensor]:
+def _read(
+    encoder: Encoder, inputs: dict[str, Tensor], sets: Sequence[Kept], stack_rows: int
+) -> dict[Kept, Tensor]:
     starts = {1: encoder.start(inputs)}
     states: dict[Kept, Tensor] = {(): starts[1].hidden}
+    together = max(1, stack_rows // len(starts[1].hidden))
     for layer in range(1, encoder.num_layers + 1):
         wanted = _prefixes(sets, layer)
         through = [prefix for prefix in wanted if prefix and prefix[-1] == layer]
         made: dict[Kept, Tensor] = {}
-        if through:
-            start = _start_of(encoder, inputs, len(through), starts)
-            stacked = torch.cat([states[prefix[:-1]] for prefix in through])
-            parts = encoder.run(stacked, start, layer, layer).chunk(len(through))
-            made = dict(zip(through, parts, strict=True))
+        for begin in range(0, len(through), together):
+            group = through[begin : begin + together]
+            start = _start_of(encoder, inputs, len(group), starts)
+            stacked = torch.cat([states[prefix[:-1]] for prefix in group])
+            parts = encoder.run(stacked, start, layer, layer).chunk(len(group))
+            made |= dict(zip(group, parts, strict=True))
         states = {prefix: made[prefix] if prefix in made else states[prefix] for prefix in wanted}
     return {kept: encoder.read(states[kept], inputs) for kept in sets}
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from strata.runtime.errors import StrataError
 from strata.study.architectures import WITH_CHOICES, check_supported, read_config
-from strata.study.given import encoder_entry, has_train, is_given_study
+from strata.study.given import encoder_entry, has_train, is_given_study, seeds_of
 from strata.study.metrics import metrics_for
 from strata.study.recipes import architecture_of, config_folder, exported_style, given_folder
 from strata.study.task_types import TASK_TYPES
@@ -40,9 +40,10 @@ def inconsistencies(config: Mapping[str, Any]) -> Iterator[str]:
                 "training.max_length, or a task's."
             )
     yield from _withheld_elsewhere(config)
-    for seed in config["frontier"]["seeds"] or []:
-        if seed not in study["seeds"] and not _is_given(config):
-            yield f"frontier.seeds: {seed} is not among study.seeds."
+    for model in study["models"]:
+        for seed in config["frontier"]["seeds"] or []:
+            if model in config["models"] and seed not in seeds_of(config, model):
+                yield f"frontier.seeds: {model} has no run of seed {seed}."
     localized = config["reinit"]["localized"]
     if localized and localized["stride"] > localized["block"]:
         yield (

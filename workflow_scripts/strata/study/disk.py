@@ -42,6 +42,9 @@ def mean_activations_mb(model: str | Path, task: str | Path, kept: int, limit: i
     return 3 * train_activations_mb(model, task, kept if limit is None else min(kept, limit))
 
 
-def set_vectors_mb(model: str | Path, task: str | Path, limit: int | None) -> int:
-    """MiB of vectors of layer sets, float32: at most eight sets of a size."""
-    return 2 * METHODS * train_activations_mb(model, task, limit)
+def set_vectors_mb(
+    model: str | Path, task: str | Path, train_limit: int | None, eval_limit: int | None
+) -> int:
+    """MiB of vectors of layer sets, float32, of train and eval rows: at most eight sets a size."""
+    rows = [train_activations_mb(model, task, limit) for limit in (train_limit, eval_limit)]
+    return 2 * METHODS * sum(rows)

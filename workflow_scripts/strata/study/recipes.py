@@ -128,12 +128,14 @@ def encoder_facts(config: Mapping[str, Any], model: str) -> tuple[int, bool]:
     return layers, ARCHITECTURES[architecture_of(config, model)].shares_layers
 
 
-def layers_of(config: Mapping[str, Any], model: str) -> Layers:
-    """A model's layers, as far as they are known before it is there: what a set may leave out."""
+def layers_of(config: Mapping[str, Any], model: str) -> Layers | None:
+    """What a set of a model's layers may leave out; None where nothing is known of it yet."""
     for _, folder in _places(config, model):
         if (folder / "config.json").is_file():
             encoder = read_config(folder)
             return Layers.of(encoder, layer_count(encoder))
+    if not {"layers", "architecture"} <= config["models"][model].keys():
+        return None
     count, _ = encoder_facts(config, model)
     return Layers.of({"model_type": architecture_of(config, model)}, count)
 
