@@ -216,6 +216,18 @@ def test_missing_key_is_named(path, sentence):
             "study.figure1.task: 'snli' is not among study.tasks.",
         ),
         (
+            {"tasks": {"rte": {"training": {"withhold": 0.1}}}},
+            "tasks.rte.training.withhold: is of the whole study; set training.withhold.",
+        ),
+        (
+            {"models": {"albert": {"training": {"withhold": 0.1}}}},
+            "models.albert.training.withhold: is of the whole study; set training.withhold.",
+        ),
+        (
+            {"variants": {"probe*": {"withhold": 0.1}}},
+            "variants.probe*.withhold: is of the whole study; set training.withhold.",
+        ),
+        (
             {"cka": {"pooling": "mean"}},
             "cka.pooling: 'mean' is not kept; evaluation.poolings has raw.",
         ),
@@ -246,6 +258,11 @@ def test_missing_key_is_named(path, sentence):
 def test_keys_that_contradict_each_other_are_refused(changes, sentence):
     (found,) = problems(merged(PAPER, changes))
     assert sentence in found
+
+
+def test_seeds_that_a_model_has_no_run_of_cannot_be_cut():
+    found = problems(merged(PAPER, {"frontier": {"seeds": [2, 3]}}))
+    assert found == [f"frontier.seeds: {m} has no run of seed 3." for m in PAPER["study"]["models"]]
 
 
 @pytest.mark.parametrize(

@@ -194,6 +194,13 @@ def test_the_export_has_the_checkpoints_own_order_and_head(bare):
     assert f"{summary['certified_value']:.4f}" in card
 
 
+def test_without_train_rows_a_tuned_head_is_refused_while_planning(bare):
+    target = "results/bare/export/bare_opinions/layers-auto_head"
+    done = bare.configured(target, "--dry-run", check=False)
+    said = " ".join((done.stdout + done.stderr).split())
+    assert done.returncode and "tasks.opinions has no 'splits.train' to tune a head on" in said
+
+
 def test_a_bare_study_is_finished(bare):
     done = bare.configured("--dry-run", check=False)
     assert "Nothing to be done" in done.stdout + done.stderr
