@@ -17,8 +17,8 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 # How many tests run at a time; tests/conftest.py says in which order.
 WORKERS ?= 2
 TOGETHER := -n $(WORKERS)
-DEMO := cka,controls,truncation,skipping,export,claims
-ANALYSES := $(DEMO),reinit,variability,agreement
+ANALYSES := cka,controls,truncation,skipping,frontier,export,reinit,variability,agreement,claims
+FRONTIER := cka,controls,truncation,skipping,frontier,export,claims
 
 .PHONY: demo demo-all demo-frontier check test test-all soak errors bench lint types install lock
 
@@ -30,7 +30,7 @@ demo-all: install
 	$(BIN)/snakemake --workflow-profile profiles/demo --config 'study={"analyses": [$(ANALYSES)]}'
 
 demo-frontier: install
-	$(BIN)/snakemake --workflow-profile profiles/demo --config 'study={"analyses": [$(DEMO),frontier]}'
+	$(BIN)/snakemake --workflow-profile profiles/demo --config 'study={"analyses": [$(FRONTIER)]}'
 
 check: lint
 	$(PYTEST) $(TOGETHER) -m "not slow" tests/unit

@@ -6,8 +6,9 @@ inputs, params = snakemake.input, snakemake.params
 with gpu_job(snakemake):
     import pandas as pd
 
-    from strata.analysis.set_vectors import CHOOSE, JUDGE, TRAIN, dump_sets, sets_of
+    from strata.analysis.set_vectors import dump_sets, sets_of
     from strata.data.batches import Rows
+    from strata.data.parts import CHOOSE, JUDGE, TRAIN
     from strata.data.task import Task, read_examples
     from strata.data.tokens import length_limit, load_tokenizer
     from strata.modeling.compute import device

@@ -4,7 +4,8 @@ from strata.modeling.compute import gpu_job
 
 with gpu_job(snakemake):
     from strata.analysis.set_heads import answers_of_sets, save_set_heads, tune_set_heads
-    from strata.analysis.set_vectors import TRAIN, SetVectors
+    from strata.analysis.set_vectors import SetVectors
+    from strata.data.parts import TRAIN
     from strata.data.task import Task
     from strata.evaluation.prediction_files import write_predictions
     from strata.modeling.head import load_head

@@ -338,7 +338,7 @@ EDITS = {
     ),
     "the CKA formula": (
         "strata/analysis/cka.py", "n / (n - 2)", "n / (n - 3)",
-        {"compare_states", "compare_models", "find_blocks"},
+        {"choose_layers", "compare_states", "compare_models", "find_blocks"},
     ),
     "the optimiser": (
         "strata/modeling/training.py", '"adamw_torch_fused"', '"adamw_torch"',
@@ -354,7 +354,9 @@ EDITS = {
     "a sentence of the findings": (
         "strata/analysis/agreement.py", " of the full score", " of all layers", {"compare_methods"}
     ),
-    "the model card": ("strata/export/card.py", "fewer parameters", "less", {"export_model"}),
+    "the model card": (
+        "strata/export/card.py", "fewer parameters", "less", {"export_layers", "export_model"}
+    ),
     "the activations' layout": (
         "strata/analysis/activations.py", "SCHEMA_VERSION = 3", "SCHEMA_VERSION = 4",
         READS_ACTIVATIONS,

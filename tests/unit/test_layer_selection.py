@@ -7,21 +7,15 @@ import pytest
 import torch
 
 from helpers import tiny
+from strata.analysis.calibration import mean_loss
 from strata.analysis.cka import cka
 from strata.analysis.layer_geometry import Geometry, layer_geometry
-from strata.analysis.layer_selection import (
-    METHODS,
-    Measured,
-    Measuring,
-    mean_loss,
-    proposals,
-    propose,
-)
+from strata.analysis.layer_selection import Measured, Measuring, proposals, propose
 from strata.modeling.encoder import Encoder
 from strata.modeling.head import Head
 from strata.modeling.inference import all_logits
 from strata.modeling.layer_sets import keep_layers
-from strata.study.layer_sets import Layers, LayerSet
+from strata.study.layer_sets import METHODS, Layers, LayerSet
 from strata.study.settings import ForwardSettings
 
 L = 6

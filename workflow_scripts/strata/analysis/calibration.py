@@ -32,6 +32,18 @@ def log_probabilities(logits: np.ndarray) -> np.ndarray:
     return shifted - np.log(np.exp(shifted).sum(-1, keepdims=True))
 
 
+def mean_loss(labels: np.ndarray, logits: np.ndarray, task: Task) -> float:
+    """Mean negative log-likelihood of the labels, or squared error.
+
+    Parameters
+    ----------
+    logits : [examples, answers]
+    """
+    if task.kind.continuous:
+        return float(np.mean((logits[:, 0] - labels) ** 2))
+    return float(-log_probabilities(logits)[np.arange(len(labels)), labels].mean())
+
+
 def bin_gaps(confidence: np.ndarray, right: np.ndarray) -> np.ndarray:
     """Expected calibration error of several sets of outcomes for the same confidences.
 

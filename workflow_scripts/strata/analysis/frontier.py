@@ -16,16 +16,15 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from strata.analysis.calibration import mean_loss
 from strata.analysis.depth_bounds import Answers, Bounds, examples_needed, fixed_sequence
-from strata.analysis.layer_selection import METHODS, mean_loss
-from strata.analysis.set_heads import AS_IS, HEAD
-from strata.analysis.set_vectors import CHOOSE, JUDGE
 from strata.analysis.summary import CANNOT_BE_TOLD, CERTIFIED, LOSES_MORE
+from strata.data.parts import CHOOSE, JUDGE
 from strata.data.task import Task
 from strata.evaluation.metrics import baseline_score, score
 from strata.evaluation.prediction_files import logits_of
 from strata.evaluation.resampling import interval
-from strata.study.layer_sets import CutModel, LayerSet
+from strata.study.layer_sets import AS_IS, HEAD, METHODS, CutModel, LayerSet
 from strata.study.run_records import RunMetrics
 from strata.study.settings import SummarySettings
 

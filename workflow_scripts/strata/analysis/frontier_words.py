@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 
 from strata.analysis.frontier import FAILED
-from strata.analysis.set_heads import AS_IS
 from strata.analysis.summary import LOSES_MORE
 from strata.analysis.words import points_of, rounded
+from strata.study.layer_sets import AS_IS
 
 HOW = {AS_IS: "without any training"}
 

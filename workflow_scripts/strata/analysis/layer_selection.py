@@ -23,7 +23,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from strata.analysis.calibration import log_probabilities
+from strata.analysis.calibration import mean_loss
 from strata.analysis.layer_geometry import Geometry
 from strata.data.batches import Rows
 from strata.data.task import Task
@@ -34,10 +34,9 @@ from strata.modeling.encoder import Encoder
 from strata.modeling.head import Head
 from strata.modeling.layer_sets import STACK_ROWS, read_sets
 from strata.runtime.progress import Progress
-from strata.study.layer_sets import Layers, LayerSet
+from strata.study.layer_sets import METHODS, Layers, LayerSet
 from strata.study.settings import ForwardSettings
 
-METHODS = ("top", "span", "greedy", "skipping", "block-influence", "angular", "cka", "every")
 COLUMNS = ["method", "size", "layers", "score", "loss", "n_examples"]
 
 
@@ -49,18 +48,6 @@ class Measured(NamedTuple):
 
 
 Measure = Callable[[Sequence[LayerSet]], dict[LayerSet, Measured]]
-
-
-def mean_loss(labels: np.ndarray, logits: np.ndarray, task: Task) -> float:
-    """Mean negative log-likelihood of the labels, or squared error.
-
-    Parameters
-    ----------
-    logits : [examples, answers]
-    """
-    if task.kind.continuous:
-        return float(np.mean((logits[:, 0] - labels) ** 2))
-    return float(-log_probabilities(logits)[np.arange(len(labels)), labels].mean())
 
 
 @dataclass

@@ -12,8 +12,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from strata.analysis.set_vectors import CHOOSE, JUDGE, TRAIN, SetVectors, dump_sets
+from strata.analysis.set_vectors import SetVectors, dump_sets
 from strata.data.batches import Rows
+from strata.data.parts import CHOOSE, JUDGE, TRAIN
 from strata.data.task import Task
 from strata.evaluation.predictions import answers
 from strata.modeling.compute import device
@@ -21,10 +22,8 @@ from strata.modeling.converged import tune_both
 from strata.modeling.encoder import Encoder
 from strata.modeling.head import Head
 from strata.modeling.head_tuning import HeadInputs, Stack, head_logits, repeat_head, tune_heads
-from strata.study.layer_sets import LayerSet
+from strata.study.layer_sets import AS_IS, HEAD, LayerSet
 from strata.study.settings import ForwardSettings, HeadSettings
-
-AS_IS, HEAD = "as is", "head"
 
 
 def answers_of_sets(

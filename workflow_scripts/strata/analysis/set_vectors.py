@@ -29,8 +29,6 @@ from strata.runtime.progress import Progress
 from strata.study.layer_sets import LayerSet
 from strata.study.settings import ForwardSettings
 
-TRAIN, CHOOSE, JUDGE = "train", "choose", "judge"
-
 
 def dump_sets(
     path: str | Path,

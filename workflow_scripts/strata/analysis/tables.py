@@ -19,6 +19,15 @@ def read_tables(paths: Iterable[str | Path]) -> pd.DataFrame:
     return pd.concat([pd.read_csv(path) for path in paths], ignore_index=True)
 
 
+def join_tables(paths: Iterable[str | Path]) -> pd.DataFrame:
+    """CSV tables one below the other, as the text that they are; columns that one lacks are empty.
+
+    What looks like a number may be none: "3" is a layer set.
+    """
+    parts = [pd.read_csv(path, dtype=str, keep_default_na=False) for path in paths]
+    return pd.concat(parts, ignore_index=True)
+
+
 def flag_failed_states(table: pd.DataFrame, runs: Mapping[int, RunMetrics]) -> pd.DataFrame:
     """A CKA table with `failed`: one of the two states is a run that failed."""
     bad = {seed for seed, run in runs.items() if run.failed}

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 
+TRAIN, CHOOSE, JUDGE = "train", "choose", "judge"  # what examples are for, in files
 SEED = 0  # the same examples for every model, run and method
 
 

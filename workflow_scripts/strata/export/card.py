@@ -57,14 +57,17 @@ def model_card(
     faster = measured.examples_per_second / measured.full_examples_per_second
     auto = auto_class(task).__name__
     place = measured.device + (f", {threads} threads" if measured.device == "cpu" else "")
-    how = "layers left out" if made.kept else "truncation, Phang, Liu and Bowman 2021"
+    head = "TUNED" if made.tuned else "UNTUNED"
+    how = f"{head} truncation,\nPhang, Liu and Bowman 2021"
+    if made.kept:
+        how = f"a layer set, its head {'tuned' if made.tuned else 'as it was'}"
     return f"""---
 {_metadata(title, task, made, measured)}
 ---
 
 # {title}, cut to {measured.layers} of {measured.full_layers} layers
 
-{_made_of(measured, made)} Made by Strata ({"TUNED" if made.tuned else "UNTUNED"}: {how}).
+{_made_of(measured, made)} Made by Strata ({how}).
 
 {claim}
 

@@ -9,7 +9,6 @@ import pandas as pd
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from strata.analysis.set_heads import AS_IS, HEAD
 from strata.analysis.words import points_of
 from strata.data.task import Task
 from strata.modeling.adopt import own_order, set_labels
@@ -18,7 +17,7 @@ from strata.modeling.layer_sets import keep_layers
 from strata.modeling.loading import load_model
 from strata.runtime.errors import StrataError
 from strata.study.architectures import read_config
-from strata.study.layer_sets import CutModel, Layers, LayerSet
+from strata.study.layer_sets import AS_IS, HEAD, CutModel, Layers, LayerSet
 from strata.study.plain_heads import OWN, place_of
 from strata.study.run_records import RunMetrics
 

@@ -24,7 +24,6 @@ from plotnine import (
 )
 
 from strata.analysis.frontier import FAILED, FULL, front
-from strata.analysis.set_heads import AS_IS, HEAD
 from strata.analysis.summary import CERTIFIED
 from strata.figures.panels import annotations, corners_of, stack
 from strata.figures.style import (
@@ -41,6 +40,7 @@ from strata.figures.style import (
     panel_name,
     select,
 )
+from strata.study.layer_sets import AS_IS, HEAD
 from strata.study.settings import FigureStyle
 
 # method -> (legend entry, colour); in the order of drawing.

@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 
 from strata.study.architectures import layer_count, read_config
+from strata.study.layer_sets import METHODS
 
-METHODS = 8  # by which layer sets are chosen, at most
 # Of a large model and all examples, where a model or task is not there yet.
 LAYERS, HIDDEN, EXAMPLES = 24, 1024, 40_000
 
@@ -45,6 +45,6 @@ def mean_activations_mb(model: str | Path, task: str | Path, kept: int, limit: i
 def set_vectors_mb(
     model: str | Path, task: str | Path, train_limit: int | None, eval_limit: int | None
 ) -> int:
-    """MiB of vectors of layer sets, float32, of train and eval rows: at most eight sets a size."""
+    """MiB of vectors of layer sets, float32, of train and eval rows: a set a size and method."""
     rows = [train_activations_mb(model, task, limit) for limit in (train_limit, eval_limit)]
-    return 2 * METHODS * sum(rows)
+    return 2 * len(METHODS) * sum(rows)

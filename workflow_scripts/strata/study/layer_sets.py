@@ -9,6 +9,9 @@ from typing import Any
 
 from strata.study.architectures import ARCHITECTURES
 
+# By which sets are found; analysis.layer_selection says how.
+METHODS = ("top", "span", "greedy", "skipping", "block-influence", "angular", "cka", "every")
+AS_IS, HEAD = "as is", "head"  # what was done to a cut model: nothing, or its head was tuned
 _NUMBER = "[1-9][0-9]*"
 _RUN = f"{_NUMBER}(?:-{_NUMBER})?"
 
