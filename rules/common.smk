@@ -14,6 +14,8 @@ from strata.study.layer_sets import CutModel
 from strata.study.recipes import (
     ablation_settings,
     architecture_of,
+    cut_training_settings,
+    cut_ways,
     encoder_facts,
     exported_style,
     head_settings,
@@ -50,6 +52,8 @@ JUDGING_EXAMPLES = EVAL_EXAMPLES if WITHHELD_SHARE else JUDGING_HALF
 TRAIN_SAMPLE = EVAL_SAMPLE | {"limit": config["evaluation"]["max_train_examples"]}
 CHOOSING_SAMPLE = EVAL_SAMPLE | {"limit": config["frontier"]["max_choose_examples"]}
 FORWARD = {key: config["evaluation"][key] for key in ("batch_size", "precision")}
+CUT_TRAINING = config["frontier"]["training"]
+KEEP_CUT = CUT_TRAINING["keep_checkpoints"]
 JOBS_PER_DEVICE = config["gpus"]["jobs_per_device"]
 
 
@@ -153,6 +157,31 @@ def training_of(wildcards):
     return training_settings(config, wildcards.model, wildcards.task, variant)
 
 
+def training_of_cut(wildcards):
+    """The recipe of a model that is trained after its cut; a cut it cannot have is refused here."""
+    cut = trained_cut(wildcards, wildcards.variant)
+    return cut_training_settings(config, wildcards.model, wildcards.task, cut)
+
+
+def trained_cut(wildcards, name):
+    """A model that is trained after its cut, by its name."""
+    registered("models", wildcards.model)
+    registered("tasks", wildcards.task)
+    cut = explained(TrainedCut.parse, name)
+    layers = explained(layers_of, config, wildcards.model)
+    if layers is not None:  # else the job says so
+        explained(layers.check, cut.kept)
+    if cut.way not in cut_ways(config, wildcards.model):
+        raise WorkflowError(
+            f"{name}: models.{wildcards.model} has no 'pretrained' to cut before it is trained."
+        )
+    if not has_train(wildcards):
+        raise WorkflowError(
+            f"{name}: tasks.{wildcards.task} has no 'splits.train' to train on."
+        )
+    return cut
+
+
 def ablation_of(wildcards):
     """What shapes a variant; layers that the model does not have are refused here, if it is known."""
     variant = explained(Variant.parse, wildcards.variant)
@@ -246,6 +275,15 @@ def tokenizer_of_state(wildcards):
     return MODEL
 
 
+def tokenizer_of_model(wildcards):
+    """The model folder whose tokenizer all runs of a model share."""
+    registered("models", wildcards.model)
+    if given.is_given(config, wildcards.model):
+        pair = {"model": wildcards.model, "task": wildcards.task}
+        return CHECKPOINT.format(**pair, variant=Variant.KEPT, seed=1)
+    return MODEL
+
+
 def model_of_run(wildcards):
     """The encoder's folder, from which it is known where it came from; none of a given model."""
     registered("models", wildcards.model)
@@ -268,10 +306,41 @@ def named_layers(wildcards):
     return wildcards.cut
 
 
+def trained_layers(wildcards):
+    """Param: the name of a model that is trained after its cut, likewise."""
+    if wildcards.trained != "layers-auto_trained":
+        trained_cut(wildcards, wildcards.trained)
+    elif not is_trained_cut(wildcards.task):
+        raise WorkflowError(
+            "layers-auto_trained: nothing is trained after the cut; set frontier.training.sizes (its "
+            "'tasks' must have this one, which must have 'splits.train')."
+        )
+    return wildcards.trained
+
+
 def of_state(pattern, state, **wildcards):
     """A file of a state's run."""
     state = State.parse(state)
     return pattern.format(variant=state.variant, seed=state.seed, **wildcards)
+
+
+def model_to_cut(wildcards):
+    """The folder that a trained cut's tokenizer and provenance are in, and what is cut first."""
+    if given.is_given(config, wildcards.model):
+        return of_run(CHECKPOINT, wildcards)
+    return MODEL
+
+
+def full_run_of_cut(wildcards):
+    """The full model's checkpoint, where it is what is cut, or the teacher."""
+    needed = explained(TrainedCut.parse, wildcards.variant).about.needs_full
+    return of_run(CHECKPOINT, wildcards) if needed else []
+
+
+def of_run(pattern, wildcards):
+    """A file of the full run of a trained cut."""
+    pair = {"model": wildcards.model, "task": wildcards.task}
+    return pattern.format(**pair, variant=Variant.KEPT, seed=wildcards.seed)
 
 
 def checkpoint_of_state(wildcards):

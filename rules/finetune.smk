@@ -7,7 +7,7 @@ TRAINED = f"(?!(?:{ADOPTED})_)[a-z0-9-]+"
 
 rule tokenize_task:
     input:
-        model=MODEL,
+        model=tokenizer_of_model,
         train=TRAIN_EXAMPLES,
         eval=EVAL_EXAMPLES,
     output:

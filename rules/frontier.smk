@@ -140,6 +140,80 @@ rule score_sets:
         "../workflow_scripts/score_sets.py"
 
 
+# Which models are trained after the cut. While a checkpoint waits, Snakemake deletes no temporary file
+# of the whole study: so it is none of choose_layers, which studies without such models have, too, and
+# comes before dumps of activations.
+checkpoint plan_cuts:
+    input:
+        sets=f"{SETS}.sets.csv",
+    output:
+        names=f"{SETS}.cuts.txt",
+    log:
+        "<logs>/plan_cuts/{model}_{task}_{state}.log",
+    benchmark:
+        "<benchmarks>/plan_cuts/{model}_{task}_{state}.tsv"
+    priority: 15
+    conda:
+        "../envs/strata.yaml"
+    params:
+        settings={key: CUT_TRAINING[key] for key in ("sizes", "sets", "ways")},
+        possible=lambda w: cut_ways(config, w.model),
+        code=code_of("plan_cuts"),
+    message:
+        "What is trained after the cut: {wildcards.model} on {wildcards.task}, {wildcards.state}"
+    script:
+        "../workflow_scripts/plan_cuts.py"
+
+
+# The recipe, leases and resumption of any run, on a model that was cut before. Its weights go when
+# nothing needs them any more, unless frontier.training says that they are kept.
+rule train_cut:
+    input:
+        model=model_to_cut,
+        full=full_run_of_cut,
+        train=TRAINED_ON,
+        eval=EVAL_EXAMPLES,
+        train_tokens=TRAIN_TOKENS,
+        eval_tokens=EVAL_TOKENS,
+        choose=CHOOSING_EXAMPLES,
+        judge=JUDGING_EXAMPLES,
+        task=TASK,
+    output:
+        checkpoint=(
+            directory(CHECKPOINT) if KEEP_CUT else temp(directory(CHECKPOINT))
+        ),
+        answers=CUT_ANSWERS,
+        predictions=PREDICTIONS,
+        history=HISTORY,
+        run=RECORD,
+    log:
+        "<logs>/train_cut/{model}_{task}_{variant}_{seed}.log",
+    benchmark:
+        "<benchmarks>/train_cut/{model}_{task}_{variant}_{seed}.tsv"
+    wildcard_constraints:
+        variant=TrainedCut.PATTERN,
+    conda:
+        "../envs/strata.yaml"
+    threads: 4
+    resources:
+        gpu=1,
+        jobs_per_device=JOBS_PER_DEVICE,
+    params:
+        training=training_of_cut,
+        # Under this name it is part of what a run must share to be gone on with.
+        ablation=config["frontier"]["training"]["distillation"],
+        style=style_of,
+        max_length=max_length_of,
+        choose_sample=CHOOSING_SAMPLE,
+        judge_sample=EVAL_SAMPLE,
+        forward=FORWARD,
+        code=cut_code,
+    message:
+        "Train {wildcards.model}, cut, on {wildcards.task}: {wildcards.variant}, seed {wildcards.seed}"
+    script:
+        "../workflow_scripts/train_cut.py"
+
+
 # Alone on the machine, or the times would be of what runs beside it.
 rule measure_costs:
     input:
@@ -176,6 +250,10 @@ rule tabulate_frontier:
         sets=cut_runs(f"{SETS}.sets.csv"),
         answers=cut_runs(f"{SETS}.parquet"),
         metrics=cut_runs(METRICS),
+        trained=trained_cuts_of(CUT_ANSWERS),
+        # How long it took differs from one training to the next; what it answers does not.
+        trained_records=ancient(trained_cuts_of(RECORD)),
+        records=cut_runs(RECORD),
         costs=COSTS,
         task=TASK,
     output:
@@ -312,3 +390,73 @@ rule export_layers:
         "Export {wildcards.model} on {wildcards.task}, {wildcards.cut}"
     script:
         "../workflow_scripts/export_layers.py"
+
+
+rule plot_training:
+    input:
+        tables=[f"{FRONTIER_OF_PAIR}.csv"],
+    output:
+        png=report(
+            f"{TRAINING}.png",
+            caption="../report/training.rst",
+            category="Frontier",
+            labels={"model": "{model}", "task": "{task}"},
+        ),
+        pdf=f"{TRAINING}.pdf",
+    log:
+        "<logs>/plot_training/{model}_{task}.log",
+    benchmark:
+        "<benchmarks>/plot_training/{model}_{task}.tsv"
+    conda:
+        "../envs/strata.yaml"
+    params:
+        style=lambda w: STYLE | {"models": [w.model], "tasks": [w.task]},
+        tolerance=config["summary"]["tolerance"],
+        code=code_of("plot_training"),
+    message:
+        "Training after the cut, {wildcards.model} on {wildcards.task}: figure"
+    script:
+        "../workflow_scripts/plot_training.py"
+
+
+rule export_trained:
+    input:
+        model=model_of_run,
+        checkpoints=exported_runs,
+        full=cut_runs(CHECKPOINT),
+        task=TASK,
+        examples=JUDGING_EXAMPLES,
+        # What changes a verdict is among the other inputs and params. A table that is made again must
+        # not export again, which would train all of a pair's models again, whose weights are gone.
+        frontier=ancient(f"{FRONTIER_OF_PAIR}.csv"),
+        answers=ancient(f"{FRONTIER_OF_PAIR}/answers.csv"),
+    output:
+        folder=directory(EXPORTED_TRAINED),
+    log:
+        "<logs>/export_trained/{model}_{task}_{trained}.log",
+    benchmark:
+        "<benchmarks>/export_trained/{model}_{task}_{trained}.tsv"
+    conda:
+        "../envs/strata.yaml"
+    threads: 4
+    resources:
+        gpu=1,
+        jobs_per_device=JOBS_PER_DEVICE,
+    params:
+        cut=trained_layers,
+        settings=config["summary"],
+        verdicts=code_of("tabulate_frontier", "metric", "task_type"),
+        seeds=cut_seeds_of,
+        max_length=max_length_of,
+        sample=EVAL_SAMPLE,
+        forward=FORWARD,
+        sampling=sampling(config),
+        title=lambda w: TITLES.get(w.model),
+        style=exported_style_of,
+        code=code_of(
+            "export_trained", "architecture", "head_style", "task_type", "metric"
+        ),
+    message:
+        "Export {wildcards.model} on {wildcards.task}, {wildcards.trained}"
+    script:
+        "../workflow_scripts/export_trained.py"

@@ -7,6 +7,7 @@ sys.path.insert(0, str(Path(workflow.basedir) / "workflow_scripts"))
 from strata.study.layer_sets import CutModel
 from strata.study.plans import PARTS
 from strata.study.states import PRETRAINED, State
+from strata.study.trained_cuts import TrainedCut
 from strata.study.variants import Variant
 
 # Models and tasks, which all studies share.
@@ -47,6 +48,7 @@ UNTUNED = f"{TRUNCATION}/untuned-{{state}}"
 TUNED = f"{TRUNCATION}/tuned-{{state}}"
 TUNED_ORIG = f"{TRUNCATION}/tuned-orig-seed{{seed}}"
 CALIBRATION = f"{TRUNCATION}.calibration"
+EXITS = "<results>/exits/{model}_{task}"
 SKIPPING = "<results>/skipping/{model}_{task}"
 SKIPPING_OF_STATE = f"{SKIPPING}/{{state}}.csv"
 SKIPPED = f"{SKIPPING}/{{state}}.parquet"
@@ -57,6 +59,7 @@ CLAIMS = "<results>/claims"
 READINGS = f"{CLAIMS}/{{model}}_{{task}}.csv"
 EXPORT = "<results>/export/{model}_{task}/depth{depth}"
 EXPORTED_LAYERS = "<results>/export/{model}_{task}/{cut}"
+EXPORTED_TRAINED = "<results>/export/{model}_{task}/{trained}"
 
 # Which layers to keep. Examples are parted by what they decide: on the withheld ones of train, or
 # on one half of eval, layers are chosen; on eval, or its other half, they are judged.
@@ -69,6 +72,8 @@ FRONTIER = "<results>/frontier"
 FRONTIER_OF_PAIR = f"{FRONTIER}/{{model}}_{{task}}"
 SETS = f"{FRONTIER_OF_PAIR}/{{state}}"
 COSTS = f"{FRONTIER_OF_PAIR}/costs.csv"
+CUT_ANSWERS = f"{RUN}/answers.parquet"  # of a model that was cut and then trained
+TRAINING = f"{FRONTIER_OF_PAIR}.training"
 
 # The companion studies.
 REINIT = "<results>/reinit"
@@ -103,3 +108,4 @@ wildcard_constraints:
     part="|".join(PARTS),
     depth="[0-9]+|-auto|-within",
     cut=f"layers-auto(?:_head)?|{CutModel.PATTERN}",
+    trained=f"layers-auto_trained|{TrainedCut.PATTERN}",

@@ -24,6 +24,13 @@ def training_code(script):
     return code
 
 
+def cut_code(wildcards):
+    """Param `code` of training after a cut, likewise."""
+    best = training_of_cut(wildcards)["checkpoint"] == "best"
+    rows = ["architecture", "head_style", "task_type"] + ["metric"] * best
+    return code_of("train_cut", *rows)(wildcards)
+
+
 def compared_tables(wildcards):
     """CKA of every two states of a pair that are compared."""
     states = plans.compared_states(seeds_of(wildcards), has_pretrained(wildcards))
@@ -108,9 +115,55 @@ def localized_table(wildcards):
     )
 
 
+def exit_heads(wildcards):
+    """Input function: TUNED of every run of a pair; a task without exits is refused here."""
+    registered("tasks", wildcards.task)
+    if not given.has_exits(config, wildcards.task):
+        raise WorkflowError(
+            f"tasks.{wildcards.task} has no early exit, which takes heads at every depth "
+            "('splits.train') and answers that state a confidence (not a regression's)."
+        )
+    return runs(f"{TUNED}.parquet")(wildcards)
+
+
 def cut_runs(pattern, first=None):
     """Input function: a file of every run of a pair whose layers are chosen."""
     return runs(pattern, first, seeds_of=cut_seeds_of)
+
+
+def is_trained_cut(task):
+    """Whether models of a task are trained after their cut."""
+    chosen = CUT_TRAINING["tasks"] is None or task in CUT_TRAINING["tasks"]
+    return bool(CUT_TRAINING["sizes"]) and chosen and given.has_train(config, task)
+
+
+def trained_plan(wildcards, seed):
+    """The models of a run that are cut and then trained, once its layer sets are chosen."""
+    if not is_trained_cut(wildcards.task):
+        return []
+    if seed not in given.trained_seeds(config, wildcards.model):
+        return []
+    pair = {"model": wildcards.model, "task": wildcards.task}
+    planned = checkpoints.plan_cuts.get(**pair, state=State.of_seed(seed)).output.names
+    return Path(planned).read_text(encoding="utf-8").split()
+
+
+def trained_cuts_of(pattern):
+    """Input function: a file of every model of a pair that is cut and then trained."""
+    return lambda w: [
+        pattern.format(model=w.model, task=w.task, variant=name, seed=seed)
+        for seed in cut_seeds_of(w)
+        for name in trained_plan(w, seed)
+    ]
+
+
+def exported_runs(wildcards):
+    """Input function: the checkpoint that a target names, of the first seed; else all of a pair."""
+    if wildcards.trained == "layers-auto_trained":
+        return trained_cuts_of(CHECKPOINT)(wildcards)
+    pair = {"model": wildcards.model, "task": wildcards.task}
+    (first, *_) = given.trained_seeds(config, wildcards.model)
+    return [CHECKPOINT.format(**pair, variant=wildcards.trained, seed=first)]
 
 
 def figures(*numbers):
@@ -143,21 +196,31 @@ def skipping_targets():
     return pairs(f"{SKIPPING}.png", models) + figures(4) if models else []
 
 
+def exits_targets():
+    tasks = [task for task in TASKS if given.has_exits(config, task)]
+    return pairs(f"{EXITS}.png", tasks=tasks)
+
+
 def frontier_targets():
     figures = pairs(f"{FRONTIER_OF_PAIR}.png")
+    # The export of what is trained comes with it: afterwards its weights are gone.
+    for task in filter(is_trained_cut, TASKS):
+        figures += pairs(f"{TRAINING}.png", tasks=[task])
+        figures += expand(
+            EXPORTED_TRAINED, model=MODELS, task=task, trained="layers-auto_trained"
+        )
     return [*figures, f"{FRONTIER}.csv", f"{FRONTIER}.png", *auto_exports()]
 
 
 def auto_exports():
     """The smallest certified models, and with a tuned head where there is something to tune on."""
     exported = "export" in config["study"]["analyses"]
-    return [
-        path
-        for task in TASKS * exported
-        for cut in ["layers-auto"]
-        + ["layers-auto_head"] * given.has_train(config, task)
-        for path in expand(EXPORTED_LAYERS, model=MODELS, task=task, cut=cut)
-    ]
+    paths = []
+    for task in TASKS * exported:
+        pair = {"model": MODELS, "task": task}
+        cuts = ["layers-auto"] + ["layers-auto_head"] * given.has_train(config, task)
+        paths += expand(EXPORTED_LAYERS, **pair, cut=cuts)
+    return paths
 
 
 def export_targets():
@@ -282,6 +345,7 @@ TARGETS = {
     "controls": controls_targets,
     "truncation": truncation_targets,
     "skipping": skipping_targets,
+    "exits": exits_targets,
     "frontier": frontier_targets,
     "export": export_targets,
     "reinit": reinit_targets,

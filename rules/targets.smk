@@ -6,6 +6,7 @@ localrules:
     controls,
     truncation,
     skipping,
+    exits,
     frontier,
     export,
     reinit,
@@ -32,6 +33,11 @@ rule truncation:
 rule skipping:
     input:
         skipping_targets(),
+
+
+rule exits:
+    input:
+        exits_targets(),
 
 
 rule frontier:

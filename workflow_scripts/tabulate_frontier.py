@@ -15,6 +15,7 @@ with job(snakemake):
         in_summary,
     )
     from strata.analysis.tables import read_metrics
+    from strata.analysis.trained_models import trained_models
     from strata.data.task import Task
     from strata.study.settings import SummarySettings
 
@@ -23,9 +24,15 @@ with job(snakemake):
         read_metrics(inputs.metrics, params.seeds),
         pd.read_csv(inputs.costs, dtype=NAMES),
     )
+    trained, seconds = trained_models(
+        [*inputs.trained],
+        [*inputs.trained_records],
+        dict(zip(params.seeds, inputs.records, strict=True)),
+    )
     tables = []
     for seed, sets, answers in zip(params.seeds, inputs.sets, inputs.answers, strict=True):
-        run = RunSets(pd.read_csv(sets, dtype=NAMES), pd.read_parquet(answers), metrics[seed])
+        proposed, answered = pd.read_csv(sets, dtype=NAMES), pd.read_parquet(answers)
+        run = RunSets(proposed, answered, metrics[seed], trained[seed], seconds[seed])
         tables.append(frontier_of_run(run, task, costs, settings).assign(seed=seed))
     table = pd.concat(tables, ignore_index=True)
     table = table.assign(model=wildcards.model, task=wildcards.task)[COLUMNS]

@@ -41,6 +41,13 @@ STUDY = {
         "permutation": {"count": 2, "size": "all", "seeds": [1]},
         "probing": None,
     },
+    "frontier": {
+        "training": {
+            "sizes": [4, 2],
+            "sets": ["best"],
+            "ways": {"heal": [12], "distil": [], "cut-tune": [], "cut-distil": [12]},
+        }
+    },
     "variability": {
         "max_examples": 100,
         "kept_examples": 60,

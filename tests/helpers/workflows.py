@@ -37,6 +37,7 @@ COSTLY = (
     "dump_train",
     "export_layers",
     "export_model",
+    "export_trained",
     "find_blocks",
     "finetune",
     "measure_controls",
@@ -44,6 +45,7 @@ COSTLY = (
     "measure_variability",
     "score_sets",
     "skip_spans",
+    "train_cut",
     "tune_fresh_heads",
     "tune_heads",
 )
@@ -269,6 +271,14 @@ MINE = {
             "title": "RoBERTa",
             "checkpoints": ["path:source/mine/1", "path:source/mine/2"],
             "pretrained": "path:source/roberta",
+        }
+    },
+    "frontier": {
+        "training": {
+            "sizes": [2],
+            "sets": ["top"],
+            "ways": {"heal": [], "distil": [12], "cut-tune": [], "cut-distil": []},
+            "keep_checkpoints": True,
         }
     },
 }

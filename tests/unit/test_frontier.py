@@ -31,7 +31,7 @@ from strata.analysis.set_heads import (
 )
 from strata.analysis.set_vectors import SetVectors, dump_sets, sets_of
 from strata.evaluation.predictions import answers as answers_of
-from strata.export.cut import choose_set
+from strata.export.cut import choose_set, choose_trained
 from strata.modeling.encoder import Encoder
 from strata.modeling.head import Head
 from strata.modeling.inference import all_logits
@@ -41,6 +41,7 @@ from strata.study.settings import (
     ForwardSettings,
     SummarySettings,
 )
+from strata.study.trained_cuts import TrainedCut
 
 N, CHOOSING = 2000, 400
 SETTINGS = SummarySettings(resamples=200, confidence=0.95, tolerance=0.01)
@@ -203,6 +204,89 @@ def test_a_run_that_failed_has_no_verdicts_and_is_not_exported():
     assert not every["exported"].any() and in_summary(every, SETTINGS).empty
 
 
+# What was trained after the cut: name -> shares answered wrongly, as of the others.
+TRAINED = {
+    "layers1-2+4_heal10": (0.04, 0.1),
+    "layers1-3_heal10": (0.08, 0.05),
+    "cut1-2_tune30": (0.05, 0.11),
+    "layers1-2_heal10": (0.06, 0.1),
+    "layers1-4_heal10": (0.02, 0.1),
+}
+
+
+def trained(names, own=None) -> list[pd.DataFrame]:
+    """Tables of what was trained, as ``answers_of_cut`` makes them."""
+    wrong = {"as is": {name: TRAINED[name] for name in names} | (own or {})}
+    table = answers(wrong).drop(columns="done").rename(columns={"layers": "name"})
+    table["layers"] = [str(TrainedCut.parse(name).kept) for name in table["name"]]
+    return [part for _, part in table.groupby("name", sort=False)]
+
+
+SECONDS = {"full": 100.0} | {name: 10.0 for name in TRAINED}
+
+
+def of_trained(*names, **more) -> pd.DataFrame:
+    made = run()
+    return table_of(replace(made, trained=trained(names, **more), seconds=SECONDS))
+
+
+def test_what_was_trained_is_chosen_and_certified_as_the_others_are():
+    table = of_trained(*list(TRAINED)[:4])
+    own = table[table["done"] == "trained"].set_index("name")
+    assert list(own["method"]) == ["greedy", "top", "top", "top"] and own["from_tuned"].isna().all()
+    # Of three layers the first chooses best; of two cut-tune, which loses a point.
+    assert own["verdict"].to_dict() == {
+        "layers1-2+4_heal10": "certified", "layers1-3_heal10": "not chosen",
+        "cut1-2_tune30": "cannot be told", "layers1-2_heal10": "not chosen",
+    }  # fmt: skip
+    assert own["seconds"].eq(10).all() and own["latency_ms"].tolist() == [30, 30, 20, 20]
+    # Healing needs the full model, cutting first does not.
+    assert own["seconds_in_all"].tolist() == [110, 110, 10, 110]
+    assert verdicts(table)["1-2+4"] == "certified"  # the other categories are as they were
+    row = frontier_answers(table, SETTINGS).iloc[-1]
+    assert (row["name"], row["way"], row["size"]) == ("layers1-2+4_heal10", "heal", 3)
+    assert row["next_name"] == "cut1-2_tune30"
+    words = frontier_text(frontier_answers(table, SETTINGS))
+    assert (
+        "trained after the cut: layers1-2+4_heal10 (3 of 4; healed on labels, 10 steps (1.8 "
+        in words
+    )
+    assert "of cut1-2_tune30 it cannot be told (-1.0 points" in words
+    summary = in_summary(frontier_answers(table, SETTINGS), SETTINGS)
+    assert list(summary["configuration"]) == ["layers", "layers-trained"]
+
+
+def test_what_was_trained_is_held_against_the_whole_model_trained_as_long_if_there_is_one():
+    """That is better by five points: what keeps the full model's score loses those."""
+    table = of_trained(
+        "layers1-2+4_heal10", "layers1-4_heal10", own={"layers1-4_heal10": (0, 0.05)}
+    )
+    own = table[table["done"] == "trained"].set_index("name")
+    assert own.loc["layers1-2+4_heal10", "verdict"] == "cannot be told"
+    assert own.loc["layers1-2+4_heal10", "from_tuned"] == pytest.approx(-0.05)
+    whole = own.loc["layers1-4_heal10"]
+    assert whole["method"] == "full" and whole["verdict"] == "" and not whole["chosen"]
+    row = frontier_answers(table, SETTINGS).iloc[-1]
+    assert row["layers"] == "1-4" and row["full"] == 0.9  # nothing smaller: the model as it is
+    assert "from all layers trained as long" in frontier_text(frontier_answers(table, SETTINGS))
+    choice = choose_trained("layers-auto_trained", table, frontier_answers(table, SETTINGS), 1)
+    assert choice.cut is None and "nothing was cut" in choice.claim
+
+
+def test_the_smallest_certified_of_what_was_trained_is_exported_by_its_claim():
+    table = of_trained(*list(TRAINED)[:4])
+    found = frontier_answers(table, SETTINGS)
+    choice = choose_trained("layers-auto_trained", table, found, 1)
+    assert (str(choice.cut), choice.seed) == ("layers1-2+4_heal10", 1)
+    assert "smallest model trained after its cut that is certified" in choice.claim
+    other = choose_trained("cut1-2_tune30", table, found, 1)
+    assert str(other.cut) == "cut1-2_tune30" and "-1.00 points" in other.claim
+    assert "none of the study's" in choose_trained("cut1_tune3", table, found, 1).claim
+    failed = table.assign(verdict="failed run")
+    nothing = choose_trained("layers-auto_trained", failed, frontier_answers(failed, SETTINGS), 1)
+    assert nothing.cut is None and nothing.claim == "Every run failed: nothing was cut."
+
+
 def test_equal_candidates_are_settled_by_the_loss_then_by_the_methods_order():
     proposals = pd.DataFrame(
         [
@@ -210,7 +294,7 @@ def test_equal_candidates_are_settled_by_the_loss_then_by_the_methods_order():
             ("cka", 2, "2-3", 0.7, 0.1),
             ("greedy", 1, "3", 0.5, 0.7), ("top", 1, "1", 0.5, 0.7),
         ],
-        columns=["method", "size", "layers", "choose_score", "choose_loss"],
+        columns=["method", "size", "name", "choose_score", "choose_loss"],
     )  # fmt: skip
     assert choose_candidates(proposals) == ["1", "1+3"]
 

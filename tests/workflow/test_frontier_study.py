@@ -82,7 +82,9 @@ def test_without_withheld_examples_one_half_of_eval_chooses_and_the_other_judges
 def test_the_table_has_every_method_and_size_as_is_and_with_a_tuned_head(today, model):
     table = read(today, f"results/today/frontier/{model}_entail.csv")
     methods = {"top", "span", "greedy", "skipping", "block-influence", "angular", "cka", "every"}
-    assert set(table["method"]) == methods | {"full"} and set(table["done"]) == {"as is", "head"}
+    assert set(table["method"]) == methods | {"full"}
+    assert set(table["done"]) == {"as is", "head", "trained"}
+    table = table[table["done"] != "trained"]
     assert len(table) == 2 * (len(methods) * 3 + 1)
     chosen = table[table["chosen"]].drop_duplicates(["size", "done"])
     assert len(chosen) == 6 and set(chosen["verdict"]) <= {
@@ -161,9 +163,72 @@ def test_a_head_of_layers_that_no_method_proposed_is_tuned_for_the_export(mine):
     assert by_a_stranger(mine, target)[1] == 2
 
 
+@pytest.mark.parametrize("model", MODELS)
+def test_what_was_trained_after_the_cut_is_in_the_table_and_its_weights_are_gone(today, model):
+    table = read(today, f"results/today/frontier/{model}_entail.csv")
+    own = table[table["done"] == "trained"]
+    best = table[(table["done"] == "as is") & (table["size"] == 2)].sort_values(
+        ["choose_score", "choose_loss"], ascending=[False, True], kind="stable"
+    )
+    kept = best["layers"].iloc[0]
+    assert list(own["name"]) == [
+        "layers1-4_heal12", "cut1-4_distil12", f"layers{kept}_heal12", f"cut{kept}_distil12",
+    ]  # fmt: skip
+    runs = today.folder / f"results/today/runs/{model}_entail"
+    full = json.loads((runs / "full/seed1/run.json").read_text())
+    for _, row in own.iterrows():
+        folder = runs / row["name"] / "seed1"
+        assert not (folder / "checkpoint").exists() and (folder / "predictions.parquet").exists()
+        record = json.loads((folder / "run.json").read_text())
+        assert record["layers"] == row["size"] and record["steps"] == row["steps"] == 12
+        assert row["seconds"] == record["wall_seconds"]
+        assert row["seconds_in_all"] == pytest.approx(row["seconds"] + full["wall_seconds"])
+        answers = pd.read_parquet(folder / "answers.parquet")
+        judged = answers[answers["part"] == "judge"]
+        assert (judged["prediction"] == judged["label"]).mean() == pytest.approx(row["value"])
+    assert (
+        own["chosen"] == (own["verdict"].isin(["certified", "loses more", "cannot be told"]))
+    ).all()
+    assert own.loc[own["size"] == 2, "chosen"].sum() == 1 and own["from_tuned"].notna().all()
+    for name in (f"{model}_entail.training.png", f"{model}_entail.training.pdf"):
+        assert (today.folder / "results/today/frontier" / name).is_file()
+    card = today.folder / f"results/today/export/{model}_entail/layers-auto_trained/README.md"
+    assert "certified" in card.read_text()
+
+
+def test_a_model_trained_after_its_cut_is_exported_by_name_and_trained_again_for_it(today):
+    """Its weights were gone; the same ones come, and a stranger gets the table's score."""
+    table = read(today, "results/today/frontier/decoder_entail.csv")
+    row = table[(table["done"] == "trained") & (table["size"] == 2)].iloc[-1]
+    target = f"results/today/export/decoder_entail/{row['name']}"
+    today.configured(target, "--cores", "1")
+    score, layers = by_a_stranger(today, target)
+    assert layers == 2 and score == pytest.approx(row["value"], abs=1e-9)
+    card = (today.folder / target / "README.md").read_text()
+    assert "of the pretrained encoder, trained for 12 steps on labels and on the full" in card
+    assert "The model was asked for by name; on the frontier: " in card
+    # Tables that say how long it took are made again; no model is trained again.
+    again = {rule for rule, _ in today.planned()}
+    assert not again & {"train_cut", "export_trained", "measure_costs", "score_sets"}
+
+
+def test_a_model_that_came_fine_tuned_is_healed_with_its_own_head(mine):
+    table = read(mine, "results/mine/frontier/mine_entail.csv")
+    own = table[table["done"] == "trained"]
+    assert set(own["name"]) == {"layers1-2_distil12"} and list(own["seed"]) == [1, 2]
+    assert own["seconds_in_all"].isna().all()  # nobody says how long the checkpoints were trained
+    run = mine.folder / "results/mine/runs/mine_entail/layers1-2_distil12/seed2"
+    (note,) = json.loads((run / "run.json").read_text())["notes"]
+    source = "results/mine/runs/mine_entail/full/seed2/checkpoint"
+    assert note == f"healed by distillation; cut to layers 1-2 of {source}"
+    assert (run / "checkpoint/model.safetensors").is_file()  # this study keeps them
+
+
 @pytest.mark.parametrize(
     ("target", "what"),
     [
+        ("modern_entail/cut2-4_tune9", "'2-4' leaves out layer 1 of a modernbert"),
+        ("decoder_entail/layers1-6_heal9", "names layer 6, but the model has 4 layers"),
         ("modern_entail/layers2-4", "'2-4' leaves out layer 1 of a modernbert"),
         ("modern_entail/layers1-5", "names layer 5, but the model has 4 layers"),
         ("decoder_entail/layers1+2", "'1+2' is written '1-2'"),
@@ -178,7 +243,8 @@ def test_the_run_ends_with_the_answer_and_the_summary_has_it(today):
     assert "modern on entail: the smallest model that loses less than 1 point" in today.said
     assert "without any training: " in today.said and "with its head tuned: " in today.said
     summary = pd.read_csv(today.folder / "results/today/summary.csv")
-    assert set(summary["configuration"]) == {"untuned", "tuned", "layers", "layers-head"}
+    configurations = {"untuned", "tuned", "layers", "layers-head", "layers-trained"}
+    assert set(summary["configuration"]) == configurations
     own = summary[summary["configuration"] == "layers"]
     assert len(own) == len(MODELS) and own["certified_layers"].notna().all()
     assert np.isfinite(own["certified_latency_ms"]).all()
@@ -193,6 +259,11 @@ def test_withholding_another_share_trains_again_and_a_tolerance_does_not(today):
     assert planned() == set()
     assert {"withhold_examples", "finetune"} <= planned(training={"withhold": 0.2})
     costly = {"finetune", "choose_layers", "dump_sets", "score_sets", "measure_costs"}
+    costly |= {"train_cut", "plan_cuts"}
     changed = planned(summary={"tolerance": 0.05})
     assert "tabulate_frontier" in changed and not changed & costly
     assert "measure_costs" in planned(frontier={"rounds": 6})
+    sizes = {"frontier": {"training": {"sizes": [4, 2, 1]}}}
+    assert {"plan_cuts", "tabulate_frontier"} <= planned(**sizes)
+    temperature = {"frontier": {"training": {"distillation": {"temperature": 9}}}}
+    assert {"train_cut", "tabulate_frontier"} <= planned(**temperature)

@@ -1,17 +1,19 @@
 """The frontier: what each layer set scores, which of them may be cut to, and what they cost.
 
 Choosing and judging are apart. The examples that choose fix one candidate a size and category (as
-it is, or with its head tuned) before those that judge are looked at. Then sizes are tried from
-L - 1 down until one is not certified (``depth_bounds.fixed_sequence``), so that neither many
-methods nor many sizes cost confidence. A verdict is about this very model, the run's: its weights
-are what is cut. Sets that were not chosen have scores and intervals, and no verdict.
+it is, with its head tuned, or trained after the cut) before those that judge are looked at. Then
+sizes are tried from the largest down until one is not certified (``depth_bounds.fixed_sequence``),
+so that neither many methods nor many sizes cost confidence. A verdict is about this very model, the
+run's: its weights are what is cut. Sets that were not chosen have scores and intervals, and no
+verdict.
 
 Tuned heads were trained longer than the model, so they are certified against the full model and
-against the full model with its head tuned.
+against the full model with its head tuned. What was trained after the cut is likewise held against
+the whole model that was trained as long, where the study has it.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -24,18 +26,21 @@ from strata.data.task import Task
 from strata.evaluation.metrics import baseline_score, score
 from strata.evaluation.prediction_files import logits_of
 from strata.evaluation.resampling import interval
-from strata.study.layer_sets import AS_IS, HEAD, METHODS, CutModel, LayerSet
+from strata.study.layer_sets import AS_IS, HEAD, METHODS, TRAINED, CutModel, LayerSet
 from strata.study.run_records import RunMetrics
 from strata.study.settings import SummarySettings
+from strata.study.trained_cuts import TrainedCut
 
 FULL, NOT_CHOSEN, FAILED = "full", "not chosen", "failed run"
 NAMES = dict.fromkeys(["layers", "next_layers"], str)  # "3" is a layer set, and no number
+CONFIGURATIONS = {AS_IS: "layers", HEAD: "layers-head", TRAINED: "layers-trained"}
 COSTS = [
     "latency_ms", "latency_p95_ms", "latency_ratio", "examples_per_second", "speed_ratio",
     "parameters", "file_mb", "memory_mb", "device", "threads",
 ]  # fmt: skip
 COLUMNS = [
-    "model", "task", "seed", "method", "layers", "size", "done", "name", "metric", "baseline",
+    "model", "task", "seed", "method", "layers", "size", "done", "name", "way", "steps",
+    "seconds", "seconds_in_all", "metric", "baseline",
     "choose_score", "choose_loss", "n_choose", "value", "low", "high", "difference",
     "difference_low", "difference_high", "lower_bound", "upper_bound", "from_tuned",
     "from_tuned_low", "from_tuned_high", "examples_needed", "n_examples", "chosen", "verdict",
@@ -43,8 +48,9 @@ COLUMNS = [
 ]  # fmt: skip
 ANSWER_COLUMNS = [
     "model", "task", "seed", "done", "metric", "n_examples", "n_choose", "total_layers", "full",
-    "layers", "size", "name", "value", "difference", "difference_low", "difference_high",
-    "lower_bound", "next_layers", "next_verdict", "next_difference", "next_low", "next_high",
+    "layers", "size", "name", "way", "steps", "seconds_in_all", "value", "difference",
+    "difference_low", "difference_high", "lower_bound", "next_layers", "next_name",
+    "next_verdict", "next_difference", "next_low", "next_high",
     "next_from_tuned", "next_from_tuned_low", "next_from_tuned_high", "next_examples", "baseline",
     "tolerance", "confidence", "exported", "note",
     *COSTS, "full_latency_ms", "full_examples_per_second", "full_parameters", "full_file_mb",
@@ -59,11 +65,16 @@ class RunSets:
     ----------
     proposals : of ``layer_selection.proposals``.
     answers : of ``set_heads.answers_of_sets``.
+    trained : of ``cut_training.answers_of_cut``, a table for each model trained after its cut.
+    seconds : the name of each of those -> seconds that it was trained; "full" -> the run itself,
+        where that is known.
     """
 
     proposals: pd.DataFrame
     answers: pd.DataFrame
     metrics: RunMetrics
+    trained: Sequence[pd.DataFrame] = ()
+    seconds: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def whole(self) -> str:
@@ -71,14 +82,74 @@ class RunSets:
         return str(max(LayerSet.parse(text) for text in self.answers["layers"].unique()))
 
     @property
-    def categories(self) -> list[str]:
-        """AS_IS and, where there was something to tune on, HEAD."""
-        return [done for done in (AS_IS, HEAD) if (self.answers["done"] == done).any()]
+    def categories(self) -> list["Category"]:
+        """As it is; with tuned heads, where there are some; trained after the cut, likewise."""
+        there = [done for done in (AS_IS, HEAD) if (self.answers["done"] == done).any()]
+        return [*map(self._cut, there), *([self._trained()] if self.trained else [])]
 
-    def of(self, done: str, part: str) -> dict[str, pd.DataFrame]:
-        """Layers -> what was answered of a part's examples, in order."""
-        own = self.answers[(self.answers["done"] == done) & (self.answers["part"] == part)]
-        return {str(layers): table for layers, table in own.groupby("layers", sort=False)}
+    @property
+    def reference(self) -> pd.DataFrame:
+        """What the full model answers of the examples that judge."""
+        own = self.answers[(self.answers["done"] == AS_IS) & (self.answers["part"] == JUDGE)]
+        return own[own["layers"] == self.whole]
+
+    def _cut(self, done: str) -> "Category":
+        full = {"method": FULL, "size": len(LayerSet.parse(self.whole)), "layers": self.whole}
+        rows = self.proposals[["method", "size", "layers"]]
+        rows = pd.concat([rows, pd.DataFrame([full])], ignore_index=True)
+        names = [str(CutModel(LayerSet.parse(text), done == HEAD)) for text in rows["layers"]]
+        own = self.answers[self.answers["done"] == done]
+        name_of = dict(zip(rows["layers"], names, strict=True))
+        own = own.assign(name=own["layers"].map(name_of))
+        return Category(done, rows.assign(name=names), own[own["name"].notna()])
+
+    def _trained(self) -> "Category":
+        cuts = [TrainedCut.parse(table["name"].iloc[0]) for table in self.trained]
+        order = sorted(METHODS, key=METHODS.index)
+        found = self.proposals.set_index("layers")["method"]
+        rows = []
+        for cut in cuts:
+            layers = str(cut.kept)
+            methods = [m for m in order if m in set(np.atleast_1d(found.get(layers, FULL)))]
+            seconds, full = self.seconds.get(str(cut)), self.seconds.get(FULL)
+            rows.append(
+                {
+                    "method": methods[0] if methods else FULL,
+                    "size": len(cut.kept),
+                    "layers": layers,
+                    "name": str(cut),
+                    "way": cut.way,
+                    "steps": cut.steps,
+                    "seconds": seconds,
+                    "seconds_in_all": _added(seconds, full if cut.about.needs_full else 0.0),
+                }
+            )
+        return Category(TRAINED, pd.DataFrame(rows), pd.concat(self.trained, ignore_index=True))
+
+
+@dataclass(frozen=True)
+class Category:
+    """Cut models to which the same was done.
+
+    Attributes
+    ----------
+    done : AS_IS, HEAD or TRAINED.
+    rows : columns method, size, layers, name and others; method FULL has all layers.
+    answers : columns name, part (CHOOSE, JUDGE) and those of ``predictions.answers``.
+    """
+
+    done: str
+    rows: pd.DataFrame
+    answers: pd.DataFrame
+
+    def of(self, part: str) -> dict[str, pd.DataFrame]:
+        """Name -> what was answered of a part's examples, in order."""
+        own = self.answers[self.answers["part"] == part]
+        return {str(name): table for name, table in own.groupby("name", sort=False)}
+
+
+def _added(seconds: float | None, more: float | None) -> float:
+    return np.nan if seconds is None or more is None else seconds + more
 
 
 def choose_candidates(proposals: pd.DataFrame) -> list[str]:
@@ -86,12 +157,12 @@ def choose_candidates(proposals: pd.DataFrame) -> list[str]:
 
     Parameters
     ----------
-    proposals : columns method, size, layers, choose_score and choose_loss, of one category.
+    proposals : columns method, size, name, choose_score and choose_loss, of one category.
 
     Returns
     -------
-    layers of sizes 1 to L - 1; of equal scores the lower loss, then the method that METHODS names
-    first.
+    names, the smallest size first; of equal scores the lower loss, then the method that METHODS
+    names first.
     """
     order = proposals.assign(place=[METHODS.index(method) for method in proposals["method"]])
     order = order.sort_values(
@@ -99,22 +170,22 @@ def choose_candidates(proposals: pd.DataFrame) -> list[str]:
         ascending=[True, False, True, True],
         kind="stable",
     )
-    return order.drop_duplicates("size")["layers"].tolist()
+    return order.drop_duplicates("size")["name"].tolist()
 
 
 def judge_candidates(
     cut: Answers, references: Sequence[Answers], settings: SummarySettings
 ) -> tuple[list[Bounds], list[str]]:
-    """Verdicts on candidates of sizes 1..L, the last of which is the whole.
+    """Verdicts on a candidate a size, the smallest first; the last is none, but a whole model.
 
     Parameters
     ----------
-    cut : scores of the candidates, [runs, sizes].
+    cut : scores of the candidates and of the last, [runs, sizes + 1].
     references : what each is compared with, [runs, 1]; the first is the full model.
 
     Returns
     -------
-    bounds against each reference; the verdicts on sizes 1 to L - 1.
+    bounds against each reference; the verdicts, without the last.
     """
     bounds = [cut.less(reference, settings.confidence) for reference in references]
     smallest = fixed_sequence([each.low for each in bounds], settings.tolerance)
@@ -136,7 +207,7 @@ def frontier_of_run(
     -------
     COLUMNS, without model, task and seed.
     """
-    parts = [_category(run, done, task, settings) for done in run.categories]
+    parts = [_judged(each, run.reference, task, settings) for each in run.categories]
     table = pd.concat(parts, ignore_index=True)
     if run.metrics.failed:
         table["verdict"] = FAILED
@@ -144,43 +215,42 @@ def frontier_of_run(
     return table.reindex(columns=COLUMNS[3:])
 
 
-def _category(run: RunSets, done: str, task: Task, settings: SummarySettings) -> pd.DataFrame:
-    whole = run.whole
-    table = run.proposals[["method", "size", "layers"]]
-    full = {"method": FULL, "size": len(LayerSet.parse(whole)), "layers": whole}
-    table = pd.concat([table, pd.DataFrame([full])], ignore_index=True)
-    choosing = {layers: _worth(own, task) for layers, own in run.of(done, CHOOSE).items()}
-    table["choose_score"] = [choosing[layers][0] for layers in table["layers"]]
-    table["choose_loss"] = [choosing[layers][1] for layers in table["layers"]]
-    chosen = [*choose_candidates(table[table["method"] != FULL]), whole]
-
-    judged = run.of(done, JUDGE)
-    labels = judged[whole]["label"].to_numpy()
-    sets = list(dict.fromkeys(table["layers"]))
-    scored = _scores(task.metric, labels, [judged[layers] for layers in sets], settings)
-    reference = _scores(task.metric, labels, [run.of(AS_IS, JUDGE)[whole]], settings)
-    by_layers = _scored(sets, scored, reference, len(labels), settings)
-    candidates = _at(scored, [sets.index(layers) for layers in chosen])
-    last = _at(scored, [sets.index(whole)])
-    references = [reference]
-    if done == HEAD:
+def _judged(
+    category: Category, reference: pd.DataFrame, task: Task, settings: SummarySettings
+) -> pd.DataFrame:
+    """A category's rows with what chose, scores, differences and verdicts."""
+    table, choosing = category.rows, category.of(CHOOSE)
+    worth = {name: _worth(own, task) for name, own in choosing.items()}
+    table = table.assign(
+        choose_score=[worth[name][0] for name in table["name"]],
+        choose_loss=[worth[name][1] for name in table["name"]],
+    )
+    chosen = choose_candidates(table[table["method"] != FULL])
+    judged, labels = category.of(JUDGE), reference["label"].to_numpy()
+    names = list(dict.fromkeys(table["name"]))
+    answered = [*(judged[name] for name in names), reference]
+    scored = _scores(task.metric, labels, answered, settings)
+    full = _at(scored, [-1])
+    by_name = _scored(names, scored, full, len(labels), settings)
+    references = [full]
+    wholes = choose_candidates(table[table["method"] == FULL].assign(method=METHODS[0]))
+    if category.done != AS_IS and wholes:
+        last = _at(scored, [names.index(wholes[0])])
         references.append(last)
-        _from_tuned(by_layers, scored.less(last, settings.confidence), len(labels), settings)
+        _from_tuned(by_name, scored.less(last, settings.confidence), len(labels), settings)
+    candidates = _at(scored, [*map(names.index, chosen), -1])
     bounds, verdicts = judge_candidates(candidates, references, settings)
     worst = np.minimum.reduce([each.low for each in bounds])
-    said = dict(zip(chosen[:-1], zip(worst, verdicts, strict=False), strict=False))
-    for layers, (bound, verdict) in said.items():
-        by_layers[layers] |= {"lower_bound": float(bound), "verdict": verdict, "chosen": True}
-    rows = pd.DataFrame([by_layers[layers] for layers in table["layers"]])
+    for name, bound, verdict in zip(chosen, worst, verdicts, strict=False):
+        by_name[name] |= {"lower_bound": float(bound), "verdict": verdict, "chosen": True}
+    rows = pd.DataFrame([by_name[name] for name in table["name"]], index=table.index)
     table = pd.concat([table, rows], axis=1)
-    table.loc[table["layers"] == whole, "verdict"] = ""
-    names = [CutModel(LayerSet.parse(layers), done == HEAD) for layers in table["layers"]]
+    table.loc[table["method"] == FULL, "verdict"] = ""
     return table.assign(
-        done=done,
-        name=list(map(str, names)),
+        done=category.done,
         metric=task.metric,
         baseline=baseline_score(task.metric, task.type, labels),
-        n_choose=len(run.of(done, CHOOSE)[whole]),
+        n_choose=len(next(iter(choosing.values()))),
         n_examples=len(labels),
     )
 
@@ -205,20 +275,25 @@ def _at(scored: Answers, places: Sequence[int]) -> Answers:
 
 
 def _scored(
-    sets: Sequence[str],
+    names: Sequence[str],
     scored: Answers,
     reference: Answers,
     n_examples: int,
     settings: SummarySettings,
 ) -> dict[str, dict[str, object]]:
-    """Layers -> score and paired difference from the full model, with their intervals."""
+    """Name -> score and paired difference from the full model, with their intervals.
+
+    Parameters
+    ----------
+    scored : of the names, in order, and of the full model.
+    """
     against: Bounds = scored.less(reference, settings.confidence)
     needed = examples_needed(against.error, n_examples, settings.tolerance)
     found: dict[str, dict[str, object]] = {}
-    for place, layers in enumerate(sets):
+    for place, name in enumerate(names):
         low, high = interval(scored.drawn[0, place], settings.confidence)
         worse, better = interval(against.drawn[place], settings.confidence)
-        found[layers] = {
+        found[name] = {
             "value": float(scored.scores[0, place]),
             "low": low,
             "high": high,
@@ -237,7 +312,7 @@ def _scored(
 def _from_tuned(
     found: dict[str, dict[str, object]], against: Bounds, n_examples: int, settings: SummarySettings
 ) -> None:
-    """Add to each set how it compares with the whole model whose head is tuned, too."""
+    """Add to each how it compares with the whole model to which the same was done."""
     needed = examples_needed(against.error, n_examples, settings.tolerance)
     for place, row in enumerate(found.values()):
         low, high = interval(against.drawn[place], settings.confidence)
@@ -254,19 +329,18 @@ def frontier_answers(table: pd.DataFrame, settings: SummarySettings) -> pd.DataF
 
     `exported` marks the run that ``layers-auto`` is cut from: the first that did not fail.
     """
-    good = table.loc[table["verdict"] != FAILED, "seed"]
     rows = []
     for (seed, done), own in table.groupby(["seed", "done"], sort=False):
-        full = own[own["method"] == FULL].iloc[0]
+        good = table.loc[(table["verdict"] != FAILED) & (table["done"] == done), "seed"]
+        of_seed = table[(table["seed"] == seed) & (table["method"] == FULL)]
+        as_is = of_seed[of_seed["done"] == AS_IS].iloc[0]
+        full = of_seed[of_seed["done"] == done].iloc[0] if done == HEAD else as_is
         row = {
             **full[["model", "task", "metric", "n_examples", "n_choose", "baseline"]],
             "seed": seed,
             "done": done,
             "total_layers": full["size"],
-            "full": table.loc[
-                (table["seed"] == seed) & (table["method"] == FULL) & (table["done"] == AS_IS),
-                "value",
-            ].iloc[0],
+            "full": as_is["value"],
             "tolerance": settings.tolerance,
             "confidence": settings.confidence,
             "exported": bool(len(good)) and seed == good.iloc[0],
@@ -283,7 +357,10 @@ def _answer(own: pd.DataFrame, full: pd.Series) -> dict[str, object]:
     chosen = own[own["chosen"]].drop_duplicates("size").sort_values("size")
     certified = chosen[chosen["verdict"] == CERTIFIED]
     found = certified.iloc[0] if len(certified) else full
-    kept = ["layers", "size", "name", "value", "difference", "difference_low", "difference_high"]
+    kept = [
+        "layers", "size", "name", "way", "steps", "seconds_in_all", "value", "difference",
+        "difference_low", "difference_high",
+    ]  # fmt: skip
     answer: dict[str, object] = {**found[[*kept, *COSTS]]}
     if len(certified):
         answer["lower_bound"] = found["lower_bound"]
@@ -292,6 +369,7 @@ def _answer(own: pd.DataFrame, full: pd.Series) -> dict[str, object]:
         following = after.iloc[-1]
         answer |= {
             "next_layers": following["layers"],
+            "next_name": following["name"],
             "next_verdict": following["verdict"],
             "next_difference": following["difference"],
             "next_low": following["difference_low"],
@@ -324,7 +402,7 @@ def in_summary(answers: pd.DataFrame, settings: SummarySettings) -> pd.DataFrame
         {
             "model": own["model"],
             "task": own["task"],
-            "configuration": ["layers" if done == AS_IS else "layers-head" for done in own["done"]],
+            "configuration": own["done"].map(CONFIGURATIONS),
             "metric": own["metric"],
             "n_examples": own["n_examples"],
             "seeds": own["seed"],

@@ -8,9 +8,15 @@ import pandas as pd
 from strata.analysis.frontier import FAILED
 from strata.analysis.summary import LOSES_MORE
 from strata.analysis.words import points_of, rounded
-from strata.study.layer_sets import AS_IS
+from strata.study.layer_sets import AS_IS, HEAD, TRAINED
+from strata.study.trained_cuts import WAYS
 
-HOW = {AS_IS: "without any training"}
+HOW = {
+    AS_IS: "without any training",
+    HEAD: "with its head tuned",
+    TRAINED: "trained after the cut",
+}
+WHOLE = {HEAD: "all layers with the head tuned", TRAINED: "all layers trained as long"}
 
 
 def frontier_text(answers: pd.DataFrame) -> str:
@@ -33,8 +39,7 @@ def _of_run(seed: object, own: pd.DataFrame) -> Iterator[str]:
         yield f"  seed {seed}: FAILED, its score does not beat the baseline; nothing is said of it"
         return
     for _, row in own.iterrows():
-        how = HOW.get(row["done"], "with its head tuned")
-        yield f"  seed {seed}, {how}: {_answer(row)}"
+        yield f"  seed {seed}, {HOW[row['done']]}: {_answer(row)}"
 
 
 def _answer(row: pd.Series) -> str:
@@ -43,7 +48,7 @@ def _answer(row: pd.Series) -> str:
         words = f"none smaller than all {row['total_layers']:.0f} layers"
     else:
         words = (
-            f"layers {row['layers']} ({row['size']:.0f} of {row['total_layers']:.0f}), "
+            f"{_named(row)} ({row['size']:.0f} of {row['total_layers']:.0f}{_training(row)}), "
             f"{_points(row, 'difference')}, at worst {100 * row['lower_bound']:+.1f}; "
             f"{row['latency_ratio']:.2f} times as fast on one text ({row['latency_ms']:.1f} ms, "
             f"{row['device']}, {row['threads']:.0f} threads), {row['speed_ratio']:.2f} times in "
@@ -52,10 +57,10 @@ def _answer(row: pd.Series) -> str:
         )
     if pd.isna(row["next_layers"]):
         return words
-    following = f"layers {row['next_layers']}"
+    following = row["next_name"] if row["done"] == TRAINED else f"layers {row['next_layers']}"
     lost = _points(row, "next")
     if pd.notna(row["next_from_tuned"]):
-        lost += f"; {_points(row, 'next_from_tuned')} from all layers with the head tuned"
+        lost += f"; {_points(row, 'next_from_tuned')} from {WHOLE[row['done']]}"
     if row["next_verdict"] == LOSES_MORE:
         return f"{words}; {following} lose more ({lost})"
     unsure = f"{words}; of {following} it cannot be told ({lost})"
@@ -65,6 +70,19 @@ def _answer(row: pd.Series) -> str:
         f"{unsure}: were nothing lost, about {rounded(row['next_examples']):,} examples would show "
         f"it, and {row['n_examples']:,.0f} judge"
     )
+
+
+def _named(row: pd.Series) -> str:
+    return str(row["name"]) if row["done"] == TRAINED else f"layers {row['layers']}"
+
+
+def _training(row: pd.Series) -> str:
+    """How it was trained, and for how long with what that needed."""
+    if row["done"] != TRAINED:
+        return ""
+    seconds = row["seconds_in_all"]
+    took = "" if pd.isna(seconds) else f" ({seconds / 60:.1f} minutes of training in all)"
+    return f"; {WAYS[row['way']].words}, {row['steps']:.0f} steps{took}"
 
 
 def _points(row: pd.Series, name: str) -> str:

@@ -9,6 +9,7 @@ from strata.export.measure import Measured
 from strata.modeling.head_styles import auto_class
 from strata.study.layer_sets import LayerSet
 from strata.study.plain_heads import OWN
+from strata.study.trained_cuts import TrainedCut
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,7 @@ class MadeFrom:
     style : of the head.
     source : of the encoder or the checkpoint, as the study has it ("hub:ORG/NAME").
     kept : the layers; None for those up to a depth.
+    cut : how it was trained after its cut; None where it was not.
     """
 
     seed: int
@@ -31,6 +33,7 @@ class MadeFrom:
     style: str = OWN
     source: str = ""
     kept: LayerSet | None = None
+    cut: TrainedCut | None = None
 
     @property
     def run(self) -> str:
@@ -59,7 +62,9 @@ def model_card(
     place = measured.device + (f", {threads} threads" if measured.device == "cpu" else "")
     head = "TUNED" if made.tuned else "UNTUNED"
     how = f"{head} truncation,\nPhang, Liu and Bowman 2021"
-    if made.kept:
+    if made.cut:
+        how = f"layers {made.cut.kept}, {made.cut.about.words}, {made.cut.steps} steps"
+    elif made.kept:
         how = f"a layer set, its head {'tuned' if made.tuned else 'as it was'}"
     return f"""---
 {_metadata(title, task, made, measured)}
@@ -131,6 +136,13 @@ def _head_words(style: str) -> str:
 
 def _made_of(measured: Measured, made: MadeFrom) -> str:
     dropped = measured.full_layers - measured.layers
+    if made.cut:
+        what = "the fine-tuned" if made.cut.about.from_finetuned else "the pretrained"
+        learned = " and on the full model's outputs" if made.cut.about.distilled else ""
+        return (
+            f"Layers {made.cut.kept} of {what} encoder, trained for {made.cut.steps} steps on "
+            f"labels{learned} ({made.run})."
+        )
     head = "the head was tuned further" if made.tuned else "the head is its own"
     if not dropped:
         how = "on it, frozen" if made.tuned else "as it was"

@@ -17,9 +17,10 @@ from strata.modeling.layer_sets import keep_layers
 from strata.modeling.loading import load_model
 from strata.runtime.errors import StrataError
 from strata.study.architectures import read_config
-from strata.study.layer_sets import AS_IS, HEAD, CutModel, Layers, LayerSet
+from strata.study.layer_sets import AS_IS, HEAD, TRAINED, CutModel, Layers, LayerSet
 from strata.study.plain_heads import OWN, place_of
 from strata.study.run_records import RunMetrics
+from strata.study.trained_cuts import TrainedCut
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,21 @@ class SetChoice:
     """
 
     kept: LayerSet | None
+    claim: str
+
+
+@dataclass(frozen=True)
+class TrainedChoice:
+    """Which model that was trained after its cut is exported, and by which claim.
+
+    Attributes
+    ----------
+    cut : None where none is: the full model, nothing cut.
+    seed : of the run.
+    """
+
+    cut: TrainedCut | None
+    seed: int
     claim: str
 
 
@@ -128,19 +144,58 @@ def choose_set(text: str, table: pd.DataFrame, answers: pd.DataFrame, seed: int)
     row = answers[(answers["seed"] == seed) & (answers["done"] == done)].iloc[0]
     if pd.isna(row["layers"]):
         return SetChoice(None, "Every run failed, so nothing was cut.")
-    runs = f"{row['n_examples']:,} examples, the run of seed {seed}"
-    points, kept = points_of(row["tolerance"]), LayerSet.parse(row["layers"])
+    kept = LayerSet.parse(row["layers"])
     if row["size"] == row["total_layers"]:
-        return SetChoice(
-            kept,
-            f"No smaller set of layers is certified to lose less than {points} with "
-            f"{row['confidence']:.0%} confidence ({runs}), so nothing was cut.",
-        )
+        return SetChoice(kept, _nothing_certified(row, "set of layers"))
     return SetChoice(
         kept,
-        f"Layers {kept} are the smallest set that is certified: they lose less than {points}, "
-        f"with {row['confidence']:.0%} confidence ({runs}; chosen on {row['n_choose']:,} other "
-        f"examples). That is a claim about this very model. {_on_front(row)}",
+        f"Layers {kept} are the smallest set that is certified: they lose less than "
+        f"{_certainty(row)}. {_on_front(row)}",
+    )
+
+
+def choose_trained(
+    text: str, table: pd.DataFrame, answers: pd.DataFrame, seed: int
+) -> TrainedChoice:
+    """The model trained after its cut that a target names, like ``choose_set``.
+
+    Parameters
+    ----------
+    text : ``layers-auto_trained`` or a ``TrainedCut``.
+    seed : of the run that is exported where the target names a model.
+    """
+    if text != "layers-auto_trained":
+        own = table[(table["seed"] == seed) & (table["name"] == text)]
+        place = "it is none of the study's." if own.empty else _place(own.iloc[0])
+        claim = f"The model was asked for by name; {place}"
+        return TrainedChoice(TrainedCut.parse(text), seed, claim)
+    own = answers[answers["done"] == TRAINED]
+    if not own["exported"].any():
+        return TrainedChoice(None, int(own["seed"].iloc[0]), "Every run failed: nothing was cut.")
+    row = own[own["exported"]].iloc[0]
+    if row["size"] == row["total_layers"]:
+        return TrainedChoice(None, int(row["seed"]), _nothing_certified(row, "model"))
+    claim = (
+        f"{row['name']} is the smallest model trained after its cut that is certified: it loses "
+        f"less than {_certainty(row)}. {_on_front(row)}"
+    )
+    return TrainedChoice(TrainedCut.parse(row["name"]), int(row["seed"]), claim)
+
+
+def _certainty(row: pd.Series) -> str:
+    """The tolerance, and how certain an answer is."""
+    return (
+        f"{points_of(row['tolerance'])}, with {row['confidence']:.0%} confidence "
+        f"({row['n_examples']:,} examples, the run of seed {row['seed']}; chosen on "
+        f"{row['n_choose']:,} other examples). That is a claim about this very model"
+    )
+
+
+def _nothing_certified(row: pd.Series, what: str) -> str:
+    return (
+        f"No smaller {what} is certified to lose less than {points_of(row['tolerance'])} with "
+        f"{row['confidence']:.0%} confidence ({row['n_examples']:,} examples, the run of seed "
+        f"{row['seed']}), so nothing was cut."
     )
 
 

@@ -40,7 +40,7 @@ from strata.figures.style import (
     panel_name,
     select,
 )
-from strata.study.layer_sets import AS_IS, HEAD
+from strata.study.layer_sets import AS_IS, HEAD, TRAINED
 from strata.study.settings import FigureStyle
 
 # method -> (legend entry, colour); in the order of drawing.
@@ -56,7 +56,7 @@ METHODS = {
 }
 # column -> title of its panel.
 COSTS = {"latency_ms": "latency (ms)", "file_mb": "file (MB)"}
-DONE = {AS_IS: ("As it is", "o"), HEAD: ("Head tuned", "^")}
+DONE = {AS_IS: ("As it is", "o"), HEAD: ("Head tuned", "^"), TRAINED: ("Trained", "s")}
 WIDE = 0.42  # of a step in cost: how far points stand from their cost, at most
 
 
@@ -93,7 +93,8 @@ def frontier_plot(table: pd.DataFrame, style: FigureStyle, tolerance: float) -> 
     fronts = stack({name: front(rows, "cost") for name, rows in parts.items()})
     shown = [name for name in METHODS if name in set(candidates["method"])] or list(METHODS)
     entries, colors = zip(*(METHODS[name] for name in shown), strict=True)
-    labels, shapes = zip(*DONE.values(), strict=True)
+    done = [name for name in DONE if name in set(candidates["done"])] or list(DONE)
+    labels, shapes = zip(*(DONE[name] for name in done), strict=True)
     return (
         ggplot(candidates, aes("x", "value"))
         + geom_rect(
@@ -113,10 +114,10 @@ def frontier_plot(table: pd.DataFrame, style: FigureStyle, tolerance: float) -> 
         + geom_point(aes(color="method", shape="done", fill="inside", size="chosen"), stroke=0.4)
         + annotations(parts, corners_of(spans), _note, at=(0.5, 0.5), ha="center")
         + scale_color_manual(colors, breaks=shown, labels=entries, limits=shown)
-        + scale_shape_manual(shapes, breaks=list(DONE), labels=labels, limits=list(DONE))
+        + scale_shape_manual(shapes, breaks=done, labels=labels, limits=done)
         + scale_size_manual([0.7, 1.7], breaks=[False, True], limits=[False, True], guide=None)
         + scale_fill_identity()
-        + guides(color=guide_legend(nrow=2, byrow=True), shape=guide_legend(nrow=2))
+        + guides(color=guide_legend(nrow=2, byrow=True), shape=guide_legend(nrow=len(done)))
         + labs(x="", y=metric_title(table, style.titles))
         + layout(len(parts), min(len(parts), 4), aspect=1)
         + theme(legend_title=element_blank(), axis_title_x=element_blank())
@@ -127,8 +128,8 @@ def _points(rows: pd.DataFrame, cost: str) -> pd.DataFrame:
     """The rows with their place on X, methods of one cost side by side, and their filling."""
     steps = np.diff(np.unique(rows[cost].dropna()))
     step = float(np.median(steps)) if len(steps) else 1.0
-    # As it is to the left of the cost, with a tuned head to its right.
-    names, sides = list(METHODS), np.where(rows["done"] == HEAD, 1, -1)
+    # As it is to the left of the cost, what was trained to its right.
+    names, sides = list(METHODS), np.where(rows["done"] == AS_IS, -1, 1)
     places = [(names.index(m) + 1) / len(names) if m in METHODS else 0.0 for m in rows["method"]]
     certified = rows["verdict"] == CERTIFIED
     colors = [METHODS[m][1] if m in METHODS else "black" for m in rows["method"]]

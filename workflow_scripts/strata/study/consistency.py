@@ -6,7 +6,7 @@ from typing import Any
 
 from strata.runtime.errors import StrataError
 from strata.study.architectures import WITH_CHOICES, check_supported, read_config
-from strata.study.given import encoder_entry, has_train, is_given_study, seeds_of
+from strata.study.given import cut_seeds, encoder_entry, has_train, is_given_study, seeds_of
 from strata.study.metrics import metrics_for
 from strata.study.recipes import architecture_of, config_folder, exported_style, given_folder
 from strata.study.task_types import TASK_TYPES
@@ -44,6 +44,12 @@ def inconsistencies(config: Mapping[str, Any]) -> Iterator[str]:
         for seed in config["frontier"]["seeds"] or []:
             if model in config["models"] and seed not in seeds_of(config, model):
                 yield f"frontier.seeds: {model} has no run of seed {seed}."
+        for seed in config["frontier"]["training"]["seeds"] or []:
+            if model in config["models"] and seed not in cut_seeds(config, model):
+                yield f"frontier.training.seeds: no run of {model} of seed {seed} is cut."
+    for name in config["frontier"]["training"]["tasks"] or []:
+        if name not in study["tasks"]:
+            yield f"frontier.training.tasks: '{name}' is not among study.tasks."
     localized = config["reinit"]["localized"]
     if localized and localized["stride"] > localized["block"]:
         yield (

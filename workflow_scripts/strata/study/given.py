@@ -8,6 +8,8 @@ is left out, and ``left_out`` says so.
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from strata.study.task_types import TASK_TYPES
+
 Config = Mapping[str, Any]
 OWN_RUNS = ("reinit", "variability", "agreement")  # analyses that fine-tune by a study's recipe
 
@@ -40,6 +42,12 @@ def cut_seeds(config: Config, model: str) -> list[int]:
     return [seed for seed in seeds_of(config, model) if asked is None or seed in asked]
 
 
+def trained_seeds(config: Config, model: str) -> list[int]:
+    """Those of the runs whose layers are chosen that are also trained after the cut."""
+    asked = config["frontier"]["training"]["seeds"]
+    return [seed for seed in cut_seeds(config, model) if asked is None or seed in asked]
+
+
 def shared_seeds(config: Config, first: str, second: str) -> list[int]:
     """The seeds that the runs of both models have."""
     others = seeds_of(config, second)
@@ -54,6 +62,11 @@ def has_pretrained(config: Config, model: str) -> bool:
 def has_train(config: Config, task: str) -> bool:
     """Whether a task has examples to train on."""
     return "train" in config["tasks"][task]["splits"]
+
+
+def has_exits(config: Config, task: str) -> bool:
+    """Whether a task has early exit: heads at every depth, and answers that state a confidence."""
+    return has_train(config, task) and not TASK_TYPES[config["tasks"][task]["type"]].continuous
 
 
 def encoder_entry(config: Config, model: str) -> dict[str, Any] | None:
@@ -177,6 +190,11 @@ def left_out(config: Config) -> list[str]:
         lines.append(
             f"{' and '.join(companions)}: left out, since the checkpoints were trained by another "
             "recipe than any run of this study."
+        )
+    if "exits" in asked and not has_exits(config, task):
+        lines.append(
+            "exits: left out, since they take heads at every depth ('splits.train') and answers "
+            "that state a confidence (not a regression's)."
         )
     if "variability" in asked and len(bare) < len(models) and has_train(config, task):
         lines.append("variability: the depth is selected, but no runs are made to judge it by.")

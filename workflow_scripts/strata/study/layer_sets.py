@@ -11,7 +11,8 @@ from strata.study.architectures import ARCHITECTURES
 
 # By which sets are found; analysis.layer_selection says how.
 METHODS = ("top", "span", "greedy", "skipping", "block-influence", "angular", "cka", "every")
-AS_IS, HEAD = "as is", "head"  # what was done to a cut model: nothing, or its head was tuned
+# What was done to a cut model: nothing, its head was tuned, or all of it was trained.
+AS_IS, HEAD, TRAINED = "as is", "head", "trained"
 _NUMBER = "[1-9][0-9]*"
 _RUN = f"{_NUMBER}(?:-{_NUMBER})?"
 

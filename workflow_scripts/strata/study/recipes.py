@@ -9,12 +9,20 @@ from typing import Any
 
 from strata.runtime.errors import StrataError
 from strata.study.architectures import ARCHITECTURES, layer_count, read_config
-from strata.study.given import checkpoint_entry, encoder_entry, is_given, is_given_study
+from strata.study.given import (
+    checkpoint_entry,
+    encoder_entry,
+    has_pretrained,
+    is_given,
+    is_given_study,
+)
 from strata.study.layer_sets import Layers
 from strata.study.metrics import METRICS
 from strata.study.plain_heads import OWN, place_of
+from strata.study.trained_cuts import WAYS, TrainedCut
 from strata.study.variants import Variant
 
+UNKNOWN_WARMUP = 0.1  # share of the steps, where the recipe counts epochs
 DECLARED = {
     "architecture": "give the model_type of its config.json",
     "layers": "give the number of its layers",
@@ -40,6 +48,29 @@ def training_settings(
         settings |= {"epochs": None} | part if "max_steps" in part else part
     settings.pop("withhold", None)  # decides which examples there are
     return settings
+
+
+def cut_training_settings(
+    config: Mapping[str, Any], model: str, task: str, cut: TrainedCut
+) -> dict[str, Any]:
+    """The recipe of a model that is trained after its cut: a run's, for the steps of its name.
+
+    The warm-up is the same share of the steps, unless a pattern of ``variants`` gives another.
+    """
+    recipe = training_settings(config, model, task)
+    own = training_settings(config, model, task, str(cut))
+    settings = own | {"max_steps": cut.steps, "epochs": None}
+    if own["warmup_steps"] == recipe["warmup_steps"] >= 1:
+        counted = recipe["epochs"] is None
+        share = recipe["warmup_steps"] / recipe["max_steps"] if counted else UNKNOWN_WARMUP
+        settings["warmup_steps"] = round(min(share, 1) * cut.steps)
+    return settings
+
+
+def cut_ways(config: Mapping[str, Any], model: str) -> list[str]:
+    """The ways to train a model after its cut; some begin with the pretrained encoder."""
+    there = has_pretrained(config, model)
+    return [name for name, way in WAYS.items() if way.from_finetuned or there]
 
 
 def withheld_share(config: Mapping[str, Any]) -> float:

@@ -112,6 +112,22 @@ class AdapterSettings:
     bottleneck: int
 
 
+@dataclass(frozen=True)
+class DistillationSettings:
+    """How much of what a smaller model learns from (``modeling.distillation`` has the formula).
+
+    Attributes
+    ----------
+    temperature : that both models' logits are divided by; of a regression it is not used.
+    labels : weight of the labels' loss, from 0 to 1; the rest is the full model's answers'.
+    states : weight of the mean squared difference of what the two heads read.
+    """
+
+    temperature: float
+    labels: float
+    states: float
+
+
 AblationSettings = ReinitSettings | LoraSettings | AdapterSettings | None
 
 
