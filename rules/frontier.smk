@@ -207,7 +207,7 @@ rule train_cut:
         choose_sample=CHOOSING_SAMPLE,
         judge_sample=EVAL_SAMPLE,
         forward=FORWARD,
-        code=cut_code,
+        code=training_code("train_cut"),
     message:
         "Train {wildcards.model}, cut, on {wildcards.task}: {wildcards.variant}, seed {wildcards.seed}"
     script:

@@ -8,27 +8,20 @@ TWICE = [model for model in MODELS if len(given.seeds_of(config, model)) > 1]
 
 
 def training_code(script):
-    """Param `code` of a fine-tuning: the metric's row counts only where it chooses the checkpoint,
-    the place of adapters only where there are some."""
+    """Param `code` of a training: the metric's row counts only where it chooses the checkpoint, the
+    place of adapters only where there are some."""
+    recipe = training_of_cut if script == "train_cut" else training_of
 
     def code(wildcards):
-        best = training_of(wildcards)["checkpoint"] == "best"
-        adapted = explained(Variant.parse, wildcards.variant).kind == "adapter"
-        adapted = (
-            adapted and model_type_of(wildcards) in ADAPTED
-        )  # else the job says so
         rows = ["architecture", "head_style", "task_type"]
-        rows += ["metric"] * best + ["adapted"] * adapted
+        rows += ["metric"] * (recipe(wildcards)["checkpoint"] == "best")
+        if script == "ablate":
+            adapts = explained(Variant.parse, wildcards.variant).kind == "adapter"
+            # Of other types the job says that it is not known where adapters go.
+            rows += ["adapted"] * (adapts and model_type_of(wildcards) in ADAPTED)
         return code_of(script, *rows)(wildcards)
 
     return code
-
-
-def cut_code(wildcards):
-    """Param `code` of training after a cut, likewise."""
-    best = training_of_cut(wildcards)["checkpoint"] == "best"
-    rows = ["architecture", "head_style", "task_type"] + ["metric"] * best
-    return code_of("train_cut", *rows)(wildcards)
 
 
 def compared_tables(wildcards):

@@ -23,7 +23,7 @@ STUDY = {
         "tasks": ["entail"],
         "seeds": [1],
         "analyses": [
-            "cka", "controls", "truncation", "skipping", "frontier", "export", "reinit",
+            "cka", "controls", "truncation", "skipping", "exits", "frontier", "export", "reinit",
             "variability", "agreement", "claims",
         ],
         "skipping": [*MODELS],

@@ -27,6 +27,8 @@ PARTS = [
     "studies",
     "workflow_scripts",
 ]
+# What comes and goes in a folder where another process plans.
+PASSING = shutil.ignore_patterns("log", "locks", "scripts", "tmp*", "*.partial")
 COSTLY = (
     "ablate",
     "choose_layers",
@@ -205,7 +207,7 @@ def write_study(folder: Path) -> dict:
             "models": list(layers),
             "tasks": ["entail", "goodness", "endings"],
             "seeds": [1, 2],
-            "analyses": ["cka", "controls", "truncation", "skipping", "export", "claims"],
+            "analyses": ["cka", "controls", "truncation", "skipping", "exits", "export", "claims"],
             "skipping": ["roberta", "albert"],
             "export": "within",
             "figure1": {"model": "albert", "task": "entail"},

@@ -342,7 +342,7 @@ EDITS = {
     ),
     "the optimiser": (
         "strata/modeling/training.py", '"adamw_torch_fused"', '"adamw_torch"',
-        {"ablate", "finetune"},
+        {"ablate", "finetune", "train_cut"},
     ),
     "what an ablation does": (
         "strata/modeling/reinit.py", "sorted(layers)", "layers", {"ablate"}
@@ -354,8 +354,16 @@ EDITS = {
     "a sentence of the findings": (
         "strata/analysis/agreement.py", " of the full score", " of all layers", {"compare_methods"}
     ),
+    "who leaves at a depth": (
+        "strata/analysis/early_exit.py", "confidence > threshold", "confidence >= threshold",
+        {"measure_exits"},
+    ),
     "the model card": (
-        "strata/export/card.py", "fewer parameters", "less", {"export_layers", "export_model"}
+        "strata/export/card.py", "fewer parameters", "less",
+        {"export_layers", "export_model", "export_trained"},
+    ),
+    "what a smaller model learns from": (
+        "strata/modeling/distillation.py", "temperature**2", "temperature", {"train_cut"}
     ),
     "the activations' layout": (
         "strata/analysis/activations.py", "SCHEMA_VERSION = 3", "SCHEMA_VERSION = 4",

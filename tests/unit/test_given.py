@@ -199,6 +199,12 @@ def test_nothing_is_left_out_of_a_study_that_has_everything():
         (without(ENTRY, "pretrained"), TICKETS, ["cka"], ["support is registered without"]),
         (ENTRY, {**TICKETS, "splits": {"eval": "x.csv"}}, ["cka"], ["no TUNED, no TUNEDORIG"]),
         (ENTRY, TICKETS, ["reinit", "cka"], ["reinit: left out"]),
+        (
+            ENTRY,
+            {**TICKETS, "splits": {"eval": "x.csv"}},
+            ["exits"],
+            ["no TUNED", "exits: left out"],
+        ),
         (ENTRY, TICKETS, ["variability"], ["no runs are made to judge it by"]),
         (
             ENTRY,

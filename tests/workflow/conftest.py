@@ -16,14 +16,13 @@ from helpers.workflows import (
     COMPANIONS,
     COSTLY,
     MINE,
+    PASSING,
     RUNS,
     Workflow,
     copy_workflow,
     write_study,
 )
 
-# What comes and goes in a folder where another process plans.
-PASSING = shutil.ignore_patterns("log", "locks", "scripts", "tmp*", "*.partial")
 SAID = "said.txt"  # what Snakemake wrote while it ran a study
 
 

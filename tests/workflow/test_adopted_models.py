@@ -32,7 +32,7 @@ BARE = {
         "models": ["bare"],
         "tasks": ["opinions"],
         "analyses": [
-            "cka", "controls", "truncation", "skipping", "export", "reinit", "variability",
+            "cka", "controls", "truncation", "skipping", "exits", "export", "reinit", "variability",
             "agreement", "claims",
         ],
     },
@@ -144,7 +144,7 @@ def test_what_a_bare_study_goes_without_is_said(bare):
     said = bare.said
     assert "bare is registered without 'pretrained': no maps of ORIG" in said
     assert "opinions without 'splits.train': no TUNED" in said
-    assert "reinit and agreement: left out" in said
+    assert "reinit and agreement: left out" in said and "exits: left out" in said
 
 
 def test_a_bare_study_has_all_that_needs_neither(bare):

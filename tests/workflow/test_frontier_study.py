@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -11,7 +12,7 @@ import pytest
 import yaml
 
 from helpers.today import MODELS
-from helpers.workflows import MINE
+from helpers.workflows import MINE, PASSING, Workflow
 from strata.study.layer_sets import CutModel
 
 # A process that has no Strata: loads a folder, answers the task's rows, prints accuracy and layers.
@@ -196,8 +197,12 @@ def test_what_was_trained_after_the_cut_is_in_the_table_and_its_weights_are_gone
     assert "certified" in card.read_text()
 
 
-def test_a_model_trained_after_its_cut_is_exported_by_name_and_trained_again_for_it(today):
+def test_a_model_trained_after_its_cut_is_exported_by_name_and_trained_again_for_it(
+    today, tmp_path
+):
     """Its weights were gone; the same ones come, and a stranger gets the table's score."""
+    shutil.copytree(today.folder, tmp_path / "own", symlinks=True, ignore=PASSING)
+    today = Workflow(tmp_path / "own/workflow", tmp_path / "own", today.planner)
     table = read(today, "results/today/frontier/decoder_entail.csv")
     row = table[(table["done"] == "trained") & (table["size"] == 2)].iloc[-1]
     target = f"results/today/export/decoder_entail/{row['name']}"

@@ -15,6 +15,7 @@ DRAWING = {
     "plot_truncation",
     "plot_skipping",
     "plot_calibration",
+    "plot_exits",
     "plot_claims",
     "figure1",
     "figure2",

@@ -38,8 +38,8 @@ with SnakemakeApi(OutputSettings(quiet={Quietness.ALL})) as api:
         workdir=Path(folder),
     )
     targets = {
-        "cka", "controls", "truncation", "skipping", "frontier", "export", "reinit", "variability",
-        "agreement", "claims",
+        "cka", "controls", "truncation", "skipping", "exits", "frontier", "export", "reinit",
+        "variability", "agreement", "claims",
     }  # fmt: skip
     workflow.dag(dag_settings=DAGSettings(targets=targets))
     planned = workflow._workflow

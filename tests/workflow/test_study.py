@@ -117,6 +117,27 @@ def test_calibration_table(results, table, model, task):
         assert drawn.stat().st_size > 5000
 
 
+@pytest.mark.parametrize(("model", "task"), PAIRS)
+def test_early_exit_stands_beside_the_static_cuts(results, table, model, task):
+    if task == "goodness":  # a regression, whose answers state no confidence
+        assert not (results / f"exits/{model}_{task}.csv").exists()
+        return
+    rows = table(f"exits/{model}_{task}.csv")
+    assert set(rows["seed"]) == set(SEEDS)
+    scores, keys = table(f"truncation/{model}_{task}.csv"), ["seed", "depth"]
+    for kind, name, count in (("static", "tuned-best", LAYERS[model] - 1), ("full", "full", 1)):
+        of_name = scores[scores["configuration"] == name]
+        own = rows[rows["kind"] == kind].merge(of_name, on=keys, validate="one_to_one")
+        assert len(own) == len(SEEDS) * count
+        np.testing.assert_allclose(own["value_x"], own["value_y"], atol=1e-6)
+        assert (own["failed_x"] == own["failed_y"]).all()
+    exits = rows[rows["kind"].isin(["chosen", "curve"])]
+    assert (exits["mean_depth"] <= exits["deepest_8"] + 1e-9).all()
+    assert exits[["mean_depth", "deepest_8", "deepest_32"]].stack().between(1, LAYERS[model]).all()
+    for kind in ("png", "pdf"):
+        assert (results / f"exits/{model}_{task}.{kind}").stat().st_size > 5000
+
+
 def test_cka_tables(results, table):
     for model, task in PAIRS:
         rows = table(f"cka/{model}_{task}.csv")
