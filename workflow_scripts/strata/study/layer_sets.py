@@ -12,7 +12,8 @@ from strata.study.architectures import ARCHITECTURES
 # By which sets are found; analysis.layer_selection says how.
 METHODS = ("top", "span", "greedy", "skipping", "block-influence", "angular", "cka", "every")
 # What was done to a cut model: nothing, its head was tuned, or all of it was trained.
-AS_IS, HEAD, TRAINED = "as is", "head", "trained"
+AS_IS, HEAD = "as is", "head"
+TRAINED = "trained"
 _NUMBER = "[1-9][0-9]*"
 _RUN = f"{_NUMBER}(?:-{_NUMBER})?"
 
