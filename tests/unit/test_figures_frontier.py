@@ -65,6 +65,15 @@ def test_chosen_sets_are_large_certified_ones_are_filled(plot):
     assert set(filled["inside"]) == {METHODS["top"][1]}
 
 
+def test_what_is_far_below_stands_at_the_end_of_the_lowest_interval():
+    own = table()
+    own.loc[own["method"] == "cka", "value"] = 0.0
+    points = frontier_plot(own, STYLE, 0.01).data
+    lowest = own.loc[own["chosen"], "low"].min()
+    assert set(points.loc[points["method"] == "cka", "value"]) == {lowest}
+    assert (points.loc[points["method"] != "cka", "value"] > lowest).all()
+
+
 def test_methods_stand_side_by_side_those_with_a_tuned_head_to_the_right(plot):
     points = plot.data[plot.data["size"] == 2]
     away = points["x"] - points["cost"]

@@ -66,7 +66,8 @@ def frontier_plot(table: pd.DataFrame, style: FigureStyle, tolerance: float) -> 
     `table`: as ``analysis.frontier`` writes it. Each pair shows the first run that did not fail.
     Points are candidates, on the examples that judge; those that were chosen before are larger and
     have their 95 % interval, and are filled where they are certified. The line is the front: no
-    other candidate is as good and as cheap. The band is the full model's score and the tolerance
+    other candidate is as good and as cheap. What scores less than the lowest of those intervals is
+    drawn at its end, so that the rest can be told apart. The band is the full model's score and the tolerance
     below.
     """
     parts = {}
@@ -132,12 +133,14 @@ def _points(rows: pd.DataFrame, cost: str) -> pd.DataFrame:
     names, sides = list(METHODS), np.where(rows["done"] == AS_IS, -1, 1)
     places = [(names.index(m) + 1) / len(names) if m in METHODS else 0.0 for m in rows["method"]]
     certified = rows["verdict"] == CERTIFIED
+    floor = rows.loc[rows["chosen"].astype(bool), "low"].min()
     colors = [METHODS[m][1] if m in METHODS else "black" for m in rows["method"]]
     return rows.assign(
         cost=rows[cost],
         x=rows[cost] + WIDE * step * sides * np.array(places),
         inside=np.where(certified, colors, "white"),
         chosen=rows["chosen"].astype(bool),
+        value=rows["value"].clip(lower=None if pd.isna(floor) else floor),
     )
 
 
