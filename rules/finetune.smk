@@ -173,6 +173,8 @@ rule score_run:
         "<logs>/score_run/{model}_{task}_{variant}_{seed}.log",
     benchmark:
         "<benchmarks>/score_run/{model}_{task}_{variant}_{seed}.tsv"
+    wildcard_constraints:
+        variant=f"{Variant.PATTERN}|{TrainedCut.PATTERN}",
     conda:
         "../envs/strata.yaml"
     params:

@@ -60,6 +60,8 @@ READINGS = f"{CLAIMS}/{{model}}_{{task}}.csv"
 EXPORT = "<results>/export/{model}_{task}/depth{depth}"
 EXPORTED_LAYERS = "<results>/export/{model}_{task}/{cut}"
 EXPORTED_TRAINED = "<results>/export/{model}_{task}/{trained}"
+EXPORTED = "<results>/export/{model}_{task}/{exported}"  # any of these
+EXPORTED_ONNX = f"{EXPORTED}.onnx"
 
 # Which layers to keep. Examples are parted by what they decide: on the withheld ones of train, or
 # on one half of eval, layers are chosen; on eval, or its other half, they are judged.
@@ -74,6 +76,7 @@ SETS = f"{FRONTIER_OF_PAIR}/{{state}}"
 COSTS = f"{FRONTIER_OF_PAIR}/costs.csv"
 CUT_ANSWERS = f"{RUN}/answers.parquet"  # of a model that was cut and then trained
 TRAINING = f"{FRONTIER_OF_PAIR}.training"
+FRONTIER_ONNX = f"{FRONTIER_OF_PAIR}.onnx"
 
 # The companion studies.
 REINIT = "<results>/reinit"
@@ -109,3 +112,11 @@ wildcard_constraints:
     depth="[0-9]+|-auto|-within",
     cut=f"layers-auto(?:_head)?|{CutModel.PATTERN}",
     trained=f"layers-auto_trained|{TrainedCut.PATTERN}",
+    exported="|".join(
+        [
+            "depth(?:[0-9]+|-auto|-within)",
+            "layers-auto(?:_head|_trained)?",
+            CutModel.PATTERN,
+            TrainedCut.PATTERN,
+        ]
+    ),

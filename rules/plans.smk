@@ -199,9 +199,13 @@ def frontier_targets():
     # The export of what is trained comes with it: afterwards its weights are gone.
     for task in filter(is_trained_cut, TASKS):
         figures += pairs(f"{TRAINING}.png", tasks=[task])
-        figures += expand(
-            EXPORTED_TRAINED, model=MODELS, task=task, trained="layers-auto_trained"
+        figures += with_onnx(
+            expand(
+                EXPORTED_TRAINED, model=MODELS, task=task, trained="layers-auto_trained"
+            )
         )
+    if config["export"]["onnx"]:
+        figures += pairs(f"{FRONTIER_ONNX}.png")
     return [*figures, f"{FRONTIER}.csv", f"{FRONTIER}.png", *auto_exports()]
 
 
@@ -212,14 +216,22 @@ def auto_exports():
     for task in TASKS * exported:
         pair = {"model": MODELS, "task": task}
         cuts = ["layers-auto"] + ["layers-auto_head"] * given.has_train(config, task)
-        paths += expand(EXPORTED_LAYERS, **pair, cut=cuts)
+        paths += with_onnx(expand(EXPORTED_LAYERS, **pair, cut=cuts))
     return paths
 
 
+def with_onnx(folders):
+    """Exported folders, and where the study has them their ONNX."""
+    more = folders if config["export"]["onnx"] else []
+    return folders + [f"{folder}.onnx" for folder in more]
+
+
 def export_targets():
-    return pairs(
-        EXPORT.format(
-            model="{model}", task="{task}", depth=f"-{config['study']['export']}"
+    return with_onnx(
+        pairs(
+            EXPORT.format(
+                model="{model}", task="{task}", depth=f"-{config['study']['export']}"
+            )
         )
     )
 

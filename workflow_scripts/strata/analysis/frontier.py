@@ -207,7 +207,7 @@ def frontier_of_run(
     -------
     COLUMNS, without model, task and seed.
     """
-    parts = [_judged(each, run.reference, task, settings) for each in run.categories]
+    parts = [judged(each, run.reference, task, settings) for each in run.categories]
     table = pd.concat(parts, ignore_index=True)
     if run.metrics.failed:
         table["verdict"] = FAILED
@@ -215,20 +215,29 @@ def frontier_of_run(
     return table.reindex(columns=COLUMNS[3:])
 
 
-def _judged(
+def candidates_of(category: Category, task: Task) -> tuple[pd.DataFrame, list[str]]:
+    """A category's rows with what chose, and the names of its candidates, the smallest first."""
+    worth = {name: _worth(own, task) for name, own in category.of(CHOOSE).items()}
+    table = category.rows.assign(
+        choose_score=[worth[name][0] for name in category.rows["name"]],
+        choose_loss=[worth[name][1] for name in category.rows["name"]],
+    )
+    return table, choose_candidates(table[table["method"] != FULL])
+
+
+def judged(
     category: Category, reference: pd.DataFrame, task: Task, settings: SummarySettings
 ) -> pd.DataFrame:
-    """A category's rows with what chose, scores, differences and verdicts."""
-    table, choosing = category.rows, category.of(CHOOSE)
-    worth = {name: _worth(own, task) for name, own in choosing.items()}
-    table = table.assign(
-        choose_score=[worth[name][0] for name in table["name"]],
-        choose_loss=[worth[name][1] for name in table["name"]],
-    )
-    chosen = choose_candidates(table[table["method"] != FULL])
-    judged, labels = category.of(JUDGE), reference["label"].to_numpy()
+    """A category's rows with what chose, scores, differences and verdicts.
+
+    Parameters
+    ----------
+    reference : what the full model answers of the examples that judge.
+    """
+    table, chosen = candidates_of(category, task)
+    answers_of, labels = category.of(JUDGE), reference["label"].to_numpy()
     names = list(dict.fromkeys(table["name"]))
-    answered = [*(judged[name] for name in names), reference]
+    answered = [*(answers_of[name] for name in names), reference]
     scored = _scores(task.metric, labels, answered, settings)
     full = _at(scored, [-1])
     by_name = _scored(names, scored, full, len(labels), settings)
@@ -250,7 +259,7 @@ def _judged(
         done=category.done,
         metric=task.metric,
         baseline=baseline_score(task.metric, task.type, labels),
-        n_choose=len(next(iter(choosing.values()))),
+        n_choose=len(next(iter(category.of(CHOOSE).values()))),
         n_examples=len(labels),
     )
 

@@ -12,9 +12,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
@@ -25,7 +28,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from strata.data.batches import Rows
 from strata.data.task import Task
 from strata.export.cut import as_plain, write_model
-from strata.export.peak_memory import report_peak
+from strata.export.peak_memory import report_onnx_peak, report_peak
 from strata.modeling.compute import device, inference
 from strata.modeling.encoder import architecture, num_parameters
 from strata.modeling.inference import row_logits
@@ -42,6 +45,9 @@ COLUMNS = [
     "device", "threads",
 ]  # fmt: skip
 Batches = list[dict[str, Tensor]]
+# From what the tokenizer gives of a batch, each [rows, tokens], to logits [rows, outputs].
+Runner = Callable[[dict[str, Tensor]], Tensor]
+Name = TypeVar("Name")
 
 
 @dataclass(frozen=True)
@@ -71,29 +77,21 @@ def measure_costs(
     whole = max(sets)
     by_shape: dict[tuple[object, ...], LayerSet] = {}
     for kept in sorted(sets, reverse=True):
-        by_shape.setdefault(_shape(model, kept), kept)
+        by_shape.setdefault(shape_of(model, kept), kept)
     shapes = list(by_shape.values())
     model.eval().to(device())
     timed = time_in_turn(model, shapes, rows, task, rounds)
     full, records = timed[whole], {}
     for kept in shapes:
-        own = timed[kept]
         records[kept] = {
             "layers_run": len(kept),
-            "latency_ms": 1000 * float(np.median(own.alone)),
-            "latency_p95_ms": 1000 * float(np.quantile(own.alone, 0.95)),
-            "latency_ratio": _median_ratio(np.median(full.alone, 1), np.median(own.alone, 1)),
-            "examples_per_second": _count(rows, EXAMPLES) / float(np.median(own.together)),
-            "speed_ratio": _median_ratio(full.together, own.together),
-            "rounds": rounds,
-            "device": machine(),
-            "threads": torch.get_num_threads(),
+            **speed(timed[kept], full, rows),
             **_size(model, tokenizer, kept, rows, task),
         }
     table = [
         {"layers": str(kept), "measured_as": str(own), **records[own]}
         for kept in sorted(sets, reverse=True)
-        for own in [by_shape[_shape(model, kept)]]
+        for own in [by_shape[shape_of(model, kept)]]
     ]
     return pd.DataFrame(table, columns=COLUMNS)
 
@@ -101,23 +99,64 @@ def measure_costs(
 def time_in_turn(
     model: PreTrainedModel, sets: Sequence[LayerSet], rows: Rows, task: Task, rounds: int
 ) -> dict[LayerSet, Timed]:
-    """Seconds of the model cut to each set; every round goes through all sets, in a new order."""
+    """Seconds of the model cut to each set, as ``in_turn`` has them."""
+    return in_turn({kept: partial(_cut, model, kept, task) for kept in sets}, rows, rounds)
+
+
+@contextmanager
+def _cut(model: PreTrainedModel, kept: LayerSet, task: Task) -> Iterator[Runner]:
+    with cut_to(model, kept.layers) as cut:
+        yield torch_runner(cut, task)
+
+
+def torch_runner(model: PreTrainedModel, task: Task) -> Runner:
+    """The logits of a model by its own forward pass."""
+    return partial(_answer, model, task)
+
+
+def _answer(model: PreTrainedModel, task: Task, inputs: dict[str, Tensor]) -> Tensor:
+    return row_logits(model, inputs, task).cpu()  # waits for the GPU
+
+
+def in_turn(
+    openers: Mapping[Name, Callable[[], AbstractContextManager[Runner]]], rows: Rows, rounds: int
+) -> dict[Name, Timed]:
+    """Seconds of each runner; every round goes through all of them, in a new order.
+
+    Parameters
+    ----------
+    openers : each makes a runner ready, which takes no time that counts.
+    """
     alone, together = _batches(rows, TEXTS, 1), _batches(rows, EXAMPLES, BATCH)
-    rng = np.random.default_rng(0)
-    found: dict[LayerSet, list[tuple[list[float], float]]] = {kept: [] for kept in sets}
+    rng, names = np.random.default_rng(0), list(openers)
+    found: dict[Name, list[tuple[list[float], float]]] = {name: [] for name in names}
     with inference():
-        for kept in sets:  # what a first call costs is not counted
-            with cut_to(model, kept.layers) as cut:
-                _seconds(cut, [alone[0], together[0]], task)
+        for name in names:  # what a first call costs is not counted
+            with openers[name]() as runner:
+                _seconds(runner, [alone[0], together[0]])
         for number in range(rounds):
-            for place in rng.permutation(len(sets)):
-                with cut_to(model, sets[place].layers) as cut:
-                    taken = _seconds(cut, alone, task), sum(_seconds(cut, together, task))
-                found[sets[place]].append(taken)
+            for place in rng.permutation(len(names)):
+                with openers[names[place]]() as runner:
+                    taken = _seconds(runner, alone), sum(_seconds(runner, together))
+                found[names[place]].append(taken)
             print(f"round {number + 1} of {rounds}", flush=True)
     return {
-        kept: Timed(np.array([a for a, _ in taken]), np.array([t for _, t in taken]))
-        for kept, taken in found.items()
+        name: Timed(np.array([a for a, _ in taken]), np.array([t for _, t in taken]))
+        for name, taken in found.items()
+    }
+
+
+def speed(own: Timed, full: Timed, rows: Rows) -> dict[str, float | int | str]:
+    """Latency and throughput with their ratios to the full model's, on which machine."""
+    return {
+        "latency_ms": 1000 * float(np.median(own.alone)),
+        "latency_p95_ms": 1000 * float(np.quantile(own.alone, 0.95)),
+        "latency_ratio": _median_ratio(np.median(full.alone, 1), np.median(own.alone, 1)),
+        "examples_per_second": _count(rows, EXAMPLES) / float(np.median(own.together)),
+        "speed_ratio": _median_ratio(full.together, own.together),
+        "rounds": len(own.together),
+        "device": machine(),
+        "threads": torch.get_num_threads(),
     }
 
 
@@ -130,11 +169,11 @@ def machine(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
     return found[1].strip() if found else platform.processor() or "cpu"
 
 
-def _seconds(model: PreTrainedModel, batches: Batches, task: Task) -> list[float]:
+def _seconds(runner: Runner, batches: Batches) -> list[float]:
     taken = []
     for inputs in batches:
         began = time.perf_counter()
-        row_logits(model, inputs, task).cpu()  # waits for the GPU
+        runner(inputs)
         taken.append(time.perf_counter() - began)
     return taken
 
@@ -154,7 +193,7 @@ def _median_ratio(full: np.ndarray, own: np.ndarray) -> float:
     return float(np.median(full / own))
 
 
-def _shape(model: PreTrainedModel, kept: LayerSet) -> tuple[object, ...]:
+def shape_of(model: PreTrainedModel, kept: LayerSet) -> tuple[object, ...]:
     """What a cut model is to a machine: how many layers of which kinds."""
     lists: Mapping[str, list | None] = {
         key: getattr(model.config, key, None) for key in architecture(model).lists
@@ -176,37 +215,43 @@ def _size(
 ) -> dict[str, float | int | None]:
     """Parameters, size of the weights' files and peak memory, of the folder as it is written."""
     with tempfile.TemporaryDirectory() as place:
-        folder, batch = Path(place) / "model", Path(place) / "batch.pt"
+        folder = Path(place)
         with cut_to(model, kept.layers) as cut:
             write_model(as_plain(cut, task), tokenizer, folder)
             parameters = num_parameters(cut)
-        inputs = _batches(rows, BATCH, BATCH)[0]
-        torch.save({name: tensor.cpu() for name, tensor in inputs.items()}, batch)
-        weights = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
-        memory = _peak_in_a_process_of_its_own(folder, batch, task)
-    return {"parameters": parameters, "file_mb": weights / 1e6, "memory_mb": memory}
+        return {
+            "parameters": parameters,
+            "file_mb": megabytes(folder.glob("*.safetensors")),
+            "memory_mb": peak_memory(folder, rows, task),
+        }
 
 
-def _peak_in_a_process_of_its_own(folder: Path, batch: Path, task: Task) -> float | None:
-    """What a process that loads the folder and answers one batch holds at most, in MB (2^20)."""
-    call = f"from {report_peak.__module__} import report_peak; report_peak()"
-    choices = str(int(task.kind.compares_rows))
-    scripts = str(Path(__file__).parents[2])
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-c",
-            call,
-            str(folder),
-            str(batch),
-            choices,
-            str(torch.get_num_threads()),
-        ],
-        capture_output=True,
-        text=True,
-        env=os.environ | {"PYTHONPATH": scripts},
-        check=False,
-    )
+def megabytes(paths: Iterable[Path]) -> float:
+    """Size of files in MB (10^6 bytes)."""
+    return sum(path.stat().st_size for path in paths) / 1e6
+
+
+def peak_memory(place: Path, rows: Rows, task: Task) -> float | None:
+    """What a process that loads a model and answers one batch holds at most, in MB (2^20).
+
+    Parameters
+    ----------
+    place : a model folder, which torch runs, or an ONNX file, which onnxruntime does.
+    """
+    report = report_peak if place.is_dir() else report_onnx_peak
+    call = f"from {report.__module__} import {report.__name__}; {report.__name__}()"
+    inputs = {name: tensor.cpu() for name, tensor in _batches(rows, BATCH, BATCH)[0].items()}
+    with tempfile.TemporaryDirectory() as folder:
+        batch = Path(folder) / "batch.npz"
+        np.savez(batch, **{name: tensor.numpy() for name, tensor in inputs.items()})
+        choices, threads = int(task.kind.compares_rows), torch.get_num_threads()
+        done = subprocess.run(
+            [sys.executable, "-c", call, *map(str, (place, batch, choices, threads))],
+            capture_output=True,
+            text=True,
+            env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
+            check=False,
+        )
     if done.returncode:
         raise StrataError(f"The cut model could not be loaded to measure it: {done.stderr[-500:]}")
     said = done.stdout.split()[-1]
