@@ -39,11 +39,13 @@ COSTLY = (
     "dump_train",
     "export_layers",
     "export_model",
+    "export_onnx",
     "export_trained",
     "find_blocks",
     "finetune",
     "measure_controls",
     "measure_costs",
+    "measure_onnx",
     "measure_variability",
     "score_sets",
     "skip_spans",
@@ -283,4 +285,5 @@ MINE = {
             "keep_checkpoints": True,
         }
     },
+    "export": {"onnx": ["fp32", "int8"], "sizes": 1},
 }

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from strata.data.task import Task
-from strata.data.tokens import load_tokenizer
+from strata.data.tokens import load_tokenizer, positions
 from strata.export.costs import Runner
 from strata.export.onnx_files import FILES, FP32, INT8, open_session
 from strata.modeling.compute import inference
@@ -71,7 +71,8 @@ def write_onnx(
     """
     folder, target = Path(folder), Path(target)
     model, tokenizer = plain_model(folder, task), load_tokenizer(folder)
-    batches = list(_batches(tokenizer, texts, task, max_length))
+    longest = min(LONGEST, max_length, positions(model.config) or LONGEST)
+    batches = list(_batches(tokenizer, texts, task, longest))
     with inference():
         logits = [model(**inputs).logits for inputs in batches]
     (target / "onnx").mkdir(parents=True, exist_ok=True)
@@ -186,13 +187,12 @@ def _check(difference: float, model: PreTrainedModel, logits: Sequence[Tensor]) 
 
 
 def _batches(
-    tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], task: Task, max_length: int
+    tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], task: Task, longest: int
 ) -> Iterator[dict[str, Tensor]]:
     """Inputs of several lengths and sizes, partly padded; the last is the largest.
 
     Each [examples, tokens], of multiple choice [examples, choices, tokens].
     """
-    longest = min(LONGEST, max_length)
     words = " ".join(texts).split() or ["text"]
     words *= 1 + 2 * longest // len(words)
     for examples in EXAMPLES:
