@@ -179,9 +179,7 @@ rule train_cut:
         judge=JUDGING_EXAMPLES,
         task=TASK,
     output:
-        checkpoint=(
-            directory(CHECKPOINT) if KEEP_CUT else temp(directory(CHECKPOINT))
-        ),
+        checkpoint=(directory(CHECKPOINT) if KEEP_CUT else temp(directory(CHECKPOINT))),
         answers=CUT_ANSWERS,
         predictions=PREDICTIONS,
         history=HISTORY,

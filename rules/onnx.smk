@@ -30,7 +30,7 @@ rule export_onnx:
         sampling=sampling(config),
         rounds=config["frontier"]["rounds"],
         title=lambda w: TITLES.get(w.model),
-        code=code_of("export_onnx", "metric", "task_type"),
+        code=code_of("export_onnx", "architecture", "metric", "task_type"),
     message:
         "Export {wildcards.model} on {wildcards.task}, {wildcards.exported}, as ONNX"
     script:

@@ -155,7 +155,7 @@ def exported_runs(wildcards):
     if wildcards.trained == "layers-auto_trained":
         return trained_cuts_of(CHECKPOINT)(wildcards)
     pair = {"model": wildcards.model, "task": wildcards.task}
-    (first, *_) = given.trained_seeds(config, wildcards.model)
+    first, *_ = given.trained_seeds(config, wildcards.model)
     return [CHECKPOINT.format(**pair, variant=wildcards.trained, seed=first)]
 
 

@@ -41,6 +41,11 @@ from strata.study.settings import ForwardSettings, Sampling, SummarySettings
 
 SETTINGS = SummarySettings(resamples=200, confidence=0.95, tolerance=0.01)
 TASK = tiny.task()
+OFTEN = ("distilbert", "modernbert", "llama")  # the others by `make test-all`
+KINDS = [
+    kind if kind in OFTEN else pytest.param(kind, marks=pytest.mark.nightly)
+    for kind in model_types.CONFIGS
+]
 # A process without torch and without Strata: a folder's file answers texts.
 STRANGER = """
 import json, sys
@@ -91,19 +96,20 @@ def bert(tmp_path_factory):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["distilbert", "mpnet", "modernbert", "llama"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_logits_are_torchs_at_any_length_and_batch(kind, tmp_path):
     """At lengths and sizes that it was not traced with, beyond windows of attention, too."""
     model = model_types.model(kind)
     folder = save(model, tmp_path / "torch")
-    found = onnx.write_onnx(folder, TASK, tmp_path / "onnx", ["fp32"], words(), 256)
-    assert found["fp32"] < 1e-4
+    formats = ["fp32"] if kind in OFTEN else ["fp32", "int8"]
+    found = onnx.write_onnx(folder, TASK, tmp_path / "onnx", formats, words(), 256)
+    assert found["fp32"] < 1e-4 and np.isfinite(found.get("int8", 0))
     texts = model_types.texts()
     for rows in (1, 3):
         for length in (5, 41, 200):
             inputs = {name: tensor[-rows:, :length].contiguous() for name, tensor in texts.items()}
             assert largest(model, tmp_path / "onnx/onnx/model.onnx", inputs) < 1e-4
-    assert not (tmp_path / "onnx/onnx/model_quantized.onnx").exists()
+    assert (tmp_path / "onnx/onnx/model_quantized.onnx").exists() == ("int8" in formats)
     assert sorted(path.name for path in (tmp_path / "onnx").iterdir()) == [
         "config.json", "onnx", "tokenizer.json", "tokenizer_config.json",
     ]  # fmt: skip
@@ -166,14 +172,19 @@ def test_a_stranger_with_onnxruntime_alone_gets_the_same_answers(bert, name):
 
 
 @pytest.mark.slow
-def test_what_is_not_torchs_answer_is_refused_with_its_model_type(bert, tmp_path, monkeypatch):
+def test_what_is_more_than_rounding_is_refused_with_its_model_type(bert, tmp_path, monkeypatch):
     class Program:
         save = partial(shutil.copy, bert.target / "onnx/model.onnx")
 
     monkeypatch.setattr(torch.onnx, "export", lambda *_, **__: Program)
+    arguments = bert.folder, TASK, tmp_path, ["fp32"], words(), 64
     monkeypatch.setattr(onnx, "TOLERANCE", 0.0)
+    monkeypatch.setattr(onnx, "ROUNDINGS", 100)
+    onnx.write_onnx(*arguments)
+    monkeypatch.setattr(onnx, "ROUNDINGS", 0)
+    (tmp_path / "onnx/model.onnx").unlink()
     with pytest.raises(StrataError, match="^The bert that torch's exporter wrote puts out other"):
-        onnx.write_onnx(bert.folder, TASK, tmp_path, ["fp32"], words(), 64)
+        onnx.write_onnx(*arguments)
     assert not (tmp_path / "onnx/model.onnx").exists()
 
 

@@ -67,8 +67,8 @@ def frontier_plot(table: pd.DataFrame, style: FigureStyle, tolerance: float) -> 
     Points are candidates, on the examples that judge; those that were chosen before are larger and
     have their 95 % interval, and are filled where they are certified. The line is the front: no
     other candidate is as good and as cheap. What scores less than the lowest of those intervals is
-    drawn at its end, so that the rest can be told apart. The band is the full model's score and the tolerance
-    below.
+    drawn at its end, so that the rest can be told apart. The band is the full model's score and
+    the tolerance below.
     """
     parts = {}
     for task, model in product(style.tasks, style.models):
