@@ -18,7 +18,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 WORKERS ?= 2
 TOGETHER := -n $(WORKERS)
 ANALYSES := cka,controls,truncation,skipping,exits,frontier,export,reinit,variability,agreement,claims
-FRONTIER := cka,controls,truncation,skipping,frontier,export,claims
+FRONTIER := cka,controls,truncation,skipping,exits,frontier,export,claims
 
 .PHONY: demo demo-all demo-frontier check test test-all soak errors bench lint types install lock
 
