@@ -34,18 +34,37 @@ assert "strata" not in sys.modules
 print(json.dumps([sum(right) / len(right), model.config.num_hidden_layers]))
 """
 
+# The same of a folder with ONNX, which has no torch either.
+OF_ONNX = """
+import json, sys
+import onnxruntime, pandas as pd
+from transformers import AutoTokenizer
+folder, rows, numbers = sys.argv[1:]
+session = onnxruntime.InferenceSession(f"{folder}/onnx/model.onnx")
+tokenizer = AutoTokenizer.from_pretrained(folder)
+rows = pd.read_json(rows, lines=True).iloc[json.loads(numbers)]
+inputs = tokenizer(
+    rows["premise"].tolist(), rows["hypothesis"].tolist(), padding=True, return_tensors="np"
+)
+answers = session.run(["logits"], dict(inputs))[0].argmax(1)
+config = json.load(open(f"{folder}/config.json"))
+right = [config["id2label"][str(a)] == label for a, label in zip(answers, rows["label"])]
+assert "strata" not in sys.modules
+print(json.dumps([sum(right) / len(right), config["num_hidden_layers"]]))
+"""
+
 
 def read(workflow, path: str) -> pd.DataFrame:
     return pd.read_csv(workflow.folder / path, dtype={"layers": str})
 
 
-def by_a_stranger(workflow, folder: str, rows=range(96)) -> tuple[float, int]:
+def by_a_stranger(workflow, folder: str, rows=range(96), script=STRANGER) -> tuple[float, int]:
     """Accuracy on the task's own eval rows, and layers, of a folder that is loaded elsewhere."""
     numbers = json.dumps(list(map(int, rows)))
     file = workflow.folder / "source/tasks/pairs-dev.jsonl"
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     done = subprocess.run(
-        [sys.executable, "-c", STRANGER, str(workflow.folder / folder), str(file), numbers],
+        [sys.executable, "-c", script, str(workflow.folder / folder), str(file), numbers],
         capture_output=True, text=True, env=environment, cwd="/", check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
@@ -162,6 +181,41 @@ def test_a_head_of_layers_that_no_method_proposed_is_tuned_for_the_export(mine):
     target = f"results/mine/export/mine_entail/layers{other}_head"
     mine.configured(target, "--cores", "1", **MINE)
     assert by_a_stranger(mine, target)[1] == 2
+
+
+def test_candidates_and_the_whole_model_are_measured_as_onnx(mine):
+    own = read(mine, "results/mine/frontier/mine_entail.onnx.csv")
+    table = read(mine, "results/mine/frontier/mine_entail.csv")
+    assert set(own["format"]) == {"torch", "fp32", "int8"} and set(own["size"]) == {4, 3}
+    assert len(own) == 3 * 2 * 2 and set(own["seed"]) == {1}
+    values = own.set_index(["name", "format"])["value"]
+    chosen = table[(table["seed"] == 1) & table["name"].isin(own["name"])]
+    for name, value in chosen.groupby("name")["value"].first().items():
+        assert values[name, "torch"] == values[name, "fp32"] == pytest.approx(value, abs=1e-9)
+    fp32 = own[own["format"] == "fp32"]
+    assert (fp32["agreement"] == 1).all() and (fp32["max_difference"] < 1e-4).all()
+    assert own[["latency_ms", "speed_ratio", "file_mb", "memory_mb"]].gt(0).all().all()
+    assert (mine.folder / "results/mine/frontier/mine_entail.onnx.png").is_file()
+
+
+@pytest.mark.parametrize("name", ["depth-within", "layers-auto_head", "layers-auto_trained"])
+def test_every_export_comes_as_onnx_that_a_stranger_can_load(mine, name):
+    folder = f"results/mine/export/mine_entail/{name}.onnx"
+    measured = pd.read_csv(mine.folder / folder / "measured.csv").set_index("format")
+    rows = pd.read_parquet(mine.folder / "results/mine/examples/entail/judge.parquet")
+    numbers = range(96) if name.startswith("depth") else rows["example_id"]
+    score, _ = by_a_stranger(mine, folder, numbers, OF_ONNX)
+    assert score == pytest.approx(measured.loc["fp32", "value"], abs=1e-9)
+    assert score == by_a_stranger(mine, folder.removesuffix(".onnx"), numbers)[0]
+    assert measured.loc["fp32", "n_examples"] == len(numbers)
+    assert (mine.folder / folder / "onnx/model_quantized.onnx").is_file()
+    card = (mine.folder / folder / "README.md").read_text()
+    assert f"the folder `{name}` beside this one" in card and "| accuracy |" in card
+
+
+def test_a_tolerance_judges_formats_anew_and_measures_none(mine):
+    planned = {rule for rule, _ in mine.planned(**MINE | {"summary": {"tolerance": 0.05}})}
+    assert "tabulate_onnx" in planned and "measure_onnx" not in planned
 
 
 @pytest.mark.parametrize("model", MODELS)
