@@ -111,7 +111,9 @@ def test_the_recipe_is_the_runs_for_the_steps_of_the_name():
     assert (own["learning_rate"], own["warmup_steps"], own["max_steps"]) == (3e-5, 7, 500)
     other = cut_training_settings(config, "roberta", "rte", TrainedCut.parse("cut1-6_tune100"))
     assert other["warmup_steps"] == 10 and other["learning_rate"] == full["learning_rate"]
-    config["training"] |= {"epochs": 3}
+    # The best checkpoint would be chosen on eval examples, which judge.
+    config["training"] |= {"epochs": 3, "checkpoint": "best"}
+    assert cut_training_settings(config, "roberta", "rte", cut)["checkpoint"] == "last"
     assert cut_training_settings(config, "roberta", "rte", cut)["epochs"] is None
 
 

@@ -105,16 +105,14 @@ class RunSets:
 
     def _trained(self) -> "Category":
         cuts = [TrainedCut.parse(table["name"].iloc[0]) for table in self.trained]
-        order = sorted(METHODS, key=METHODS.index)
-        found = self.proposals.set_index("layers")["method"]
         rows = []
         for cut in cuts:
             layers = str(cut.kept)
-            methods = [m for m in order if m in set(np.atleast_1d(found.get(layers, FULL)))]
+            found = set(self.proposals.loc[self.proposals["layers"] == layers, "method"])
             seconds, full = self.seconds.get(str(cut)), self.seconds.get(FULL)
             rows.append(
                 {
-                    "method": methods[0] if methods else FULL,
+                    "method": next((method for method in METHODS if method in found), FULL),
                     "size": len(cut.kept),
                     "layers": layers,
                     "name": str(cut),

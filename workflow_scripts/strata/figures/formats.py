@@ -7,11 +7,9 @@ import pandas as pd
 from plotnine import (
     aes,
     element_blank,
-    geom_hline,
     geom_line,
     geom_linerange,
     geom_point,
-    geom_rect,
     geom_text,
     ggplot,
     guide_legend,
@@ -23,12 +21,11 @@ from plotnine import (
 
 from strata.analysis.frontier import FAILED, FULL
 from strata.analysis.summary import CERTIFIED
-from strata.figures.panels import annotations, corners_of, stack
+from strata.figures.panels import annotations, corners_of, full_score, no_data, stack
 from strata.figures.style import (
     BLUE,
     FONT_SIZE,
     RED,
-    UNDEFINED,
     layout,
     metric_title,
     panel_name,
@@ -67,26 +64,17 @@ def formats_plot(table: pd.DataFrame, style: FigureStyle, tolerance: float) -> g
     }
     shown = [form for form in FORMATS if form in set(points["format"])] or list(FORMATS)
     entries, colors = zip(*(FORMATS[form] for form in shown), strict=True)
-    full = points[["panel", "full"]].drop_duplicates()
+    full = points[["panel", "full"]].drop_duplicates().rename(columns={"full": "value"})
     certified = points[points["verdict"] == CERTIFIED]
     return (
         ggplot(points, aes("cost", "value", color="format"))
-        + geom_rect(
-            full.assign(bottom=full["full"] - tolerance),
-            aes(ymin="bottom", ymax="full"),
-            xmin=-np.inf,
-            xmax=np.inf,
-            inherit_aes=False,
-            fill=UNDEFINED,
-            alpha=0.7,
-        )
-        + geom_hline(full, aes(yintercept="full"), size=0.4)
+        + full_score(full, tolerance)
         + geom_linerange(aes(ymin="low", ymax="high"), size=0.25, alpha=0.5, show_legend=False)
         + geom_line(aes(group="format"), size=0.25, linetype="dotted")
         + geom_point(size=2.2, fill="white", stroke=0, shape="o", show_legend=False, color="white")
         + geom_point(certified, size=2.6, fill="white", stroke=0.3, shape="o", show_legend=False)
         + geom_text(aes(label="size"), size=FONT_SIZE - 1.5, show_legend=False)
-        + annotations(parts, corners_of(spans), _note, at=(0.5, 0.5), ha="center")
+        + annotations(parts, corners_of(spans), no_data, at=(0.5, 0.5), ha="center")
         + scale_color_manual(colors, breaks=shown, labels=entries, limits=shown)
         + guides(color=guide_legend(nrow=1))
         + labs(x="", y=metric_title(table, style.titles))
@@ -114,7 +102,3 @@ def _panels(
 
 def _over(rows: pd.DataFrame, cost: str) -> pd.DataFrame:
     return rows.assign(cost=rows[cost])
-
-
-def _note(rows: pd.DataFrame) -> str:
-    return "no data" if rows.empty else ""

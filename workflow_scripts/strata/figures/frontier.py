@@ -7,10 +7,8 @@ import pandas as pd
 from plotnine import (
     aes,
     element_blank,
-    geom_hline,
     geom_linerange,
     geom_point,
-    geom_rect,
     geom_step,
     ggplot,
     guide_legend,
@@ -25,7 +23,7 @@ from plotnine import (
 
 from strata.analysis.frontier import FAILED, FULL, front
 from strata.analysis.summary import CERTIFIED
-from strata.figures.panels import annotations, corners_of, stack
+from strata.figures.panels import annotations, corners_of, full_score, no_data, stack
 from strata.figures.style import (
     BLUE,
     BROWN,
@@ -34,7 +32,6 @@ from strata.figures.style import (
     PURPLE,
     RED,
     SKY,
-    UNDEFINED,
     layout,
     metric_title,
     panel_name,
@@ -98,22 +95,13 @@ def frontier_plot(table: pd.DataFrame, style: FigureStyle, tolerance: float) -> 
     labels, shapes = zip(*(DONE[name] for name in done), strict=True)
     return (
         ggplot(candidates, aes("x", "value"))
-        + geom_rect(
-            full.assign(bottom=full["value"] - tolerance),
-            aes(ymin="bottom", ymax="value"),
-            xmin=-np.inf,
-            xmax=np.inf,
-            inherit_aes=False,
-            fill=UNDEFINED,
-            alpha=0.7,
-        )
-        + geom_hline(full, aes(yintercept="value"), size=0.4)
+        + full_score(full, tolerance)
         + geom_step(fronts, aes("cost", "value"), size=0.4, linetype="dashed")
         + geom_linerange(
             chosen, aes(ymin="low", ymax="high", color="method"), size=0.3, show_legend=False
         )
         + geom_point(aes(color="method", shape="done", fill="inside", size="chosen"), stroke=0.4)
-        + annotations(parts, corners_of(spans), _note, at=(0.5, 0.5), ha="center")
+        + annotations(parts, corners_of(spans), no_data, at=(0.5, 0.5), ha="center")
         + scale_color_manual(colors, breaks=shown, labels=entries, limits=shown)
         + scale_shape_manual(shapes, breaks=done, labels=labels, limits=done)
         + scale_size_manual([0.7, 1.7], breaks=[False, True], limits=[False, True], guide=None)
@@ -142,7 +130,3 @@ def _points(rows: pd.DataFrame, cost: str) -> pd.DataFrame:
         chosen=rows["chosen"].astype(bool),
         value=rows["value"].clip(lower=None if pd.isna(floor) else floor),
     )
-
-
-def _note(rows: pd.DataFrame) -> str:
-    return "no data" if rows.empty else ""

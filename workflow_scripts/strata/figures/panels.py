@@ -18,8 +18,10 @@ from plotnine import (
     aes,
     element_blank,
     geom_blank,
+    geom_hline,
     geom_label,
     geom_raster,
+    geom_rect,
     ggplot,
     labs,
     scale_fill_cmap,
@@ -47,6 +49,30 @@ def panels_of(table: pd.DataFrame, style: FigureStyle) -> dict[str, pd.DataFrame
         panel_name(task, model, style.titles): select(table, task=task, model=model)
         for task, model in product(style.tasks, style.models)
     }
+
+
+def full_score(full: pd.DataFrame, tolerance: float) -> list:
+    """The full model's score as a line, and the tolerance below it as a band.
+
+    Parameters
+    ----------
+    full : its row of each panel, with `panel` and `value`.
+    """
+    band = geom_rect(
+        full.assign(bottom=full["value"] - tolerance),
+        aes(ymin="bottom", ymax="value"),
+        xmin=-np.inf,
+        xmax=np.inf,
+        inherit_aes=False,
+        fill=UNDEFINED,
+        alpha=0.7,
+    )
+    return [band, geom_hline(full, aes(yintercept="value"), size=0.4)]
+
+
+def no_data(rows: pd.DataFrame) -> str:
+    """A note for `annotations` on panels without rows."""
+    return "no data" if rows.empty else ""
 
 
 def stack(panels: Mapping[str, pd.DataFrame]) -> pd.DataFrame:

@@ -7,11 +7,9 @@ import pandas as pd
 from plotnine import (
     aes,
     element_blank,
-    geom_hline,
     geom_line,
     geom_linerange,
     geom_point,
-    geom_rect,
     ggplot,
     guide_legend,
     guides,
@@ -23,14 +21,13 @@ from plotnine import (
 )
 
 from strata.analysis.frontier import FAILED, FULL
-from strata.figures.panels import annotations, corners_of, stack
+from strata.figures.panels import annotations, corners_of, full_score, no_data, stack
 from strata.figures.style import (
     BLUE,
     GREEN,
     ORANGE,
     RED,
     SKY,
-    UNDEFINED,
     layout,
     metric_title,
     panel_name,
@@ -74,20 +71,11 @@ def training_plot(table: pd.DataFrame, style: FigureStyle, tolerance: float) -> 
     known = {"breaks": ways, "labels": entries, "limits": ways}
     return (
         ggplot(rows, aes("x", "value", color="how"))
-        + geom_rect(
-            full.assign(bottom=full["value"] - tolerance),
-            aes(ymin="bottom", ymax="value"),
-            xmin=-np.inf,
-            xmax=np.inf,
-            inherit_aes=False,
-            fill=UNDEFINED,
-            alpha=0.7,
-        )
-        + geom_hline(full, aes(yintercept="value"), size=0.4)
+        + full_score(full, tolerance)
         + geom_linerange(aes(ymin="low", ymax="high"), size=0.3, show_legend=False)
         + geom_line(aes(group="line"), size=0.3, show_legend=False)
         + geom_point(aes(shape="how"), size=1.4, stroke=0.2)
-        + annotations(panels, corners_of(spans), _note, at=(0.5, 0.5), ha="center")
+        + annotations(panels, corners_of(spans), no_data, at=(0.5, 0.5), ha="center")
         + scale_color_manual(colors, **known)
         + scale_shape_manual(shapes, **known)
         + scale_x_continuous(breaks=whole_breaks)
@@ -129,7 +117,3 @@ def _full(table: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
     first = rows.iloc[0]
     same = select(table, task=first["task"], model=first["model"], seed=first["seed"])
     return same[(same["method"] == FULL) & (same["done"] == AS_IS)]
-
-
-def _note(rows: pd.DataFrame) -> str:
-    return "no data" if rows.empty else ""

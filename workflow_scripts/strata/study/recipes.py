@@ -55,11 +55,12 @@ def cut_training_settings(
 ) -> dict[str, Any]:
     """The recipe of a model that is trained after its cut: a run's, for the steps of its name.
 
-    The warm-up is the same share of the steps, unless a pattern of ``variants`` gives another.
+    The warm-up is the same share of the steps, unless a pattern of ``variants`` gives another. The
+    weights are the last step's, since the best would be chosen on examples that judge.
     """
     recipe = training_settings(config, model, task)
     own = training_settings(config, model, task, str(cut))
-    settings = own | {"max_steps": cut.steps, "epochs": None}
+    settings = own | {"max_steps": cut.steps, "epochs": None, "checkpoint": "last"}
     if own["warmup_steps"] == recipe["warmup_steps"] >= 1:
         counted = recipe["epochs"] is None
         share = recipe["warmup_steps"] / recipe["max_steps"] if counted else UNKNOWN_WARMUP
