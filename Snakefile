@@ -40,6 +40,7 @@ include: "rules/variability.smk"
 include: "rules/agreement.smk"
 include: "rules/claims.smk"
 include: "rules/figures.smk"
+include: "rules/explorer.smk"
 include: "rules/targets.smk"
 
 
@@ -50,3 +51,4 @@ rule all:
     default_target: True
     input:
         [file for name in config["study"]["analyses"] for file in TARGETS[name]()],
+        EXPLORER,

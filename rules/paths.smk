@@ -95,6 +95,8 @@ FINDING = f"{AGREEMENT_OF_PAIR}/finding.csv"
 METHOD_CORRELATIONS = f"{AGREEMENT}/correlations"
 
 FIGURE = "<results>/figures/figure"
+EXPLORER = "<results>/explorer.html"
+ANSWERS = "<results>/answers.txt"
 
 
 wildcard_constraints:

@@ -4,6 +4,12 @@ import functools
 import itertools
 
 ORIGINAL = [model for model in MODELS if given.has_pretrained(config, model)]
+RUNS = [
+    [model, task, seed]
+    for model in MODELS
+    for task in TASKS
+    for seed in given.seeds_of(config, model)
+]
 TWICE = [model for model in MODELS if len(given.seeds_of(config, model)) > 1]
 
 
@@ -258,11 +264,16 @@ def reinit_targets(wildcards=None):
 
 def variability_targets():
     files = (f"{VARIABILITY}.csv", f"{VARIABILITY}.png", f"{ROBUSTNESS}.png")
-    tasks = config["variability"]["tasks"] or TASKS
     if given.is_given_study(config):
-        there = ORIGINAL if given.has_train(config, TASKS[0]) else []
-        return pairs(NU, there) + pairs(f"{ROBUSTNESS}.png", there)
-    return [path for pattern in files for path in pairs(pattern, tasks=tasks)]
+        files = (NU, f"{ROBUSTNESS}.png")
+    return [path for pattern in files for path in measured_variability(pattern)]
+
+
+def measured_variability(pattern):
+    """A file of every pair whose hidden-state variability is measured."""
+    if given.is_given_study(config):
+        return pairs(pattern, ORIGINAL if given.has_train(config, TASKS[0]) else [])
+    return pairs(pattern, tasks=config["variability"]["tasks"] or TASKS)
 
 
 def agreement_targets():
@@ -337,6 +348,38 @@ def claim_tables(wildcards):
     if permuted and len(TASKS) > 1:
         found["permutation-correlations"] = [PERMUTATION_CORRELATIONS]
     return found
+
+
+def explorer_tables(wildcards):
+    """Input function: the tables that the explorer shows, of the study's analyses alone."""
+    asked, found = given.analyses_of(config), {}
+    if "cka" in asked:
+        found |= {"cka": pairs(f"{CKA}.csv"), "blocks": pairs(BLOCKS)}
+    if "truncation" in asked:
+        found["truncation"] = pairs(f"{TRUNCATION}.csv")
+        found["calibration"] = pairs(f"{CALIBRATION}.csv")
+        found |= {"verdicts": pairs(VERDICTS), "summary": pairs(SUMMARY_OF_PAIR)}
+    if "controls" in asked:
+        found["controls"] = pairs(f"{CONTROLS}.csv")
+    if "skipping" in asked and config["study"]["skipping"]:
+        found["skipping"] = pairs(f"{SKIPPING}.csv", config["study"]["skipping"])
+    if "variability" in asked:
+        found["variability"] = measured_variability(NU)
+    if "frontier" in asked:
+        found |= {"frontier": pairs(f"{FRONTIER_OF_PAIR}.csv"), "answers": [f"{FRONTIER}.csv"]}
+    if "agreement" in asked and not given.is_given_study(config):
+        found["findings"] = [f"{AGREEMENT}.csv"]
+    if "claims" in asked:
+        found["claims"] = [f"{CLAIMS}.csv"]
+    return {name: paths for name, paths in found.items() if paths}
+
+
+def full_runs(pattern):
+    """A file of every full run of the study, in the order of ``RUNS``."""
+    return [
+        pattern.format(model=model, task=task, variant=Variant.KEPT, seed=seed)
+        for model, task, seed in RUNS
+    ]
 
 
 def architectures(wildcards):

@@ -96,6 +96,9 @@ rule tabulate_truncation:
         untuned=runs(f"{UNTUNED}.csv"),
         tuned=tuned_runs(f"{TUNED}.csv"),
         orig=fresh_runs(f"{TUNED_ORIG}.csv"),
+        untuned_predictions=runs(f"{UNTUNED}.parquet"),
+        tuned_predictions=tuned_runs(f"{TUNED}.parquet"),
+        orig_predictions=fresh_runs(f"{TUNED_ORIG}.parquet"),
         metrics=runs(METRICS),
     output:
         table=f"{TRUNCATION}.csv",
@@ -107,7 +110,8 @@ rule tabulate_truncation:
         "../envs/strata.yaml"
     params:
         seeds=seeds_of,
-        code=code_of("tabulate_truncation"),
+        sampling=sampling(config),
+        code=code_of("tabulate_truncation", "metric"),
     message:
         "Truncation table of {wildcards.model} on {wildcards.task}"
     script:

@@ -1,11 +1,25 @@
 """The truncation table of a model and task: every configuration, full model and baseline."""
 
-from strata.analysis.tables import read_metrics, read_tables, truncation_table
-from strata.runtime.job import job
+import pandas as pd
 
-inputs, wildcards = snakemake.input, snakemake.wildcards
+from strata.analysis.tables import read_metrics, truncation_table, with_intervals
+from strata.runtime.job import job
+from strata.study.settings import Sampling
+
+inputs, params, wildcards = snakemake.input, snakemake.params, snakemake.wildcards
+ANSWERED = ["configuration", "depth", "label", "prediction"]
 with job(snakemake):
-    runs = read_metrics(inputs.metrics, snakemake.params.seeds)
-    scores = read_tables([*inputs.untuned, *inputs.tuned, *inputs.orig])
+    runs = read_metrics(inputs.metrics, params.seeds)
+    sampling = Sampling(**params.sampling)
+    tables = zip(
+        [*inputs.untuned, *inputs.tuned, *inputs.orig],
+        [*inputs.untuned_predictions, *inputs.tuned_predictions, *inputs.orig_predictions],
+        strict=True,
+    )
+    scores = [
+        with_intervals(pd.read_csv(table), pd.read_parquet(answers, columns=ANSWERED), sampling)
+        for table, answers in tables
+    ]
+    scores = pd.concat(scores, ignore_index=True)
     table = truncation_table(wildcards.model, wildcards.task, scores, runs)
     table.to_csv(snakemake.output.table, index=False)

@@ -18,7 +18,7 @@ LIBRARY = SCRIPTS / "strata"
 # A package imports from those before it.
 PACKAGES = (
     "runtime", "study", "data", "evaluation", "modeling",
-    "sources", "analysis", "figures", "export",
+    "sources", "analysis", "figures", "export", "explorer",
 )  # fmt: skip
 MODULES = sorted(path for path in LIBRARY.rglob("*.py") if path.name != "__init__.py")
 HEAVY = {"numpy", "torch", "pandas", "transformers"}

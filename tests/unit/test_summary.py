@@ -431,6 +431,8 @@ def test_truncation_table_has_the_full_models_and_the_baselines_rows():
             "depth": [1, 2, 1, 2],
             "metric": "accuracy",
             "value": [0.5, 0.9, 0.6, 0.6],
+            "low": [0.4, 0.8, 0.5, 0.5],
+            "high": [0.6, 1.0, 0.7, 0.7],
             "degenerate": False,
             "n": 40,
             "n_examples": 10,
@@ -439,8 +441,8 @@ def test_truncation_table_has_the_full_models_and_the_baselines_rows():
     table = truncation_table("bert", "rte", scores, {1: run(0.9), 2: run(0.6, failed=True)})
     table = by_csv(table)
     assert table.columns.tolist() == [
-        "model", "task", "seed", "configuration", "depth", "metric", "value", "degenerate", "n",
-        "n_examples", "failed",
+        "model", "task", "seed", "configuration", "depth", "metric", "value", "low", "high",
+        "degenerate", "n", "n_examples", "failed",
     ]  # fmt: skip
     assert (table["model"] == "bert").all() and (table["task"] == "rte").all()
     assert (table["n"] == 40).all() and (table["n_examples"] == 10).all()

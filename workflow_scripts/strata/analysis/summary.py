@@ -50,7 +50,7 @@ VERDICT_COLUMNS = [
     "model", "task", "configuration", "depth", "metric", "value", "value_all_runs", "difference",
     "difference_low", "difference_high", "lower_bound", "upper_bound", "difference_from_top",
     "lower_bound_from_top", "upper_bound_from_top", "verdict", "changed", "examples_needed",
-    "claim", "n_examples", "seeds",
+    "parameters", "claim", "n_examples", "seeds",
 ]  # fmt: skip
 CONFIGURATIONS = ("untuned", "tuned")
 # In a file's names, which some types write otherwise than their modules are called.
@@ -249,14 +249,16 @@ def summarise(
         if good:
             found = compare(configuration, evidence, settings)
             row |= _answer(found, evidence, settings)
-            verdicts.append(_verdicts(found, settings.confidence).assign(**row))
+            judged = _verdicts(found, settings.confidence).assign(**row)
+            sizes = [parameter_count(evidence.checkpoint, depth) for depth in judged["depth"]]
+            verdicts.append(judged.assign(parameters=sizes))
         else:
             row |= {"note": "every run failed: no score beats the baseline", "claim": ""}
         rows.append(row)
-    judged = pd.concat(verdicts) if verdicts else pd.DataFrame()
+    every_depth = pd.concat(verdicts) if verdicts else pd.DataFrame()
     return (
         pd.DataFrame(rows).reindex(columns=COLUMNS),
-        judged.reindex(columns=VERDICT_COLUMNS).reset_index(drop=True),
+        every_depth.reindex(columns=VERDICT_COLUMNS).reset_index(drop=True),
     )
 
 

@@ -3,9 +3,12 @@
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
+from strata.evaluation.resampling import interval, resampled_scores
 from strata.study.run_records import RunMetrics
+from strata.study.settings import Sampling
 from strata.study.states import State
 
 
@@ -38,6 +41,32 @@ def flag_failed_states(table: pd.DataFrame, runs: Mapping[int, RunMetrics]) -> p
     return table.assign(failed=failed)
 
 
+def with_intervals(
+    scores: pd.DataFrame, predictions: pd.DataFrame, sampling: Sampling
+) -> pd.DataFrame:
+    """A run's scores with `low` and `high`, the bootstrap interval over examples of each.
+
+    Parameters
+    ----------
+    scores : DataFrame
+        With configuration, depth, metric and value.
+    predictions : DataFrame
+        What they are scores of: configuration, depth, label and prediction, a row an example.
+    """
+    places = ["configuration", "depth"]
+    groups = {place: rows for place, rows in predictions.groupby(places, sort=False)}
+    chosen = [groups[place] for place in zip(*(scores[name] for name in places), strict=True)]
+    labels = chosen[0]["label"].to_numpy()
+    answers = np.stack([rows["prediction"].to_numpy() for rows in chosen])
+    drawn = resampled_scores(scores["metric"].iloc[0], labels, answers, sampling)
+    bounds = np.array([interval(values, sampling.confidence) for values in drawn])
+    after = scores.columns.tolist().index("value") + 1
+    table = scores.copy()
+    table.insert(after, "low", bounds[:, 0])
+    table.insert(after + 1, "high", bounds[:, 1])
+    return table
+
+
 def truncation_table(
     model: str, task: str, scores: pd.DataFrame, runs: Mapping[int, RunMetrics]
 ) -> pd.DataFrame:
@@ -45,7 +74,8 @@ def truncation_table(
 
     Parameters
     ----------
-    scores : columns seed, configuration, depth, metric, value, degenerate, n, n_examples.
+    scores : columns seed, configuration, depth, metric, value, low, high, degenerate, n and
+        n_examples.
     runs : seed -> metrics.json.
     """
     top, rows = int(scores["depth"].max()), int(scores["n"].iloc[0])
@@ -56,6 +86,8 @@ def truncation_table(
             "depth": top,
             "metric": run.metric,
             "value": run.score,
+            "low": run.score_low,
+            "high": run.score_high,
             "degenerate": run.degenerate,
             "n": rows,
             "n_examples": run.n_examples,

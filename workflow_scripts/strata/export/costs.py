@@ -8,15 +8,18 @@ them is measured for all.
 import os
 import platform
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from threading import BoundedSemaphore
 from typing import TypeVar
 
 import numpy as np
@@ -39,6 +42,7 @@ from strata.study.layer_sets import LayerSet
 BATCH = 32  # examples, for throughput and memory
 TEXTS = 64  # examples, one at a time, for latency
 EXAMPLES = 256  # examples, for throughput
+AT_ONCE = 2  # processes whose peak memory is measured side by side
 COLUMNS = [
     "layers", "measured_as", "layers_run", "latency_ms", "latency_p95_ms", "latency_ratio",
     "examples_per_second", "speed_ratio", "parameters", "file_mb", "memory_mb", "rounds",
@@ -81,13 +85,11 @@ def measure_costs(
     shapes = list(by_shape.values())
     model.eval().to(device())
     timed = time_in_turn(model, shapes, rows, task, rounds)
-    full, records = timed[whole], {}
-    for kept in shapes:
-        records[kept] = {
-            "layers_run": len(kept),
-            **speed(timed[kept], full, rows),
-            **_size(model, tokenizer, kept, rows, task),
-        }
+    sizes = _sizes(model, tokenizer, shapes, rows, task)
+    records = {
+        kept: {"layers_run": len(kept), **speed(timed[kept], timed[whole], rows), **sizes[kept]}
+        for kept in shapes
+    }
     table = [
         {"layers": str(kept), "measured_as": str(own), **records[own]}
         for kept in sorted(sets, reverse=True)
@@ -206,24 +208,40 @@ def shape_of(model: PreTrainedModel, kept: LayerSet) -> tuple[object, ...]:
     return (len(kept), *map(tuple, kinds))
 
 
-def _size(
+def _sizes(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
-    kept: LayerSet,
+    shapes: Sequence[LayerSet],
     rows: Rows,
     task: Task,
-) -> dict[str, float | int | None]:
-    """Parameters, size of the weights' files and peak memory, of the folder as it is written."""
-    with tempfile.TemporaryDirectory() as place:
-        folder = Path(place)
-        with cut_to(model, kept.layers) as cut:
-            write_model(as_plain(cut, task), tokenizer, folder)
-            parameters = num_parameters(cut)
-        return {
-            "parameters": parameters,
-            "file_mb": megabytes(folder.glob("*.safetensors")),
-            "memory_mb": peak_memory(folder, rows, task),
-        }
+) -> dict[LayerSet, dict[str, float | int | None]]:
+    """Parameters, size of the weights' files and peak memory, of the folders as they are written.
+
+    Each peak is that of a process of its own, most of whose time goes into its imports, and nothing
+    is timed here: so they run side by side. No more folders are on the disk than that.
+    """
+    found: dict[LayerSet, dict[str, float | int | None]] = {}
+    free = BoundedSemaphore(AT_ONCE)
+    peaks: dict[LayerSet, Future[float | None]] = {}
+    with ThreadPoolExecutor(AT_ONCE) as pool, tempfile.TemporaryDirectory() as place:
+        for kept in shapes:
+            free.acquire()
+            folder = Path(place) / str(kept)
+            with cut_to(model, kept.layers) as cut:
+                write_model(as_plain(cut, task), tokenizer, folder)
+                found[kept] = {"parameters": num_parameters(cut)}
+            found[kept]["file_mb"] = megabytes(folder.glob("*.safetensors"))
+            peaks[kept] = pool.submit(_peak_once, folder, rows, task, free)
+    return {kept: found[kept] | {"memory_mb": peaks[kept].result()} for kept in shapes}
+
+
+def _peak_once(folder: Path, rows: Rows, task: Task, free: BoundedSemaphore) -> float | None:
+    """Peak memory of a folder that nothing else needs."""
+    try:
+        return peak_memory(folder, rows, task)
+    finally:
+        shutil.rmtree(folder)
+        free.release()
 
 
 def megabytes(paths: Iterable[Path]) -> float:

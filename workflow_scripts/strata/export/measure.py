@@ -94,7 +94,7 @@ def throughput(
     task: Task,
     forward: ForwardSettings,
     rounds: int = 3,
-    limit: int = 256,
+    limit: int = 128,
 ) -> dict[str, float]:
     """Examples a second of each model, the median of rounds that take turns.
 
