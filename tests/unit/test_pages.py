@@ -13,7 +13,16 @@ from helpers.pages import REPOSITORY, commands, markdown_files
 LONGEST_README = 200  # lines
 CAPTIONS = sorted((REPOSITORY / "report").glob("*.rst"))
 # Where comments, messages and descriptions send their readers to pages.
-POINTING = ("Makefile", "config.yaml", "rules", "schemas", "studies", "profiles", "workflow_scripts")
+POINTING = (
+    "Makefile",
+    "config.yaml",
+    "profiles",
+    "rules",
+    "schemas",
+    "studies",
+    "tests",
+    "workflow_scripts",
+)
 
 
 def prose(page: Path) -> str:
