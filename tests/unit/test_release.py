@@ -72,10 +72,24 @@ def test_the_guides_name_files_that_there_are():
     """Paths that CONTRIBUTING.md tells people to edit; those of something new have a NAME."""
     text = (REPOSITORY / "CONTRIBUTING.md").read_text()
     places = [REPOSITORY, REPOSITORY / "rules", REPOSITORY / "workflow_scripts" / "strata"]
-    paths = set(re.findall(r"`([\w./-]+\.(?:py|smk|yaml|toml|md|txt|cff))`", text))
+    paths = set(re.findall(r"`([\w./-]+\.(?:py|smk|yaml|yml|toml|md|txt|cff))`", text))
     assert len(paths) > 15
     for path in paths:
         assert "NAME" in path or any((place / path).exists() for place in places), path
+
+
+def test_a_forge_runs_make_and_needs_no_secrets():
+    text = (REPOSITORY / ".github" / "workflows" / "checks.yml").read_text()
+    forge = yaml.safe_load(text)
+    assert forge["permissions"] == {"contents": "read"} and "secrets." not in text
+    steps = [step for job in forge["jobs"].values() for step in job["steps"]]
+    assert all(re.fullmatch(r"[\w/-]+@v\d+", step["uses"]) for step in steps if "uses" in step)
+    ran = {step["run"] for step in steps if "run" in step}
+    assert ran == {"make check", "make test-all", "make errors"}
+    targets = re.search(r"^\.PHONY: (.*)$", (REPOSITORY / "Makefile").read_text(), re.MULTILINE)[1]
+    assert {command.removeprefix("make ") for command in ran} <= set(targets.split())
+    versions = forge["jobs"]["check"]["strategy"]["matrix"]["python"]
+    assert f">={versions[0]}" == PROJECT["project"]["requires-python"]
 
 
 def test_the_whole_demo_has_every_analysis():

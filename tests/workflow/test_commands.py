@@ -1,4 +1,4 @@
-"""The commands the README documents, and the linters."""
+"""The commands that README.md and the pages of docs/ document, and the linters."""
 
 import re
 import shlex
@@ -9,30 +9,28 @@ from pathlib import Path
 import pytest
 
 from helpers import tiny
+from helpers.pages import block, commands, pages
 from helpers.workflows import REPOSITORY, copy_workflow
 
-README = (REPOSITORY / "README.md").read_text()
-COMMANDS = sorted(
-    {
-        line.split("#")[0].strip()
-        for block in re.findall(r"```bash\n(.*?)```", README, re.DOTALL)
-        for line in block.splitlines()
-        # A report needs results: it has its own test below.
-        if line.startswith("snakemake") and "--report" not in line
-    }
-)
-
-
-# The README's own example of a model that is fine-tuned already.
-MINE = re.search(r"```yaml\n(outdir: results/support\n.*?)```", README, re.DOTALL)[1]
+# A report needs results: it has its own test below.
+COMMANDS = [command for command in commands("snakemake") if "--report" not in command]
+# Studies that a page tells the reader to write: a block that begins with the file's name.
+STUDIES = {
+    named[1]: text
+    for page in pages()
+    for text in block("yaml", page)
+    if (named := re.match(r"# ([\w-]+\.yaml)\n", text))
+}
 
 
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory) -> Path:
-    """A copy of the workflow, with what the README lets a user write into it."""
+    """A copy of the workflow, with the studies that the pages let a reader write into it."""
     folder = copy_workflow(tmp_path_factory.mktemp("clone"))
-    tiny.save_model(folder / "models/support-a", "roberta")
-    (folder / "mine.yaml").write_text(MINE.replace("path:/models", "path:models"))
+    for name, text in STUDIES.items():
+        for model in re.findall(r"path:/models/([\w-]+)", text):
+            tiny.save_model(folder / "models" / model, "roberta")
+        (folder / name).write_text(text.replace("path:/models", "path:models"))
     return folder
 
 
@@ -41,10 +39,11 @@ def snakemake(planner, clone):
     return lambda *arguments: planner.run(["-m", "snakemake", *arguments], clone)
 
 
-def test_the_readme_documents_the_commands():
+def test_the_pages_document_the_commands():
     assert "snakemake --cores 8 --resources gpu=2" in COMMANDS
     assert "snakemake results/cka/albert_rte.png" in COMMANDS
     assert "snakemake --workflow-profile profiles/slurm" in COMMANDS
+    assert {"mine.yaml", "study.yaml"} <= set(STUDIES)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -69,7 +68,8 @@ def test_the_demo_has_no_figure_without_inputs(snakemake):
 def test_a_dry_run_of_tamkins_study_says_how_many_runs_it_needs(snakemake):
     done = snakemake("--configfile", "studies/tamkin.yaml", "-n", "--quiet", "rules")
     said = done.stdout + done.stderr
-    assert "Partial reinitialisation needs 1,800 runs." in said and "1,800 runs" in README
+    assert "Partial reinitialisation needs 1,800 runs." in said
+    assert "1,800 runs" in (REPOSITORY / "docs" / "companions.md").read_text()
     counts = dict(re.findall(r"^(\w+)\s+(\d+)$", said, re.MULTILINE))
     assert int(counts["ablate"]) + int(counts["finetune"]) == 1800
     # Runs that differ in their variant alone share one token file.
@@ -101,12 +101,12 @@ def test_planning_imports_no_torch(clone):
     assert done.returncode == 0, done.stderr[-2000:]
 
 
-def test_the_readmes_graph_has_every_rule():
+def test_the_documented_graph_has_every_rule():
     rules = {
         name
         for file in (REPOSITORY / "rules").glob("*.smk")
         for name in re.findall(r"^rule (\w+):", file.read_text(), re.MULTILINE)
     }
-    graph = re.search(r"```mermaid\n(.*?)```", README, re.DOTALL)[1]
+    (graph,) = block("mermaid", REPOSITORY / "docs" / "design.md")
     drawing = {name for name in rules if name.startswith(("plot_", "figure"))}
     assert drawing and rules - drawing <= set(re.findall(r"\w+", graph))
