@@ -215,7 +215,8 @@ def _bundle() -> Markup:
 
 def _as_data(value: Any) -> Markup:
     """JSON in which nothing is a tag to a browser."""
-    return Markup(json.dumps(value, allow_nan=False).replace("<", "\\u003c"))
+    text = json.dumps(value, allow_nan=False, separators=(",", ":"))
+    return Markup(text.replace("<", "\\u003c"))
 
 
 def _as_script(text: str) -> Markup:

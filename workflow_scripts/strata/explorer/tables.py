@@ -113,7 +113,7 @@ def _seed(state: str) -> int | None:
 
 
 def _maps(table: pd.DataFrame) -> pd.DataFrame:
-    """CKA between states, with the `map` that it is on and that map's `seed`."""
+    """CKA with the `map` that it is on and that map's `seed`, which say its states."""
     original = str(PRETRAINED)
     states = table[["y_state", "x_state"]].drop_duplicates().itertuples(index=False, name=None)
     kinds = {}
@@ -124,7 +124,9 @@ def _maps(table: pd.DataFrame) -> pd.DataFrame:
     kind = [kinds[place] for place in places]
     # A map of two runs is of no single one.
     seeds = [None if on == FT_OTHER else _seed(y) for on, (y, _) in zip(kind, places, strict=True)]
-    return table.assign(map=kind, seed=pd.array(seeds, dtype="Int64"))
+    return table.drop(columns=["y_state", "x_state"]).assign(
+        map=kind, seed=pd.array(seeds, dtype="Int64")
+    )
 
 
 def _blocks(table: pd.DataFrame) -> pd.DataFrame:
