@@ -171,7 +171,7 @@ def test_answers_are_those_that_a_run_ends_with():
     assert [part.lines for part in said["mpnet on rte"].parts] == [["Layers 3 to 5 agree."]]
     assert said["albert on rte"].parts == []
     text = answers_text({"findings": findings}, shown())
-    assert "What the methods say together: Layers 3 to 5 agree." in text
+    assert "What the methods say together\n\n- Layers 3 to 5 agree." in text
     assert "No answer in words" in page()
 
 

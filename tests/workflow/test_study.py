@@ -1,5 +1,6 @@
 """What the finished study holds: every artefact, and the equalities that must stand."""
 
+import html
 import json
 import re
 
@@ -378,5 +379,8 @@ def test_the_report_is_one_file_with_captions(study):
     study.configured("--report", str(path))
     text = path.read_text()
     assert "CKA between depths" in text and "UNTUNED" in text
+    assert "What was found" in text and "explorer.html" in text
+    for line in (study.folder / "results/tiny/answers.txt").read_text().splitlines():
+        assert line.removeprefix("- ").split(" [")[0] in html.unescape(text)
     for number in range(1, 8):
         assert f"figure{number}.png" in text

@@ -120,17 +120,14 @@ def explorer_page(
 
 
 def answers_text(tables: Mapping[str, pd.DataFrame], shown: Shown) -> str:
-    """The answers in words alone, a paragraph a model and task."""
+    """The answers in words alone: a paragraph for each model and task, a list for each analysis."""
     said = answers(tables, shown.pairs, shown.titles, shown.tolerance)
-    return "\n\n".join(
-        "\n".join(
-            [
-                f"{answer.title}: {answer.score or 'no answer in words'}",
-                *(f"{part.title}: {line}" for part in answer.parts for line in part.lines),
-            ]
-        )
-        for answer in said
-    )
+    blocks = []
+    for answer in said:
+        blocks.append(f"{answer.title}: {answer.score or 'no answer in words'}")
+        for part in answer.parts:
+            blocks += [part.title, "\n".join(f"- {line}" for line in part.lines)]
+    return "\n\n".join(blocks)
 
 
 def read_assets(page: str | Path, css: str | Path, glue: str | Path) -> Assets:
