@@ -299,9 +299,9 @@ def test_a_truncated_or_missing_file_is_explained(share, tmp_path):
     path = write(tmp_path / "a.h5")
     whole = path.read_bytes()
     path.write_bytes(whole[: int(share * len(whole))])
-    with pytest.raises(StrataError, match=f"not a whole HDF5 file.*{REBUILD}"):
+    with pytest.raises(StrataError, match=f"not a complete HDF5 file.*{REBUILD}"):
         Activations.open(path)
-    with pytest.raises(StrataError, match=f"b.h5 is not there; {REBUILD}"):
+    with pytest.raises(StrataError, match=f"b.h5 does not exist; {REBUILD}"):
         Activations.open(tmp_path / "b.h5")
 
 

@@ -90,7 +90,7 @@ def test_an_encoder_is_no_fine_tuned_model(auto, tmp_path):
     folder = saved(tmp_path, "bert", auto)
     said = refused(folder, classes("a", "b", "c"))
     assert said.startswith(
-        "M: its classifier.weight is missing: this is an encoder, not a fine-tuned model"
+        "M: its classifier.weight is missing, so this is an encoder, not a fine-tuned model"
     )
     config = json.loads((folder / "config.json").read_text())
     config.pop("architectures")  # some say nothing: then the weights do
@@ -101,7 +101,7 @@ def test_an_encoder_is_no_fine_tuned_model(auto, tmp_path):
 
 def test_a_head_for_another_type_of_task_is_refused(tmp_path):
     tokens = saved(tmp_path / "a", "bert", AutoModelForTokenClassification, num_labels=2)
-    assert "M is a BertForTokenClassification, and a task of type classification needs" in refused(
+    assert "M is a BertForTokenClassification, but a task of type classification needs" in refused(
         tokens, classes("a", "b")
     )
     choice = saved(tmp_path / "b", "bert", AutoModelForMultipleChoice)
@@ -115,8 +115,8 @@ def test_a_head_for_another_type_of_task_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("config", "task", "sentence"),
     [
-        (labelled("a", "b", "c"), classes("a", "b"), "M has 3 outputs (the labels a, b, c), and"),
-        ({"num_labels": 1}, classes("a", "b"), "M has a single output, a regression's or that of"),
+        (labelled("a", "b", "c"), classes("a", "b"), "M has 3 outputs (the labels a, b, c), but"),
+        ({"num_labels": 1}, classes("a", "b"), "M has a single output, for a regression or"),
         (
             {**labelled("a", "b"), "problem_type": "multi_label_classification"},
             classes("a", "b"),
@@ -137,13 +137,13 @@ def test_a_regression_has_one_output_and_no_names(tmp_path):
 
 def test_labels_that_have_numbers_for_names_are_taken_by_position_and_told(tmp_path, capsys):
     load_given(saved(tmp_path, "bert", num_labels=2), classes("a", "b"), "M")
-    assert "numbers for names: LABEL_0 is a, LABEL_1 is b" in capsys.readouterr().out
+    assert "only numbered: LABEL_0 is a, LABEL_1 is b" in capsys.readouterr().out
 
 
 def test_odd_configs_are_refused_in_a_sentence(tmp_path):
     folder = saved(tmp_path, "bert", **labelled("a", "b"))
     with_config(id2label={"1": "a", "2": "b"})(folder)
-    assert "numbers its labels 1, 2; they are counted from 0" in refused(folder, classes("a", "b"))
+    assert "numbers its labels 1, 2; labels count from 0" in refused(folder, classes("a", "b"))
     with_config(id2label={"0": "a", "1": "b"}, strata_head="foo")(folder)
     assert "M has a head of style 'foo'" in refused(folder, classes("a", "b"))
 
@@ -205,7 +205,7 @@ def test_checkpoints_that_read_texts_otherwise_are_two_models(tmp_path):
     assert check_same_model("m", folders, tiny.examples(), 32) == {str(own): 32, str(second): 32}
     other = (second / "tokenizer.json").read_text()
     (second / "tokenizer.json").write_text(other.replace('"w1"', '"W1"'))
-    with pytest.raises(StrataError, match="read a text as other tokens .row 1 of the eval"):
+    with pytest.raises(StrataError, match="tokenise a text differently .row 1 of the eval"):
         check_same_model("m", folders, tiny.examples(), 32)
 
 
@@ -223,8 +223,8 @@ def test_other_limits_matter_where_a_text_reaches_them(tmp_path):
     with pytest.raises(StrataError) as caught:
         check_same_model("m", folders, tiny.examples(), "auto")
     assert str(caught.value) == (
-        "models.m: some texts are longer than not all of its folders allow (tokens: checkpoint 1 "
-        "12, its encoder 40); put training: {max_length: 12} into the model's entry."
+        "models.m: some texts are longer than some of its folders allow (tokens: checkpoint 1 12, "
+        "its encoder 40); put training: {max_length: 12} into the model's entry."
     )
 
 
@@ -234,7 +234,7 @@ def test_a_checkpoint_without_a_tokenizer_takes_its_encoders(tmp_path, capsys):
         file.unlink()
     (own / "special_tokens_map.json").write_text("{}")  # which is no tokenizer
     assert len(tokenizer_of(own, encoder, "M")) == len(tiny.tokenizer())
-    assert "M has no tokenizer: that of" in capsys.readouterr().out
+    assert "M has no tokenizer: using that of" in capsys.readouterr().out
     with pytest.raises(StrataError, match="or register the encoder that it was made from as"):
         tokenizer_of(own, tmp_path / "nowhere", "M")
 

@@ -344,5 +344,5 @@ def test_gold_choices_alone_are_one_row_an_example():
 
 
 def test_files_of_other_examples_are_refused():
-    with pytest.raises(StrataError, match="hold different examples"):
+    with pytest.raises(StrataError, match="contain different examples"):
         state_blocks(File("full-seed1", states(0.9)), File("pretrained", states(0, n=60)), SETTINGS)

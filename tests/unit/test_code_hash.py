@@ -315,7 +315,7 @@ EDITS = {
         "strata/analysis/truncation.py", " rate of the grid is the best", " rate wins", set()
     ),
     "a warning sign in a helper": (
-        "strata/analysis/activations.py", "is not a whole HDF5 file", "is cut short", set()
+        "strata/analysis/activations.py", "is not a complete HDF5 file", "is cut short", set()
     ),
     "an unused function": (
         "strata/analysis/tables.py", "def read_metrics",

@@ -336,7 +336,7 @@ def test_of_many_examples_a_fixed_subset_is_measured(stored, monkeypatch):
 
 
 def test_too_few_examples_are_refused(stored):
-    with pytest.raises(StrataError, match="has 3 examples, .* need at least 4"):
+    with pytest.raises(StrataError, match="has 3 examples, .* needs at least 4"):
         controls_table(stored(noise(2, 3, 8), np.arange(3)), {})
 
 

@@ -170,7 +170,9 @@ def test_tuned_heads_are_also_held_against_the_full_model_with_its_head_tuned():
     assert row["from_tuned_low"] < -0.04 < row["from_tuned_high"] < 0
     words = frontier_text(frontier_answers(table, SETTINGS))
     assert "(+0.0 points [+0.0, +0.0]; -4.0 points [" in words
-    assert "from all layers with the head tuned): were nothing lost, about" in words
+    assert (
+        "from all layers with the head tuned): if nothing is lost, showing it takes about" in words
+    )
     names = set(table.loc[table["done"] == "head", "name"])
     assert names >= {"layers1-2+4_head", "layers1-4_head"}
 
@@ -281,7 +283,7 @@ def test_the_smallest_certified_of_what_was_trained_is_exported_by_its_claim():
     assert "smallest model trained after its cut that is certified" in choice.claim
     other = choose_trained("cut1-2_tune30", table, found, 1)
     assert str(other.cut) == "cut1-2_tune30" and "-1.00 points" in other.claim
-    assert "none of the study's" in choose_trained("cut1_tune3", table, found, 1).claim
+    assert "not one of the study's" in choose_trained("cut1_tune3", table, found, 1).claim
     failed = table.assign(verdict="failed run")
     nothing = choose_trained("layers-auto_trained", failed, frontier_answers(failed, SETTINGS), 1)
     assert nothing.cut is None and nothing.claim == "Every run failed: nothing was cut."

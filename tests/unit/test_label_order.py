@@ -30,7 +30,7 @@ def test_names_that_do_not_match_are_refused_with_what_to_write():
         match_labels(["yes", "no", "maybe"], LABELS, None, "Model 'm', checkpoint 1")
     assert str(caught.value) == (
         "Model 'm', checkpoint 1 has the labels yes, no, maybe, the task not_entailment, "
-        "entailment, Can't tell: say which is which with label_map: {'yes': not_entailment, "
+        "entailment, Can't tell: say which is which by writing label_map: {'yes': not_entailment, "
         "'no': entailment, maybe: Can't tell} in the model's entry."
     )
 
@@ -56,7 +56,7 @@ def test_what_is_to_be_written_is_read_as_it_was_meant(labels):
 
 
 def test_labels_of_one_name_are_refused():
-    with pytest.raises(StrataError, match="calls several of its labels the same .a, a, b."):
+    with pytest.raises(StrataError, match="gives several of its labels the same name .a, a, b."):
         match_labels(["a", "a", "b"], ["x", "y", "z"], None, "M")
 
 

@@ -101,7 +101,7 @@ def labelled(*texts: object) -> list[dict]:
     return [{"text": text, "label": i % 2} for i, text in enumerate(padded)]
 
 
-HALF = ("train.jsonl, row 2, column 'text'", "half a character", "take it out")
+HALF = ("train.jsonl, row 2, column 'text'", "half a character", "remove it")
 TEXTS = [
     ("empty", "", WORKS),
     ("blank", " \t\n ", WORKS),
@@ -437,7 +437,7 @@ def without_embeddings(weights: dict) -> None:
     del weights["embeddings.word_embeddings.weight"]
 
 
-LIE = ("does not fit its config.json", "get both from one place")
+LIE = ("does not fit its config.json", "get both from the same place")
 TOKENIZER = ("get the tokenizer files of this model",)
 AGAIN = ("download the model's files again",)
 MODELS = [
@@ -461,14 +461,14 @@ MODELS = [
     ("a million layers", with_config(num_hidden_layers=10**6),
      ("config.json says num_hidden_layers 1000000", "up to 1000")),
     ("layers in words", with_config(num_hidden_layers="2"), ("num_hidden_layers '2'", "number")),
-    ("no layers", with_config(num_hidden_layers=0), ("says 0 layers", "put in the number")),
-    ("another width", with_config(hidden_size=32), ("have another shape of", "size 32", *LIE)),
+    ("no layers", with_config(num_hidden_layers=0), ("says 0 layers", "enter the number")),
+    ("another width", with_config(hidden_size=32), ("have a different shape of", "size 32", *LIE)),
     ("another vocabulary", with_config(vocab_size=60), ("word_embeddings.weight", *LIE)),
     ("another architecture", with_config(model_type="distilbert"), ("its weights lack", *LIE)),
     ("heads that do not divide", with_config(num_attention_heads=3), ("multiple of", *AGAIN)),
     ("an activation of its own", with_config(hidden_act="evil"), ("KeyError: 'evil'", *AGAIN)),
     ("a kernel from elsewhere", with_config(_attn_implementation="someone/kernel"),
-     ("asks for code from elsewhere", "'someone/kernel'", "take that key out")),
+     ("asks for code from elsewhere", "'someone/kernel'", "remove that key")),
     ("a type that is a list", with_config(model_type=["bert"]), ("type '['bert']'", "supported")),
     ("a config that is a list", with_text("config.json", "[]"), ("holds no JSON object", *AGAIN)),
     ("a config in another encoding", lambda f: (f / "config.json").write_bytes(b'{"\xe9": 1}'),
@@ -578,8 +578,8 @@ CONFIGS = [
     (f"tasks: {{r_te: {TASK_ENTRY}}}", ("tasks: 'r_te'", NAME)),
     (f"tasks: {{2020: {TASK_ENTRY}}}", ("tasks: the key 2020 is not text", "in quotes")),
     (f"tasks: {{yes: {TASK_ENTRY}}}", ("tasks: the key True is not text", "in quotes")),
-    ("outdir: ../other", ("outdir: '../other'", "leave '..' out")),
-    ("outdir: results/../..", ("outdir: 'results/../..'", "leave '..' out")),
+    ("outdir: ../other", ("outdir: '../other'", "do not use '..'")),
+    ("outdir: results/../..", ("outdir: 'results/../..'", "do not use '..'")),
     ('outdir: "results\\n"', ("outdir: 'results", "allowed is text that matches")),
     ("outdir: results/my-study_2.1", WORKS),
     ('models: {roberta: {title: "\\ud800"}}', ("models.roberta.title", "whole characters")),
@@ -606,7 +606,7 @@ def test_two_classes_of_one_name_are_refused():
     for cut in config["tasks"]["polarity"]["cuts"]:
         cut["name"] = "same"
     (problem,) = configs.problems(config)
-    assert problem.startswith("tasks.polarity.cuts: two classes have one name (same, same)")
+    assert problem.startswith("tasks.polarity.cuts: two classes have the same name (same, same)")
 
 
 def test_the_tables_are_as_long_as_they_should_be():

@@ -183,7 +183,7 @@ def test_what_is_more_than_rounding_is_refused_with_its_model_type(bert, tmp_pat
     onnx.write_onnx(*arguments)
     monkeypatch.setattr(onnx, "ROUNDINGS", 0)
     (tmp_path / "onnx/model.onnx").unlink()
-    with pytest.raises(StrataError, match="^The bert that torch's exporter wrote puts out other"):
+    with pytest.raises(StrataError, match="^The bert that torch's exporter wrote gives other"):
         onnx.write_onnx(*arguments)
     assert not (tmp_path / "onnx/model.onnx").exists()
 
@@ -198,7 +198,7 @@ def test_what_the_exporter_refuses_is_said_with_its_model_type_and_reason(
     monkeypatch.setattr(torch.onnx, "export", refuse)
     with pytest.raises(StrataError) as caught:
         onnx.write_onnx(bert.folder, TASK, tmp_path, ["int8"], words(), 64)
-    assert str(caught.value) == "torch's exporter does not write a bert as ONNX: no such op"
+    assert str(caught.value) == "torch's exporter cannot write a bert as ONNX: no such op"
 
 
 # ---------------------------------------------------------------- what they cost

@@ -292,7 +292,7 @@ def test_layers_that_share_which_choice_is_right_are_alike():
 
 
 def test_rows_that_are_no_whole_examples_are_refused():
-    with pytest.raises(ValueError, match="10 rows are no whole examples of 4 choices"):
+    with pytest.raises(ValueError, match="10 rows do not make whole examples of 4 choices"):
         alignment(np.ones((2, 10, 3)), np.ones((2, 10, 3)), choices=4)
 
 

@@ -125,8 +125,8 @@ def test_pickle_that_would_run_code_is_refused(model, tmp_path):
     message = refused(tmp_path / "models" / "m", fetch_model, {"source": f"path:{model}"})
     assert not mark.exists()
     assert message == (
-        "Model 'mine': pytorch_model.bin is refused, it is damaged or holds more than tensors "
-        "(UnpicklingError); get its weights as safetensors."
+        "Model 'mine': pytorch_model.bin is damaged or holds more than tensors (UnpicklingError), "
+        "so it is not loaded; get the weights as safetensors."
     )
 
 
@@ -156,9 +156,9 @@ def without(*files: str):
             without("model.safetensors"),
             "Model 'mine' has no weights: neither *.safetensors nor pytorch_model.bin.",
         ),
-        (without("tokenizer.json", "tokenizer_config.json"), "has no tokenizer files beside"),
-        (without("tokenizer.json"), "has no tokenizer files beside its weights; add them"),
-        (without("config.json"), "holds no config.json: a model folder in the Hugging Face layout"),
+        (without("tokenizer.json", "tokenizer_config.json"), "has no tokenizer files next to"),
+        (without("tokenizer.json"), "has no tokenizer files next to its weights; add them"),
+        (without("config.json"), "has no config.json: a model folder in the Hugging Face layout"),
         (lambda folder: (folder / "config.json").write_text("{"), "config.json is not JSON: "),
         (
             with_config(model_type="t5"),
@@ -184,7 +184,7 @@ def test_model_folder_that_lacks_something_is_refused(model, tmp_path, spoil, se
 
 def test_model_folder_that_is_not_there_is_refused(tmp_path):
     message = refused(tmp_path / "models" / "mine", fetch_model, {"source": "path:/no/where"})
-    assert message == "Model 'mine': there is no folder /no/where; correct its 'source'."
+    assert message == "Model 'mine': there is no folder /no/where; correct the model's 'source'."
 
 
 # ---------------------------------------------------------------- tasks from files
@@ -249,7 +249,7 @@ def test_file_formats(tmp_path, name, content, entry, texts):
         ("a.jsonl", '{"text": "a"}\n{"te', {}, "cannot be read as jsonl: line 2: "),
         ("a.json", "[", {}, "cannot be read as json: "),
         ("a.parquet", "text", {}, "cannot be read as parquet: "),
-        ("a.xlsx", "", {}, "a.xlsx is of no known format; say 'format': csv, tsv, jsonl, json or"),
+        ("a.xlsx", "", {}, "a.xlsx has no known format; set 'format' to csv, tsv, jsonl, json or"),
         ("a.csv", "text,label\na,0\nb,\n", {}, "row 2, column 'label': the label is missing"),
     ],
 )  # fmt: skip
@@ -497,7 +497,7 @@ def test_hub_model_without_config_is_refused(served, model, tmp_path):
     without("config.json")(model)
     served.add("models", "me/bert", model)
     message = refused(tmp_path / "models" / "mine", fetch_model, {"source": "hub:me/bert"})
-    assert message.startswith("The model 'mine': me/bert at main lacks a file:")
+    assert message.startswith("The model 'mine': me/bert at main has no file")
 
 
 HUB_TASK = TASK | {

@@ -273,7 +273,7 @@ def test_sequences_longer_than_the_model_are_refused_before_training(trained):
 
 def test_more_than_one_gpu_is_refused(trained, monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    with pytest.raises(StrataError, match="sees 2 GPUs and training uses one"):
+    with pytest.raises(StrataError, match="sees 2 GPUs, but training uses one"):
         trained()
 
 

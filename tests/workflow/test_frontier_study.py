@@ -156,7 +156,7 @@ def test_the_smallest_certified_is_exported_and_its_card_says_by_which_claim(min
     card = (folder / "README.md").read_text()
     if row["size"] < row["total_layers"]:
         assert f"Layers {row['layers']} are the smallest set that is certified" in card
-        assert "That is a claim about this very model." in card
+        assert "This is a claim about this one model." in card
     else:
         assert "No smaller set of layers is certified to lose less than 1 point" in card
 
@@ -210,7 +210,7 @@ def test_every_export_comes_as_onnx_that_a_stranger_can_load(mine, name):
     assert measured.loc["fp32", "n_examples"] == len(numbers)
     assert (mine.folder / folder / "onnx/model_quantized.onnx").is_file()
     card = (mine.folder / folder / "README.md").read_text()
-    assert f"the folder `{name}` beside this one" in card and "| accuracy |" in card
+    assert f"the folder `{name}` next to this one" in card and "| accuracy |" in card
 
 
 def test_a_tolerance_judges_formats_anew_and_measures_none(mine):
@@ -265,7 +265,7 @@ def test_a_model_trained_after_its_cut_is_exported_by_name_and_trained_again_for
     assert layers == 2 and score == pytest.approx(row["value"], abs=1e-9)
     card = (today.folder / target / "README.md").read_text()
     assert "of the pretrained encoder, trained for 12 steps on labels and on the full" in card
-    assert "The model was asked for by name; on the frontier: " in card
+    assert "The model was requested by name; on the frontier: " in card
     # Tables that say how long it took are made again; no model is trained again.
     again = {rule for rule, _ in today.planned()}
     assert not again & {"train_cut", "export_trained", "measure_costs", "score_sets"}

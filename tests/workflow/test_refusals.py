@@ -84,7 +84,7 @@ def test_a_head_that_no_plain_class_holds_is_refused_where_its_export_is_planned
     """Asked for by the config or by name."""
     wanted = {"heads": {"style": "jiant-pooler"}}
     sentence = (
-        "bert on entail: a head of style 'jiant-pooler' on bert cannot be exported, for no class "
+        "bert on entail: a head of style 'jiant-pooler' on bert cannot be exported: no class "
         "of Transformers has both that and a pooler before it; set heads.style to transformers"
     )
     done = workflow.configured("--dry-run", check=False, study={"analyses": ["export"]}, **wanted)

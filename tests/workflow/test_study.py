@@ -355,7 +355,7 @@ def test_the_exported_model_is_a_plain_checkpoint(results, table, model, task, a
     tuned = scores.query("configuration == 'tuned-best' and depth == @depth and not failed")
     value = tuned.sort_values("seed")["value"].iloc[0]
     card = (folder / "README.md").read_text()
-    assert f"| {value:.4f} |" in card and "examples a second" in card
+    assert f"| {value:.4f} |" in card and "examples per second" in card
 
 
 def test_train_activations_are_gone_and_nothing_is_half_written(results):

@@ -21,7 +21,8 @@ def final_words(
 
     Parameters
     ----------
-    records : patterns of its runs' run.json, whose notes are told before the answers.
+    records : sequence of str, optional
+        Patterns of its runs' run.json, whose notes are told before the answers.
     """
     summary, findings, claims, frontier = (
         Path(outdir) / f"{name}.csv" for name in ("summary", "agreement", "claims", "frontier")

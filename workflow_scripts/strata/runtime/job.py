@@ -28,8 +28,9 @@ def job(snakemake: Any) -> Iterator[None]:
 
     Parameters
     ----------
-    snakemake : what Snakemake puts into a script. Its log takes what child processes and native
-        libraries write, too; its threads are those of BLAS, OpenMP and torch.
+    snakemake : object
+        What Snakemake puts into a script. Its log takes what child processes and native libraries
+        write, too; its threads are those of BLAS, OpenMP and torch.
     """
     _redirect(snakemake.log[0])
     _collect_less()
