@@ -32,9 +32,11 @@ def state_blocks(
 
     Parameters
     ----------
-    finetuned, pretrained : Activations and Activations or None
-        Representations of the same examples. If there are none of the pretrained encoder, the table
-        does not say whether fine-tuning made the blocks.
+    finetuned : Activations
+        Representations of the run.
+    pretrained : Activations or None
+        Representations of the same examples by the pretrained encoder; if None, the table does not
+        say whether fine-tuning made the blocks.
 
     Returns
     -------

@@ -298,7 +298,7 @@ def cells(cka: pd.DataFrame, **wanted: object) -> Cells | None:
 
     Parameters
     ----------
-    wanted : object
+    **wanted : object
         Columns and values that identify the comparison.
     """
     keep = (cka["estimator"] == "debiased") & (cka["pooling"] == "raw")

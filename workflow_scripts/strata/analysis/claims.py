@@ -43,8 +43,10 @@ class Reading:
     ----------
     value, low, high : float
         The quantity and its interval; NaN if unknown.
-    n_examples, seeds : int or None and str
-        The number of examples, and the seeds of the runs ("1 2").
+    n_examples : int or None
+        The number of examples.
+    seeds : str
+        The seeds of the runs ("1 2").
     about : str
         What the interval speaks of, "these runs" or "the recipe".
     note : str

@@ -140,7 +140,9 @@ def corrected_variability(vectors: np.ndarray, rows: Sequence[np.ndarray]) -> fl
 
     Parameters
     ----------
-    vectors, rows : ndarray and sequence of ndarray
+    vectors : ndarray of shape (rows, features)
+        As for ``variability``.
+    rows : sequence of ndarray
         As for ``variability``, with at least two rows per class.
 
     Returns

@@ -37,7 +37,7 @@ def resumable(run: str | Path, *shaped_by: Any) -> Iterator[Path]:
     ----------
     run : path-like
         The run's folder.
-    shaped_by : object
+    *shaped_by : object
         Everything that decides what the run computes; checkpoints with other keys are removed.
     """
     kept = Path(run) / ".resume"

@@ -59,8 +59,10 @@ class RunMetrics(_Record):
     failed : bool
         Whether the run failed: it does not beat the baseline, interval considered, or its
         predictions are constant.
-    confidence, resamples : float and int
-        Confidence and number of bootstrap samples of the interval.
+    confidence : float
+        Confidence of the interval.
+    resamples : int
+        Number of bootstrap samples of the interval.
     """
 
     metric: str
@@ -216,8 +218,10 @@ class AdoptedRecord(_Record):
     ----------
     given : bool
         Always true; records of runs that were trained here do not have this key.
-    max_length, cut_share : int and float
-        The number of tokens that texts are cut to, and the share of eval rows that were cut.
+    max_length : int
+        The number of tokens that texts are cut to.
+    cut_share : float
+        The share of eval rows that were cut.
     labels_by : str or None
         How the checkpoint's labels were matched with the task's (``LabelOrder``).
     notes : list of str
@@ -249,7 +253,7 @@ class AdoptedRecord(_Record):
         ----------
         speed : float
             Examples per second of its predictions.
-        about : object
+        **about : object
             The other fields.
         """
         return cls(

@@ -15,8 +15,10 @@ class State:
 
     Attributes
     ----------
-    variant, seed : Variant or None and int or None
-        The run's variant and seed; None for the pretrained encoder.
+    variant : Variant or None
+        The run's variant; None for the pretrained encoder.
+    seed : int or None
+        The run's seed; None for the pretrained encoder.
     """
 
     variant: Variant | None = None
