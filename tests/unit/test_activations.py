@@ -1,4 +1,4 @@
-"""Activation files: what is in them, and what happens when it should not be."""
+"""Activation files: what they contain, and what happens when it is wrong."""
 
 import json
 from types import SimpleNamespace
@@ -85,7 +85,7 @@ def test_a_file_holds_what_the_model_puts_out(architecture, tmp_path):
 
 
 def test_what_is_the_same_twice_is_stored_once(tmp_path):
-    """Without a final norm, what heads read is what is compared; with one, it is another thing."""
+    """Without a final norm, what heads read is what is compared; with one, the two differ."""
     inner = {"bert": True, "modernbert:mean": False}
     for kind, same in inner.items():
         path = tmp_path / kind
@@ -100,7 +100,7 @@ def test_what_is_the_same_twice_is_stored_once(tmp_path):
 @every_architecture
 @torch.no_grad()
 def test_a_file_holds_how_far_each_layer_turns_the_words(architecture, tmp_path):
-    """Against SciPy's cosine distance, token by token, of each row by itself."""
+    """Against SciPy's cosine distance, token by token, for each row separately."""
     model = tiny.task_model(architecture)
     with Activations.open(write(tmp_path / "a.h5", Encoder(model))) as file:
         cosines, angles = file.turns("cosine"), file.turns("angle")
@@ -193,7 +193,7 @@ def test_batch_size_changes_nothing(architecture, tmp_path):
 
 
 def test_rows_beyond_a_window_are_in_order(tmp_path):
-    """More rows than are buffered at a time; each row is its own example's."""
+    """More rows than are buffered at a time; each row belongs to its own example."""
     encoder = Encoder(tiny.task_model("bert", layers=1))
     write(tmp_path / "a.h5", encoder, count=1100, poolings=["mean"], batch_size=64)
     write(tmp_path / "b.h5", encoder, count=1100, poolings=["mean"], batch_size=600)

@@ -1,4 +1,4 @@
-"""Checkpoints that others fine-tuned: taken with their own heads, or refused with the reason."""
+"""Checkpoints that others fine-tuned: adopted with their own heads, or refused with a reason."""
 
 import json
 from pathlib import Path
@@ -232,7 +232,7 @@ def test_a_checkpoint_without_a_tokenizer_takes_its_encoders(tmp_path, capsys):
     own, encoder = (saved(tmp_path / n, "bert") for n in "12")
     for file in own.glob("tokenizer*"):
         file.unlink()
-    (own / "special_tokens_map.json").write_text("{}")  # which is no tokenizer
+    (own / "special_tokens_map.json").write_text("{}")  # not a tokenizer
     assert len(tokenizer_of(own, encoder, "M")) == len(tiny.tokenizer())
     assert "M has no tokenizer: using that of" in capsys.readouterr().out
     with pytest.raises(StrataError, match="or register the encoder that it was made from as"):
@@ -240,7 +240,7 @@ def test_a_checkpoint_without_a_tokenizer_takes_its_encoders(tmp_path, capsys):
 
 
 def test_auto_is_the_smaller_of_what_tokenizer_and_model_allow(tmp_path):
-    """64 positions; RoBERTa's begin after the padding token's, 1."""
+    """64 positions; RoBERTa's start after that of the padding token, 1."""
     for architecture, limit in {"bert": 64, "roberta": 62}.items():
         folder = saved(tmp_path / architecture, architecture)
         assert length_limit("auto", folder, tiny.tokenizer()) == limit
@@ -251,7 +251,7 @@ def test_auto_is_the_smaller_of_what_tokenizer_and_model_allow(tmp_path):
     endless = saved(tmp_path / "deberta", "deberta-v2")  # relative positions
     tokenizer = tiny.tokenizer()
     tokenizer.model_max_length = 10**30
-    assert length_limit("auto", endless, tokenizer) == 64  # what it was trained with
+    assert length_limit("auto", endless, tokenizer) == 64  # the length it was trained with
 
 
 def test_the_share_of_texts_that_are_cut_is_told():
@@ -305,7 +305,7 @@ def test_a_tokenizer_may_be_missing_where_another_folder_has_it(tmp_path):
 
 @pytest.mark.parametrize("architecture", tiny.ARCHITECTURES)
 def test_a_head_that_an_encoder_carries_is_drawn_anew(architecture, tmp_path):
-    """Though its shape would fit, and in every class's own way; the encoder stays as it is."""
+    """Even though its shape would fit, and for every class; the encoder does not change."""
     folder = saved(tmp_path / "headed", architecture, **labelled("x", "y"))
     before = AutoModelForSequenceClassification.from_pretrained(folder).state_dict()
     models = [load_model(folder, tiny.task(), seed) for seed in (1, 1, 2)]

@@ -42,7 +42,7 @@ EITHER = (
     "give either 'source' (an encoder to fine-tune) or 'checkpoints' (models that are already "
     "fine-tuned)."
 )
-# All but the one that is to be copied: its paths are somebody else's.
+# All except the one that is meant to be copied: its paths belong to somebody else.
 WHOLE = {name: study for name, study in STUDIES.items() if name != "mine"}
 
 # ---------------------------------------------------------------- what passes
@@ -418,7 +418,7 @@ def test_of_epochs_and_steps_the_last_said_counts():
 
 @pytest.mark.parametrize("study", [{}, STUDIES["tamkin"]], ids=["paper", "tamkin"])
 def test_what_tells_whether_the_best_probing_block_matters_is_planned(study):
-    """A block new, all but it new, all or none new, and a probe of it, on as many examples."""
+    """A block new, all except it new, all or none new, and a probe of it, on as many examples."""
     config = check_config(merged(PAPER, study))
     model, task = config["study"]["models"][0], "sst2"
     localized, probing = (
@@ -564,7 +564,7 @@ def test_an_export_of_a_model_that_is_not_known_yet_is_refused_later(tmp_path, m
 
 
 def test_title_and_recipes_are_no_part_of_a_source():
-    """A change of these fetches nothing anew; any other does."""
+    """A change of these does not fetch again; any other does."""
     config = check_config(merged(PAPER, DEMO))
     entry = config["tasks"]["polarity"]
     described = source_description(entry | {"heads": {"steps": 1}})
@@ -580,7 +580,7 @@ def test_titles_are_names_where_there_are_none():
 
 
 def test_sampling_is_what_intervals_depend_on():
-    """Not the tolerance, whose change draws no interval anew."""
+    """Not the tolerance: a change of it must not compute intervals again."""
     assert sampling(PAPER) == {"resamples": 1000, "confidence": 0.95}
 
 

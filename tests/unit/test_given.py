@@ -1,4 +1,4 @@
-"""Entries of models that are fine-tuned already, and what their studies go without."""
+"""Entries of models that are already fine-tuned, and what their studies leave out."""
 
 import pytest
 

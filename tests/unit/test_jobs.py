@@ -97,7 +97,7 @@ def test_what_imports_make_is_no_work_for_the_collector(tmp_path):
 
 
 def test_an_interrupted_job_says_just_that(tmp_path):
-    # Whatever started the tests may ignore the signal, as a shell does for what it puts behind.
+    # The parent of the tests may ignore the signal, as a shell does for background jobs.
     heed = "import signal, time\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
     code = heed + "with job(snakemake):\n    print('on', flush=True)\n    time.sleep(60)"
     started, log = run(code, tmp_path), tmp_path / "job.log"
@@ -108,7 +108,7 @@ def test_an_interrupted_job_says_just_that(tmp_path):
 
 
 def test_a_job_ends_with_the_workflow_that_started_it(tmp_path):
-    """The workflow is a process named snakemake, between it and the job a shell, as it is there."""
+    """The workflow is a process named snakemake; between it and the job is a shell, as usual."""
     workflow = tmp_path / "snakemake"
     job = f"import time{START}with job(snakemake): time.sleep(60)"
     shell = ["sh", "-c", f'{sys.executable} -c "$0"; true', job]

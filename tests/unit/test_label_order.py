@@ -1,4 +1,4 @@
-"""Outputs matched with labels: by name, number or hand; and what the answers say of it."""
+"""Outputs matched with labels: by name, number or hand; and what predictions say about it."""
 
 import numpy as np
 import pytest
@@ -106,7 +106,7 @@ def test_the_suggestion_speaks_of_outputs_whatever_matched_them():
 @pytest.mark.parametrize("accuracy", [0.4, 0.5, 0.7, 0.95])
 @pytest.mark.parametrize(("classes", "n"), [(2, 40), (2, 400), (5, 100)])
 def test_labels_in_order_are_seldom_called_swapped(accuracy, classes, n):
-    """The order is right, and the model as good as guessing, or good: alarms are errors."""
+    """The order is right, and the model guesses or is good: every alarm is an error."""
     rng = np.random.default_rng(classes * n)
     accuracy = max(accuracy, 1 / classes)
     alarms = 0
@@ -114,7 +114,7 @@ def test_labels_in_order_are_seldom_called_swapped(accuracy, classes, n):
         labels = rng.integers(classes, size=n)
         predicted = answers(rng, labels, classes, accuracy)
         alarms += better_order(labels, predicted, classes, Sampling(100, 0.95)) is not None
-    assert alarms <= 10  # of 200: 2.5 % expected at most, where a guess is as good as another
+    assert alarms <= 10  # of 200: at most 2.5 % expected, if all guesses are equally good
 
 
 @pytest.mark.parametrize("count", [1, 6, 38])

@@ -1,4 +1,4 @@
-"""A GPU whose memory runs out: evaluation goes on with smaller batches, training says what to do.
+"""A GPU runs out of memory: evaluation continues with smaller batches, training says what to do.
 
 Without a GPU, the error that torch would raise is raised by code that counts rows.
 """

@@ -45,7 +45,7 @@ from strata.study.settings import AdapterSettings, LoraSettings
 from strata.study.variants import Variant
 
 every_type = pytest.mark.parametrize("kind", CONFIGS)
-# Not ALBERT, whose one layer stands at every depth: there is no "some" of its layers.
+# Not ALBERT: it has one layer at every depth, so none can be treated differently.
 SEVERAL = [kind for kind in CONFIGS if not ARCHITECTURES[kind.partition(":")[0]].shares_layers]
 every_type_of_several_layers = pytest.mark.parametrize("kind", SEVERAL)
 TASK = Task("t", "classification", ["a", "b", "c"], "accuracy", 1, {}, {}, {"source": "path:x"})
@@ -198,7 +198,7 @@ def test_layers_that_their_place_makes_what_they_are_stay_there():
 
 @every_type
 def test_one_step_of_training_reaches_what_a_variant_trains(kind):
-    """LoRA and, where their places are known, bottleneck adapters, and the head; nothing else."""
+    """LoRA, bottleneck adapters (where their places are known), and the head; nothing else."""
     inputs, labels = texts(), torch.tensor([0, 1, 2, 0])
     settings = {"lora": LoraSettings(2, 4, 0.0)}
     if kind.partition(":")[0] in ADAPTED:

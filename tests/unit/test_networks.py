@@ -1,4 +1,6 @@
-"""Networks that fail: what passes is waited for, what lasts is said, and nothing half stays."""
+"""Networks that fail: temporary errors are waited for, lasting ones reported, nothing is left half
+done.
+"""
 
 import errno
 import signal
@@ -53,8 +55,14 @@ class Wanted:
 
     Attributes
     ----------
-    place : the source's folder; `file` : a large file of it, `small` : one that git itself keeps.
-    fetch : into a folder; `whole` : whether all of it is there.
+    place : str
+        The source's folder.
+    file, small : str
+        A large file of it, and one that git itself keeps.
+    fetch : callable
+        Fetches it into a folder.
+    whole : callable
+        Whether all of it is there.
     """
 
     name: str
@@ -100,7 +108,7 @@ def texts(folder: Path) -> list[str]:
 
 
 def refused(wanted: Wanted, target: Path) -> str:
-    """The sentence of a refusal that comes soon and leaves nothing."""
+    """The sentence of a refusal that comes soon and leaves nothing behind."""
     with pytest.MonkeyPatch.context() as patch, pytest.raises(StrataError) as caught:
         patch.setattr(downloads, "RETRY_SECONDS", 1)
         begun = time.monotonic()

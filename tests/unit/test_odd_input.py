@@ -1,4 +1,4 @@
-"""Input that is wrong, hostile or merely odd: it works, or one sentence says what to mend.
+"""Input that is wrong, hostile or merely odd: it works, or one sentence says what to fix.
 
 The tables give each input a name and its outcome: WORKS, which is as far as scores, or the words
 that the sentence holds.
@@ -70,7 +70,7 @@ CHOICE = {"type": "multiple-choice", "labels": None, "choices": "endings"}
 
 
 def to_scores(folder: Path, model: Path, entry: dict) -> pd.DataFrame:
-    """Fetch a task and take its eval split as far as a score; its examples."""
+    """Fetch a task, take its eval split as far as a score, and return its examples."""
     description = {k: v for k, v in (SINGLE | entry).items() if v is not None}
     target = folder / "tasks" / "mine"
     task = fetch_task("mine", {"source": f"path:{folder}"} | description, target)
@@ -142,7 +142,7 @@ def test_text(tmp_path, saved, text, words):
 
 
 def of(*labels: object, **more: list) -> list[dict]:
-    """A row a label."""
+    """One row per label."""
     rows = [{"text": f"w{i}", "label": label} for i, label in enumerate(labels)]
     return [row | {key: values[i] for key, values in more.items()} for i, row in enumerate(rows)]
 
@@ -528,7 +528,7 @@ def test_layers_are_held_against_the_weights_of_every_architecture(architecture,
 
 
 def test_code_beside_a_model_is_never_run(model, tmp_path, monkeypatch):
-    """Nor is anyone asked whether it may: a job has nobody to answer."""
+    """Nor does it ask for permission: in a job nobody can answer."""
     mark = tmp_path / "executed"
     (model / "evil.py").write_text(f"open({str(mark)!r}, 'w').close()\nclass Evil: ...\n")
     classes = ("AutoConfig", "AutoModel", "AutoModelForSequenceClassification")

@@ -51,7 +51,7 @@ def fetched(source: str, target: Path, **entry) -> dict:
 
 
 def refused(target: Path, fetch, *arguments) -> str:
-    """The sentence of a refusal, after which `target` and all beside it is as it was."""
+    """The sentence of a refusal, after which `target` and everything next to it are unchanged."""
     target.parent.mkdir(exist_ok=True)
     target.mkdir(exist_ok=True)
     (target / "earlier").write_text("kept")
@@ -231,7 +231,7 @@ def parquet(rows: pd.DataFrame) -> bytes:
     ],
 )  # fmt: skip
 def test_file_formats(tmp_path, name, content, entry, texts):
-    """Every row's text as it is in the file, the labels 0 and 1 however they are written."""
+    """Every row's text as in the file, and labels 0 and 1 however they are written."""
     examples = read(tmp_path, name, content, **entry)
     assert examples["text_a"].tolist() == texts
     assert examples["label"].tolist() == [0, 1]
@@ -410,7 +410,7 @@ def test_what_pip_refuses_is_said_in_a_sentence(tmp_path, packages, stderr, sent
 
 
 def test_what_pip_downloads_lies_in_the_folder_that_is_written(saved, tmp_path, packages):
-    """Which the next fetch removes, if this one is killed."""
+    """The next fetch removes it if this one is killed."""
     packages["pkg==1"] = "pkg.whl", zipped({f"m/{n}": d for n, d in contents(saved).items()})
     target = tmp_path / "models" / "mine"
     fetched("pypi:pkg==1", target, sha256=HASH, inside="m")
@@ -466,7 +466,7 @@ def test_hub_model_revision_is_main_by_default(served, saved, tmp_path):
 
 
 def test_hub_model_is_downloaded_no_further_than_needed(served, model, tmp_path):
-    """Pickled weights, other frameworks' and read-mes stay where they are."""
+    """Pickled weights, weights for other frameworks and read-mes are not fetched."""
     for file in ("pytorch_model.bin", "tf_model.h5", "README.md", "model.onnx"):
         (model / file).write_bytes(b"never asked for")
     served.add("models", "me/bert", model)

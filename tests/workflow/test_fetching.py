@@ -1,4 +1,4 @@
-"""The real fetch rules and a hub on this machine that fails; then a study without it."""
+"""The real fetch rules with a failing hub on this machine; then a study without it."""
 
 import json
 import shutil
@@ -88,7 +88,7 @@ def test_study_runs_without_the_hub_that_failed_while_it_was_fetched_from(
     assert "model.safetensors arrived damaged" in logs and "train.jsonl arrived damaged" in logs
 
     served.stop()
-    with hub.serving() as empty:  # in its place, to see whether it is missed
+    with hub.serving() as empty:  # in its place, to see whether it is needed
         monkeypatch.setenv("HF_ENDPOINT", empty.url)
         workflow.configured(FIGURE, "--cores", "2")
         assert empty.requests == []
@@ -106,7 +106,7 @@ def test_study_whose_hub_stays_broken_ends_in_a_sentence(served, workflow):
     assert "The task 'entail': train.jsonl of me/entail arrived damaged twice" in text
     assert not [path for path in (workflow.folder / "data").rglob("*") if path.is_file()]
 
-    # What had come whole is in the cache, and the same study goes on when the hub is back.
+    # Complete files are in the cache, and the same study continues when the hub is back.
     served.faults.clear()
     before = len(served.asked_for("/config.json"))
     workflow.configured(*FETCH)

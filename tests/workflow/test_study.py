@@ -1,4 +1,4 @@
-"""What the finished study holds: every artefact, and the equalities that must stand."""
+"""What the finished study contains: every artefact, and the equalities that must hold."""
 
 import json
 import re
@@ -13,7 +13,7 @@ from strata.analysis.activations import Activations
 from strata.analysis.cka import alignment
 
 MODELS, TASKS, SEEDS = ("roberta", "albert", "electra"), ("entail", "goodness", "endings"), (1, 2)
-RATES = [1e-4, 3e-4, 1e-3, 3e-3]  # config.yaml's for heads tuned to convergence
+RATES = [1e-4, 3e-4, 1e-3, 3e-3]  # config.yaml's, for heads tuned to convergence
 LAYERS = {"roberta": 4, "albert": 5, "electra": 4}
 PAIRS = [(model, task) for model in MODELS for task in TASKS]
 
@@ -33,7 +33,7 @@ def test_every_run_has_its_artefacts(results):
 
 
 def test_tiny_encoders_learn_the_tasks(results):
-    """Most runs do; nothing below would mean much otherwise."""
+    """Most runs do; otherwise nothing below would mean much."""
     good = [
         not json.loads(path.read_text())["failed"]
         for path in results.glob("runs/*/full/*/metrics.json")
@@ -119,7 +119,7 @@ def test_calibration_table(results, table, model, task):
 
 @pytest.mark.parametrize(("model", "task"), PAIRS)
 def test_early_exit_stands_beside_the_static_cuts(results, table, model, task):
-    if task == "goodness":  # a regression, whose answers state no confidence
+    if task == "goodness":  # a regression, whose predictions have no confidence
         assert not (results / f"exits/{model}_{task}.csv").exists()
         return
     rows = table(f"exits/{model}_{task}.csv")
@@ -167,7 +167,7 @@ def test_a_cka_value_is_that_of_the_activations(results, table):
     ):
         pair = y.vectors()[[4]], x.vectors()[[1]]
         expected = alignment(*pair, choices=y.choices).debiased.item()
-    # As if a row were an example it would be another number.
+    # If rows were taken for examples, it would be another number.
     assert alignment(*pair).debiased.item() != pytest.approx(expected, abs=1e-3)
     rows = table("cka/albert_endings.csv").query(
         "y_state == 'full-seed1' and x_state == 'pretrained' and y_depth == 5 and x_depth == 2"
@@ -195,7 +195,9 @@ def test_blocks_of_every_run_are_in_a_table(table):
         blocks = table(f"cka/{model}_{task}.blocks.csv")
         assert len(blocks) == 3 * 2 * 2  # states, poolings, kinds
         assert set(blocks["state"]) == {"pretrained", "full-seed1", "full-seed2"}
-        assert (blocks["layers"] == LAYERS[model]).all()  # depth 0 of `mean` is no layer's
+        assert (
+            blocks["layers"] == LAYERS[model]
+        ).all()  # depth 0 of `mean` is not a layer's output
         maps = table(f"cka/{model}_{task}.csv").query("estimator == 'debiased'")
         late = blocks.query("kind == 'late' and pooling == 'raw'").dropna(subset="separation")
         for block in late.itertuples():
@@ -270,7 +272,7 @@ def test_claims_are_judged_drawn_and_said(study, table, results):
     assert set(parts["verdict"]) <= {
         "holds", "does not hold", "cannot be told", "not in this study",
     }  # fmt: skip
-    # What is asked of all models is judged on every task, of each model that it speaks of.
+    # Claims about all models are judged on every task, for each model that they speak of.
     late = parts[(parts["claim"] == "P6") & (parts["part"] == "a")]
     asked = {(row.model, row.task) for row in late.dropna(subset="task").itertuples()}
     assert asked == {(model, task) for model in MODELS[:2] for task in TASKS}
@@ -280,7 +282,7 @@ def test_claims_are_judged_drawn_and_said(study, table, results):
     compared = parts[parts["claim"] == "P8"]
     assert set(compared["model"]) == {"albert less roberta"}
     assert "roberta & electra" in set(parts.loc[parts["claim"] == "P13", "model"])
-    # On skipped layers ELECTRA was not asked; nor was any task that the paper names.
+    # ELECTRA is not in study.skipping, and none of the tasks that the paper names is here.
     skipped = parts[(parts["claim"] == "P10") & (parts["part"] == "a")]
     absent = set(skipped.loc[skipped["verdict"] == "not in this study", "model"])
     assert absent == {"electra"}
@@ -293,7 +295,7 @@ def test_claims_are_judged_drawn_and_said(study, table, results):
 
 
 def test_claims_are_read_from_what_the_other_tables_say(table):
-    """By other code: what UNTUNED loses on its way, and what skipping the first layer does."""
+    """With other code: what UNTUNED loses on the way, and what skipping the first layer costs."""
     claims = table("claims.csv")
     for model, task in PAIRS[:6]:
         readings = table(f"claims/{model}_{task}.csv").set_index("measure")
