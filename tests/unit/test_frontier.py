@@ -253,7 +253,7 @@ def test_what_was_trained_is_chosen_and_certified_as_the_others_are():
         "trained after the cut: layers1-2+4_heal10 (3 of 4; healed on labels, 10 steps (1.8 "
         in words
     )
-    assert "of cut1-2_tune30 it cannot be told (-1.0 points" in words
+    assert "for cut1-2_tune30 it cannot be told (-1.0 points" in words
     summary = in_summary(frontier_answers(table, SETTINGS), SETTINGS)
     assert list(summary["configuration"]) == ["layers", "layers-trained"]
 

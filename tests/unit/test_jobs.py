@@ -58,7 +58,7 @@ WRITERS = {
 def test_a_full_disk_is_told_in_one_sentence(writer, tmp_path):
     body = "\n".join("    " + line for line in WRITERS[writer].splitlines())
     text = fails(f"with job(snakemake):\n{body}", tmp_path, preexec_fn=little_room)
-    assert "left no room to write" in text and "what was finished is kept" in text
+    assert "left no room to write" in text and "finished results are kept" in text
     assert "Traceback" not in text
 
 
@@ -71,7 +71,7 @@ def test_a_library_from_elsewhere_is_refused(tmp_path):
     command = [sys.executable, "-c", f"{START}\n{code}"]
     assert subprocess.run(command, cwd=tmp_path, env=environment, check=False).returncode == 1
     text = (tmp_path / "job.log").read_text()
-    assert f"imported the package 'strata' of {elsewhere}, not the one" in text
+    assert f"imported the package 'strata' from {elsewhere}, not the one" in text
     assert "worked" not in text and "Traceback" not in text
 
 

@@ -374,7 +374,7 @@ def test_report_in_words(checkpoints, kept):
     )
     assert "a claim about these runs); saves 1 of 4 layers, layers share weights" in lines[14]
     assert "; depth 2 loses more (-30.0 points [" in lines[14]
-    assert lines[4].endswith("about 30 examples would show it, and there are 10")
+    assert lines[4].endswith("showing it takes about 30 examples, and there are 10")
     assert not [line for line in lines if "needed" in line or "nan" in line]
 
 
