@@ -322,7 +322,7 @@ def test_a_file_under_the_name_of_another_is_refused(name, tmp_path):
     path = tmp_path / "activations" / name
     path.parent.mkdir(parents=True, exist_ok=True)
     own.rename(path)
-    held = "holds activations/tiny_tiny-task/eval/full-seed1.h5, not what its name says"
+    held = "contains activations/tiny_tiny-task/eval/full-seed1.h5, not what its name says"
     with pytest.raises(StrataError, match=f"{held}; {REBUILD}"):
         Activations.open(path)
 

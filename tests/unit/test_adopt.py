@@ -122,7 +122,7 @@ def test_a_head_for_another_type_of_task_is_refused(tmp_path):
             classes("a", "b"),
             "M gives each example any number of labels",
         ),
-        (labelled("a", "b"), tiny.task("regression"), "M has 2 outputs (the labels a, b), and the"),
+        (labelled("a", "b"), tiny.task("regression"), "M has 2 outputs (the labels a, b), but the"),
         (labelled("yes", "no"), classes("a", "b"), "M has the labels yes, no, the task a, b: say"),
     ],
 )
@@ -281,7 +281,7 @@ def test_adapters_and_quantised_weights_are_refused(tmp_path):
     (tmp_path / "adapters").mkdir()
     (tmp_path / "adapters/adapter_config.json").write_text("{}")
     (tmp_path / "adapters/adapter_model.safetensors").write_text("")
-    with pytest.raises(StrataError, match="Model 'mine' is adapters .adapter_config.json., not a"):
+    with pytest.raises(StrataError, match="Model 'mine' consists of adapters .adapter_config.json."):
         fetch_model("mine", {"source": f"path:{tmp_path / 'adapters'}"}, tmp_path / "fetched")
     folder = saved(tmp_path / "quantised", "bert")
     with_config(quantization_config={"bits": 4})(folder)
