@@ -459,8 +459,8 @@ MODELS = [
     ("fewer layers than its weights", with_config(num_hidden_layers=1),
      ("also hold encoder.layer.1.", "(1 layers", *LIE)),
     ("a million layers", with_config(num_hidden_layers=10**6),
-     ("config.json says num_hidden_layers 1000000", "up to 1000")),
-    ("layers in words", with_config(num_hidden_layers="2"), ("num_hidden_layers '2'", "number")),
+     ("config.json sets num_hidden_layers to 1000000", "up to 1000")),
+    ("layers in words", with_config(num_hidden_layers="2"), ("num_hidden_layers to '2'", "number")),
     ("no layers", with_config(num_hidden_layers=0), ("says 0 layers", "enter the number")),
     ("another width", with_config(hidden_size=32), ("have a different shape of", "size 32", *LIE)),
     ("another vocabulary", with_config(vocab_size=60), ("word_embeddings.weight", *LIE)),
@@ -585,7 +585,7 @@ CONFIGS = [
     ('models: {roberta: {title: "\\ud800"}}', ("models.roberta.title", "whole characters")),
     ("tasks: {rte: {labels: ['no', yes]}}", ("tasks.rte.labels.1: True", "put it in quotes")),
     ("tasks: {rte: {label: 2020-01-01}}", ("tasks.rte.label: datetime.date", "in quotes")),
-    ("study: {seeds: &a [*a]}", ("study.seeds.0", "nested more than 20 deep")),
+    ("study: {seeds: &a [*a]}", ("study.seeds.0", "nested more than 20 levels deep")),
     ("study: []", ("study: [] is not allowed", "allowed is object")),
 ]  # fmt: skip
 

@@ -138,7 +138,7 @@ def test_pickle_that_is_no_weights_is_refused(model, tmp_path, content):
     else:
         torch.save(content, model / "pytorch_model.bin")
     message = refused(tmp_path / "models" / "m", fetch_model, {"source": f"path:{model}"})
-    assert "pytorch_model.bin is refused" in message
+    assert "pytorch_model.bin is damaged" in message
 
 
 def without(*files: str):

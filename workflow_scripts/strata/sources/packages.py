@@ -37,7 +37,7 @@ def pip_download(what: str, requirement: str, sha256: str, scratch: Path) -> Pat
         raise StrataError(
             f"The {what}: {requirement} has no file with sha256 {sha256}"
             + (f" (pip found {got[1]})" if got else "")
-            + "; either the package changed or 'sha256' has a typing error."
+            + "; the package changed or 'sha256' is mistyped."
         )
     errors = [line for line in done.stderr.splitlines() if line.startswith("ERROR")]
     raise StrataError(
