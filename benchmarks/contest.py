@@ -1,4 +1,4 @@
-"""Contestants of a work run in turn, A B C A B C ..., each in a process of its own."""
+"""Contestants of a work run in turn, A B C A B C ..., each in a separate process."""
 
 import json
 import os
@@ -18,7 +18,7 @@ WORKER = Path(__file__).parent / "worker.py"
 
 
 def use_one_gpu() -> bool:
-    """Let this process and those it starts see the first GPU alone: training refuses more.
+    """Let this process and its children see only the first GPU: training refuses more.
 
     Returns
     -------
@@ -74,7 +74,7 @@ class Contestant:
 
 @dataclass(frozen=True)
 class Rate:
-    """What a square float32 matrix product reaches here, in GFLOP/s."""
+    """The speed of a square float32 matrix product here, in GFLOP/s."""
 
     median: float
 
@@ -92,7 +92,7 @@ class Rate:
 def compare(
     key: str, work: Work, folder: Path, environment: Mapping[str, str], rounds: int, rate: Rate
 ) -> pd.DataFrame:
-    """Measure a work: a warm-up each if `work.warm_up`, then `rounds` rounds.
+    """Measure a work: a warm-up for each contestant if `work.warm_up`, then `rounds` rounds.
 
     Returns
     -------

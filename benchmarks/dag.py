@@ -1,7 +1,7 @@
-"""What the graph costs beside the work in it: start-up, waiting, planning.
+"""What the graph costs besides the work in it: start-up, waiting, planning.
 
-The demo's timeline is read from what Snakemake kept of it (`make demo` comes first). A job's
-start-up is what a job takes that does nothing but its script's imports.
+The demo's timeline is read from Snakemake's records (run `make demo` first). A job's start-up is
+the time of a job that does only its script's imports.
 """
 
 import ast
@@ -39,7 +39,7 @@ def measure(rounds: int = 2) -> pd.DataFrame | None:
     # Jobs of one thread: two of them at a time are half a second of wall time each second.
     spent = (jobs["end"] - jobs["start"]).sum() / cores
     scripts = jobs["script"].dropna().unique()
-    with ThreadPoolExecutor(cores) as pool:  # as many at a time as in the demo
+    with ThreadPoolExecutor(cores) as pool:  # as many at the same time as in the demo
         each = dict(zip(scripts, pool.map(imports, scripts), strict=True))
     start_up = jobs["script"].map(each).sum() / cores
     rows = [
@@ -70,7 +70,7 @@ def timeline() -> pd.DataFrame:
 
 
 def imports(script: Path) -> float:
-    """Seconds of a job that does a script's imports, wherever in it they stand, and ends."""
+    """Seconds of a job that does all imports of a script and ends."""
     kinds = ast.Import | ast.ImportFrom
     found = [node for node in ast.walk(ast.parse(script.read_text())) if isinstance(node, kinds)]
     begin = ast.parse(

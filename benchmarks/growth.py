@@ -19,19 +19,20 @@ from worker import forget_peak, peak, wait_for_gpu
 from works import Run, depths, training, variability
 
 SHORT = 0.4  # seconds
-MEMORY_MB = 64  # CKA's own bound, small beside the data
+MEMORY_MB = 64  # CKA's own bound, small compared with the data
 
 Size = Mapping[str, int]
-Maker = Callable[[Path, Size], Run]  # a folder and a size: what is timed
+Maker = Callable[[Path, Size], Run]  # makes what is timed, from a folder and a size
 
 
 @dataclass(frozen=True)
 class Cost:
-    """A computation, the size about which its sizes vary, and the exponents of the theory.
+    """A computation, its base size, and the exponents that theory predicts.
 
     Attributes
     ----------
-    varied : n, d or L -> its values, and the power of it that time grows with in theory.
+    varied : mapping of str to tuple
+        For n, d or L, its values, and the power with which time grows in theory.
     """
 
     name: str
@@ -58,9 +59,9 @@ def _of_encoder(contestant: Callable[[Path], Run]) -> Maker:
     return make
 
 
-# Short texts: layers' products with weights are nearly all of a pass, which d x d weights make.
+# Short texts: nearly all of a pass is products with the layers' d x d weights.
 ENCODER = {"n": ((32, 64, 128), 1), "d": ((192, 384, 768), 2), "L": ((3, 6, 12), 1)}
-# Spans are as many as L^2 / 2, and what comes after each of them is run for it.
+# There are L^2 / 2 spans, and for each of them the layers after it run.
 SPANS = {"n": ((8, 16, 32), 1), "d": ((192, 384, 768), 2), "L": ((3, 6, 12), 3)}
 GRAM = {"n": ((1_000, 2_000, 4_000, 8_000), 2), "d": ((256, 512, 1_024, 2_048), 1)}
 FEATURE = {"n": ((4_000, 8_000, 16_000, 32_000), 1), "d": ((64, 128, 256), 2), "L": ((2, 4, 8), 2)}
@@ -80,7 +81,7 @@ COSTS = (
     Cost("variability", _of_encoder(variability.strata), SMALL, ENCODER),
     Cost("fine-tuning", _of_encoder(partial(training.strata, batch_size=4)), SMALL, ENCODER),
 )
-# What promises to stream, at sizes whose data would show if they were held.
+# What should stream, at sizes whose data would show if they were kept in memory.
 STREAMED = {
     "CKA, Gram space": ({"d": 768, "L": 12}, (1_000, 2_000, 4_000, 8_000)),
     "CKA, feature space": ({"d": 256, "L": 4}, (4_000, 8_000, 16_000, 32_000)),
@@ -92,7 +93,7 @@ BOUNDED = {"CKA, Gram space", "CKA, feature space"}
 def seconds() -> pd.DataFrame:
     """Columns cost, varied, value, n, d, L, seconds, exponent.
 
-    One run; of two the faster where they are so short that the machine's other work shows.
+    One run, or the faster of two if they are so short that other work on the machine shows.
     """
     records = []
     for cost in COSTS:
@@ -139,8 +140,8 @@ def memory() -> pd.DataFrame:
 
 
 def _in_fresh_processes(work: Callable[[Size], float], sizes: list[Size]) -> list[float]:
-    # What is freed goes back to the system at once. By itself glibc keeps up to 350 MB of it here,
-    # which says more about the order of the batches' lengths than about n.
+    # Return freed memory to the system at once. By default glibc keeps up to 350 MB of it here,
+    # which depends more on the order of the batches' lengths than on n.
     with (
         patch.dict(os.environ, {"MALLOC_MMAP_THRESHOLD_": str(2**20)}),
         ProcessPoolExecutor(2, get_context("spawn"), max_tasks_per_child=1) as fresh,
@@ -151,7 +152,7 @@ def _in_fresh_processes(work: Callable[[Size], float], sizes: list[Size]) -> lis
 def _dumped(size: Size) -> float:
     """Peak MB of a dump beyond what the process held with model and texts.
 
-    Torch's memory is none of Python's, so it is the process's that is taken.
+    Torch's memory is not Python's, so the process's memory is measured.
     """
     with tempfile.TemporaryDirectory(prefix="strata-bench-") as folder:
         run = _of_encoder(depths.dump_activations)(Path(folder), size)

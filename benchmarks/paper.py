@@ -1,10 +1,10 @@
-"""How fast the paper's fine-tuning is here, and the hours that all of it would take.
+"""How fast the paper's fine-tuning is here, and how many hours all of it would take.
 
     .venv/bin/python benchmarks/paper.py --jobs 1 2 4 --out benchmarks/paper.csv
 
-RoBERTa-base, ALBERT-large and ELECTRA-base with random weights, `config.yaml`'s recipe, and rows as
-long as it lets them be: real texts are shorter, so the hours are an upper bound. With several jobs,
-as many processes fine-tune at a time, on one GPU or on the same cores.
+RoBERTa-base, ALBERT-large and ELECTRA-base with random weights, `config.yaml`'s recipe, and rows of
+the largest length: real texts are shorter, so the hours are an upper bound. With several jobs, that
+many processes fine-tune at the same time, on one GPU or on the same cores.
 """
 
 import argparse
@@ -29,7 +29,7 @@ from contest import use_one_gpu
 CONFIG = yaml.safe_load((HERE.parent / "config.yaml").read_text())
 BASE = {"num_hidden_layers": 12, "hidden_size": 768, "num_attention_heads": 12}
 LARGE = {"num_hidden_layers": 24, "hidden_size": 1024, "num_attention_heads": 16}
-MODELS = {  # as their config.json have it, but for the padding of the tokenizer here
+MODELS = {  # as in their config.json, except for the padding of the tokenizer here
     "roberta": {
         **BASE,
         "vocab_size": 50_265,
@@ -92,17 +92,17 @@ def main() -> None:
 
 
 def runs_of_a_model() -> Counter:
-    """Kind of task -> how many runs of it the paper's study has for each model."""
+    """For each kind of task, how many of its runs the paper's study has per model."""
     kinds = Counter(CONFIG["tasks"][task]["type"] for task in CONFIG["study"]["tasks"])
     both = Counter()
     for kind, tasks in kinds.items():
-        # A regression differs from a classification by its loss alone.
+        # A regression differs from a classification only in its loss.
         both["multiple-choice" if kind == "multiple-choice" else "classification"] += tasks
     return Counter({kind: n * len(CONFIG["study"]["seeds"]) for kind, n in both.items()})
 
 
 def measure(model: str, kind: str, steps: int, jobs: int) -> dict[str, Any]:
-    """Steps a second of all jobs together, each in a process; all begin when the last is ready."""
+    """Steps per second of all jobs together, one process each; all start when the last is ready."""
     command = [sys.executable, __file__, "--worker", model, kind, str(steps)]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     with tempfile.TemporaryFile("w+") as log:
@@ -142,7 +142,7 @@ def _answer(worker: subprocess.Popen, log: Any) -> dict[str, Any]:
 
 
 def work(model: str, kind: str, steps: int) -> None:
-    """Get ready, say so, wait for a line, fine-tune, and write what `finetune` returns."""
+    """Get ready, report it, wait for a line, fine-tune, and write what `finetune` returns."""
     answers = sys.stdout
     sys.stdout = sys.stderr
     import torch

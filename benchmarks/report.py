@@ -86,7 +86,8 @@ def write(
 
     Parameters
     ----------
-    grown : seconds and memory, see ``growth``.
+    grown : tuple of DataFrame
+        Seconds and memory, see ``growth``.
     """
     text = [f"Measured on {machine}.\n"]
     if results is not None:
@@ -134,7 +135,7 @@ def _theme(height: float) -> list:
 
 
 def draw_ratios(results: pd.DataFrame, path: Path) -> None:
-    """Times Strata's time, a point a contestant, its range, and its goal."""
+    """Time relative to Strata's: one point per contestant, its range, and its goal."""
     rivals = results[results["contestant"] != "strata"].copy()
     names = rivals["work"] + "\n" + rivals["size"]
     rivals["panel"] = pd.Categorical(names, names.unique())
@@ -158,7 +159,7 @@ def draw_ratios(results: pd.DataFrame, path: Path) -> None:
 
 
 def draw_growth(grown: pd.DataFrame, path: Path) -> None:
-    """Seconds beside the slope of the theory, a panel each of n, d and L for each cost."""
+    """Seconds and the theoretical slope, one panel for each cost and each of n, d and L."""
     grown = grown.assign(panel=grown["cost"] + "\n" + grown["varied"])
     last = grown.groupby("panel")[["value", "seconds"]].transform("last")
     slope = last["seconds"] * (grown["value"] / last["value"]) ** grown["exponent"]

@@ -1,10 +1,10 @@
-"""Measure Strata beside its peers, in one session.
+"""Measure Strata and its peers, in one session.
 
     make bench                                   # everything, about 20 minutes on two cores
     python benchmarks/run.py --only cka-12x2000x768 untuned --rounds 3
 
 Writes results.csv, table.md, ratios.png, growth and memory (.csv and .png), and dag.csv into --out
-(benchmarks/ by default; with --only, nothing but what is printed unless --out is given).
+(benchmarks/ by default; with --only, it only prints unless --out is given).
 """
 
 import argparse
@@ -38,7 +38,7 @@ def arguments() -> argparse.Namespace:
 
 
 def install_peers(folder: Path) -> None:
-    """Into a folder of their own, and without what they depend on; see peers.txt."""
+    """Install into a separate folder, without dependencies; see peers.txt."""
     options = ["--quiet", "--disable-pip-version-check", "--no-deps", "--target"]
     subprocess.run(
         [sys.executable, "-m", "pip", "install", *options, folder, "-r", HERE / "peers.txt"],
@@ -48,7 +48,7 @@ def install_peers(folder: Path) -> None:
 
 
 def machine(rate: Rate) -> str:
-    """The processor, its cores, and what a matrix product reaches."""
+    """The processor, its cores, and the speed of a matrix product."""
     names = [
         line.partition(":")[2].strip()
         for line in Path("/proc/cpuinfo").read_text().splitlines()
@@ -80,7 +80,7 @@ def main() -> None:
                 tables.append(compare(key, work, Path(folder), environment, given.rounds, rate))
             print(report.as_text(tables[-1]))
             print(f"({time.monotonic() - started:.0f} s)", flush=True)
-            if out is not None:  # what is measured is kept, whatever happens to the rest
+            if out is not None:  # keep what is measured, whatever happens to the rest
                 report.write(out, machine(rate), pd.concat(tables, ignore_index=True))
     results = pd.concat(tables, ignore_index=True) if tables else None
     grown = spent = None

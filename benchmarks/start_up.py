@@ -3,8 +3,8 @@
     python benchmarks/start_up.py PATH --rounds 5 --out benchmarks/start_up.csv
 
 PATH is a checkout of the commit to compare with; both run in the Python that runs this. Scripts of
-one name are compared. Seconds are those of the processor, which other work on the machine hardly
-changes, of a whole process that imports what the script does, wherever in it that stands.
+one name are compared. Seconds are CPU time, which other work on the machine hardly changes, of a
+whole process that imports what the script does, wherever in it that stands.
 """
 
 import argparse
@@ -38,7 +38,7 @@ def main(other: Path, rounds: int, out: Path | None) -> None:
 
 
 def seconds(script: Path) -> float:
-    """Of a process that does a script's imports and ends."""
+    """CPU seconds of a process that does a script's imports and ends."""
     kinds = ast.Import | ast.ImportFrom
     found = [node for node in ast.walk(ast.parse(script.read_text())) if isinstance(node, kinds)]
     code = "\n".join([BEGIN, *map(ast.unparse, found)])

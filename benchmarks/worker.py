@@ -1,4 +1,4 @@
-"""A process that holds one contestant of one work, and runs it each time it is told to.
+"""A process that holds one contestant of one work, and runs it on request.
 
     python worker.py WORK CONTESTANT FOLDER
 
@@ -25,12 +25,12 @@ from works import Work, every
 
 
 def forget_peak() -> None:
-    """Linux counts a process's peak memory from here on."""
+    """Make Linux count this process's peak memory from here on."""
     Path("/proc/self/clear_refs").write_text("5")
 
 
 def peak() -> int:
-    """Bytes, of this process, since `forget_peak`."""
+    """This process's peak memory since `forget_peak`, in bytes."""
     status = Path("/proc/self/status").read_text()
     return 1024 * int(next(line for line in status.splitlines() if "VmHWM" in line).split()[1])
 
@@ -50,7 +50,7 @@ def compare(work: Work, result: Any, folder: Path) -> float:
 
 def main(name: str, contestant: str, folder: str) -> None:
     answers = os.fdopen(os.dup(1), "w", buffering=1)
-    os.dup2(2, 1)  # what libraries print is no answer
+    os.dup2(2, 1)  # output of libraries is not an answer
     work = every()[name]
     run = work.contestants[contestant](Path(folder))
     answers.write(json.dumps({"ready": True}) + "\n")

@@ -44,7 +44,7 @@ rule compare_methods:
         settings=config["summary"],
         code=code_of("compare_methods"),
     message:
-        "What each method says of {wildcards.model} on {wildcards.task}"
+        "What each method says about {wildcards.model} on {wildcards.task}"
     script:
         "../workflow_scripts/compare_methods.py"
 
@@ -87,7 +87,7 @@ rule correlate_methods:
         sampling=sampling(config),
         code=code_of("correlate_methods"),
     message:
-        "Do the methods order layers alike?"
+        "Do the methods order layers in the same way?"
     script:
         "../workflow_scripts/correlate_methods.py"
 

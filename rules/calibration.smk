@@ -1,4 +1,4 @@
-"""How sure cut models are, and which answers a cut changes: from the predictions of truncation."""
+"""How confident cut models are, and which predictions a cut changes, from truncation."""
 
 
 rule calibrate:
@@ -20,7 +20,7 @@ rule calibrate:
         seeds=seeds_of,
         code=code_of("calibrate", "task_type"),
     message:
-        "Calibration and changed answers of {wildcards.model} on {wildcards.task}"
+        "Calibration and changed predictions of {wildcards.model} on {wildcards.task}"
     script:
         "../workflow_scripts/calibrate.py"
 

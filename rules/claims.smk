@@ -23,7 +23,7 @@ rule measure_claims:
         settings=CLAIM_SETTINGS,
         code=code_of("measure_claims", "metric"),
     message:
-        "What claims are decided by: {wildcards.model} on {wildcards.task}"
+        "Evidence for claims: {wildcards.model} on {wildcards.task}"
     script:
         "../workflow_scripts/measure_claims.py"
 

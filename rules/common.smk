@@ -1,4 +1,4 @@
-"""The checked config, and what rules take from it."""
+"""The checked config, and what rules need from it."""
 
 import json
 
@@ -38,13 +38,14 @@ TASKS = config["study"]["tasks"]
 SEEDS = sorted({seed for model in MODELS for seed in given.seeds_of(config, model)})
 TITLES = titles(config)
 STYLE = dict(models=MODELS, tasks=TASKS, seeds=SEEDS, titles=TITLES)
-# A rule's params hold what its numbers depend on and no more: these parts, not the whole section.
-# They are plain dicts, lists, numbers and text: a change in params of any other type would rerun
-# nothing, without a word (Snakemake 9.27).
+# A rule's params contain only what its numbers depend on: these parts, not the whole section. They
+# are plain dicts, lists, numbers and text: a change in params of any other type would silently
+# rerun nothing (Snakemake 9.27).
 EVAL_SAMPLE = dict(
     limit=config["evaluation"]["max_eval_examples"], seed=config["evaluation"]["seed"]
 )
-# Which examples decide what: withheld ones of train choose layers, and eval judges, or its halves do.
+# Which examples decide what: withheld train examples choose layers and eval judges; or halves of
+# eval do both.
 WITHHELD_SHARE = withheld_share(config)
 TRAINED_ON = KEPT_TRAIN if WITHHELD_SHARE else TRAIN_EXAMPLES
 CHOOSING_EXAMPLES = WITHHELD if WITHHELD_SHARE else CHOOSING_HALF
@@ -57,14 +58,14 @@ KEEP_CUT = CUT_TRAINING["keep_checkpoints"]
 JOBS_PER_DEVICE = config["gpus"]["jobs_per_device"]
 
 
-# Said once, where the study is planned.
+# Printed once, when the study is planned.
 if workflow.is_main_process:
     for line in given.left_out(config):
         print(line, file=sys.stderr)
 
 
 def explained(function, *arguments):
-    """A library call whose errors end the planning with their sentence alone."""
+    """Call the library; an error ends the planning with only its sentence."""
     try:
         return function(*arguments)
     except (StrataError, ValueError) as error:
@@ -72,7 +73,7 @@ def explained(function, *arguments):
 
 
 def registered(kind, name):
-    """The entry of a model or task that a target names."""
+    """The entry of a model or task named by a target."""
     if name not in config[kind]:
         raise WorkflowError(
             f"'{name}' is not registered under '{kind}'; registered are {', '.join(config[kind])}."
@@ -85,7 +86,7 @@ def model_type_of(wildcards):
     return explained(architecture_of, config, wildcards.model)
 
 
-# What a job uses of a registry of the library, by its wildcards.
+# The row that a job uses of each registry of the library, by its wildcards.
 ROWS = {
     "adapted": model_type_of,
     "architecture": model_type_of,
@@ -96,7 +97,7 @@ ROWS = {
 
 
 def code_of(script, *registries):
-    """Param `code`: the hash of what a script reaches, and of the rows that its job uses."""
+    """Param `code`: the hash of what a script reaches and of the registry rows that a job uses."""
 
     def code(wildcards):
         return code_version(
@@ -139,13 +140,13 @@ def task_source(wildcards):
 
 
 def model_files(wildcards):
-    """Hashes of a local model's files: a change fetches again, a source that is gone does not."""
+    """Hashes of a local model's files: a changed file is fetched again, a missing source is not."""
     about = f"{MODEL}/source.json".format(model=wildcards.model)
     return hashes_or_recorded(model_source(wildcards), CACHE, about, ["files"])
 
 
 def task_files(wildcards):
-    """Hashes of a local task's files, likewise."""
+    """Hashes of a local task's files, see ``model_files``."""
     about = TASK.format(task=wildcards.task)
     return hashes_or_recorded(task_source(wildcards), CACHE, about, ["source", "files"])
 
@@ -158,18 +159,18 @@ def training_of(wildcards):
 
 
 def training_of_cut(wildcards):
-    """The recipe of a model that is trained after its cut; a cut it cannot have is refused here."""
+    """The recipe of a model that is trained after its cut; an impossible cut is refused here."""
     cut = trained_cut(wildcards, wildcards.variant)
     return cut_training_settings(config, wildcards.model, wildcards.task, cut)
 
 
 def trained_cut(wildcards, name):
-    """A model that is trained after its cut, by its name."""
+    """A model that is trained after its cut, from its name."""
     registered("models", wildcards.model)
     registered("tasks", wildcards.task)
     cut = explained(TrainedCut.parse, name)
     layers = explained(layers_of, config, wildcards.model)
-    if layers is not None:  # else the job says so
+    if layers is not None:  # otherwise the job checks it
         explained(layers.check, cut.kept)
     if cut.way not in cut_ways(config, wildcards.model):
         raise WorkflowError(
@@ -183,7 +184,7 @@ def trained_cut(wildcards, name):
 
 
 def ablation_of(wildcards):
-    """What shapes a variant; layers that the model does not have are refused here, if it is known."""
+    """What shapes a variant; layers that the model does not have are refused here, if known."""
     variant = explained(Variant.parse, wildcards.variant)
     registered("models", wildcards.model)
     if not variant.fits_any_model:
@@ -206,14 +207,14 @@ def style_of(wildcards):
 
 
 def exported_style_of(wildcards):
-    """The style of heads; one that no plain Transformers class can hold is refused here."""
+    """The style of heads; a style that no plain Transformers class can hold is refused here."""
     registered("models", wildcards.model)
     registered("tasks", wildcards.task)
     return explained(exported_style, config, wildcards.model, wildcards.task)
 
 
 def pairs(pattern, models=MODELS, tasks=TASKS):
-    """A file of every model and task of the study."""
+    """One file for every model and task of the study."""
     return expand(pattern, model=models, task=tasks)
 
 
@@ -224,7 +225,7 @@ def seeds_of(wildcards):
 
 
 def has_pretrained(wildcards):
-    """Whether the encoder is there that a model's runs began with."""
+    """Whether the pretrained encoder that a model's runs started from is available."""
     registered("models", wildcards.model)
     return given.has_pretrained(config, wildcards.model)
 
@@ -235,13 +236,13 @@ def has_train(wildcards):
 
 
 def cut_seeds_of(wildcards):
-    """The seeds of those runs of a model whose layers are chosen."""
+    """The seeds of a model's runs whose layers are chosen."""
     registered("models", wildcards.model)
     return given.cut_seeds(config, wildcards.model)
 
 
 def runs(pattern, first=None, seeds_of=seeds_of):
-    """Input function: a file of every fully fine-tuned run of a pair, or of the `first` ones."""
+    """Input function: a file of every fully fine-tuned run of a pair, or of the first `first`."""
     pattern = pattern.replace("{state}", State.FORM)
 
     def files(wildcards):
@@ -252,12 +253,12 @@ def runs(pattern, first=None, seeds_of=seeds_of):
 
 
 def tuned_runs(pattern):
-    """The same of heads that are tuned: none without a train split."""
+    """The same for tuned heads: none without a train split."""
     return lambda w: runs(pattern)(w) if has_train(w) else []
 
 
 def fresh_runs(pattern):
-    """The same of heads on the pretrained encoder: none without it, or without a train split."""
+    """The same for heads on the pretrained encoder: none without it, or without a train split."""
     return lambda w: tuned_runs(pattern)(w) if has_pretrained(w) else []
 
 
@@ -268,7 +269,7 @@ def states_of(wildcards):
 
 
 def tokenizer_of_state(wildcards):
-    """The model folder that a state's tokenizer and provenance are in."""
+    """The model folder with a state's tokenizer and provenance."""
     registered("models", wildcards.model)
     if given.is_given(config, wildcards.model):
         return checkpoint_of_state(wildcards)
@@ -285,13 +286,13 @@ def tokenizer_of_model(wildcards):
 
 
 def model_of_run(wildcards):
-    """The encoder's folder, from which it is known where it came from; none of a given model."""
+    """The encoder's folder, which says where it came from; none for a given model."""
     registered("models", wildcards.model)
     return [] if given.is_given(config, wildcards.model) else MODEL
 
 
 def named_layers(wildcards):
-    """Param: the name of a cut model; one that the model cannot be cut to is refused here."""
+    """Param: the name of a cut model; an impossible cut is refused here."""
     registered("models", wildcards.model)
     if wildcards.cut.endswith("_head") and not has_train(wildcards):
         raise WorkflowError(
@@ -301,19 +302,19 @@ def named_layers(wildcards):
     if not wildcards.cut.startswith("layers-auto"):
         kept = explained(CutModel.parse, wildcards.cut).kept
         layers = explained(layers_of, config, wildcards.model)
-        if layers is not None:  # else the job says so
+        if layers is not None:  # otherwise the job checks it
             explained(layers.check, kept)
     return wildcards.cut
 
 
 def trained_layers(wildcards):
-    """Param: the name of a model that is trained after its cut, likewise."""
+    """Param: the name of a model trained after its cut; an impossible cut is refused here."""
     if wildcards.trained != "layers-auto_trained":
         trained_cut(wildcards, wildcards.trained)
     elif not is_trained_cut(wildcards.task):
         raise WorkflowError(
-            "layers-auto_trained: nothing is trained after the cut; set frontier.training.sizes (its "
-            "'tasks' must have this one, which must have 'splits.train')."
+            "layers-auto_trained: no model is trained after the cut; set frontier.training.sizes "
+            "(its 'tasks' must have this one, which must have 'splits.train')."
         )
     return wildcards.trained
 
@@ -325,14 +326,14 @@ def of_state(pattern, state, **wildcards):
 
 
 def model_to_cut(wildcards):
-    """The folder that a trained cut's tokenizer and provenance are in, and what is cut first."""
+    """The folder with a trained cut's tokenizer and provenance, which is what is cut first."""
     if given.is_given(config, wildcards.model):
         return of_run(CHECKPOINT, wildcards)
     return MODEL
 
 
 def full_run_of_cut(wildcards):
-    """The full model's checkpoint, where it is what is cut, or the teacher."""
+    """The full model's checkpoint, if it is cut or is the teacher."""
     needed = explained(TrainedCut.parse, wildcards.variant).about.needs_full
     return of_run(CHECKPOINT, wildcards) if needed else []
 
@@ -375,5 +376,5 @@ def sets_disk_mb(wildcards, input):
 
 
 def cka_memory_mb(wildcards, attempt):
-    """What CKA may use and the rest of its job; more at each attempt."""
+    """Memory for CKA and the rest of its job; more at each attempt."""
     return attempt * (config["cka"]["memory_mb"] + 1000)

@@ -1,4 +1,4 @@
-"""What the similarity of depths is made of: first components, the label, examples, neighbours."""
+"""What the similarity of depths consists of: first components, label, examples, neighbours."""
 
 
 rule measure_controls:

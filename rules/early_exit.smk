@@ -1,4 +1,4 @@
-"""Early exit: how many layers each example runs, by how sure the heads of truncation are."""
+"""Early exit: how many layers each example runs, by the confidence of truncation's heads."""
 
 
 rule measure_exits:

@@ -1,4 +1,4 @@
-"""The smaller model: cut to a depth, with the head tuned there (cut to a layer set: frontier.smk)."""
+"""The smaller model: cut to a depth, with the head tuned there (layer sets: frontier.smk)."""
 
 
 rule export_model:

@@ -1,4 +1,4 @@
-"""Models and tasks, brought into data/: the only rules that touch a network."""
+"""Models and tasks, brought into data/: the only rules that use the network."""
 
 
 localrules:
@@ -36,7 +36,7 @@ use rule fetch_model as fetch_given with:
     params:
         description=given_source,
         files=given_files,
-        needs_tokenizer=False,  # the encoder's may stand in, see check_given
+        needs_tokenizer=False,  # the encoder's may be used instead, see check_given
         code=code_of("fetch_model"),
     message:
         "Fetch checkpoint {wildcards.number} of {wildcards.model}"

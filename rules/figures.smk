@@ -1,4 +1,4 @@
-"""Figures, from tables alone: restyling one runs nothing but its own script."""
+"""Figures, from tables alone: restyling one runs only its own script."""
 
 OTHER_ESTIMATOR = next(
     each for each in ("biased", "debiased") if each != config["cka"]["estimator"]

@@ -1,6 +1,6 @@
-"""Fine-tuning: one run a model, task, variant and seed; or a model that is fine-tuned already."""
+"""Fine-tuning: one run per model, task, variant and seed; or an already fine-tuned model."""
 
-# Models by how their runs come about.
+# Models by how their runs are made.
 ADOPTED = "|".join(given.given_models(config)) or "(?!)"
 TRAINED = f"(?!(?:{ADOPTED})_)[a-z0-9-]+"
 
@@ -88,7 +88,7 @@ rule check_given:
         "../workflow_scripts/check_given.py"
 
 
-# `ancient`: what is checked of all of them together reruns no checkpoint that has not changed.
+# `ancient`: checking all checkpoints together must not rerun one that has not changed.
 rule adopt:
     input:
         given=GIVEN.replace("{number}", "{seed}"),
@@ -124,8 +124,8 @@ rule adopt:
         "../workflow_scripts/adopt.py"
 
 
-# Runs that only their score is wanted of: no checkpoint is kept. A rule of its own, so that what is
-# added to ablations changes no plain run.
+# Runs of which only the score is needed: no checkpoint is kept. It is a separate rule, so that
+# additions to ablations change no plain run.
 rule ablate:
     input:
         model=MODEL,

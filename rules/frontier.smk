@@ -17,7 +17,7 @@ rule withhold_examples:
         share=WITHHELD_SHARE,
         code=code_of("withhold_examples"),
     message:
-        "Withhold train examples of {wildcards.task}, to choose layers by"
+        "Withhold train examples of {wildcards.task} for choosing layers"
     script:
         "../workflow_scripts/withhold_examples.py"
 
@@ -38,7 +38,7 @@ rule halve_eval:
         sample=EVAL_SAMPLE,
         code=code_of("halve_eval"),
     message:
-        "Halve the eval examples of {wildcards.task}: to choose layers, and to judge"
+        "Halve the eval examples of {wildcards.task}, to choose layers and to judge"
     script:
         "../workflow_scripts/halve_eval.py"
 
@@ -123,7 +123,7 @@ rule score_sets:
         "<logs>/score_sets/{model}_{task}_{state}.log",
     benchmark:
         "<benchmarks>/score_sets/{model}_{task}_{state}.tsv"
-    # Before another dump, whose file this one's end deletes.
+    # Runs before another dump, since its file is deleted when this one ends.
     priority: 10
     conda:
         "../envs/strata.yaml"
@@ -140,9 +140,9 @@ rule score_sets:
         "../workflow_scripts/score_sets.py"
 
 
-# Which models are trained after the cut. While a checkpoint waits, Snakemake deletes no temporary file
-# of the whole study: so it is none of choose_layers, which studies without such models have, too, and
-# comes before dumps of activations.
+# Which models are trained after the cut. While a checkpoint waits, Snakemake deletes no temporary
+# file of the whole study. So this is not part of choose_layers, which studies without such models
+# also have, and it runs before dumps of activations.
 checkpoint plan_cuts:
     input:
         sets=f"{SETS}.sets.csv",
@@ -165,8 +165,8 @@ checkpoint plan_cuts:
         "../workflow_scripts/plan_cuts.py"
 
 
-# The recipe, leases and resumption of any run, on a model that was cut before. Its weights go when
-# nothing needs them any more, unless frontier.training says that they are kept.
+# The recipe, leases and resumption of any run, on a model that was cut first. Its weights are
+# deleted when nothing needs them any more, unless frontier.training keeps them.
 rule train_cut:
     input:
         model=model_to_cut,
@@ -198,7 +198,8 @@ rule train_cut:
         jobs_per_device=JOBS_PER_DEVICE,
     params:
         training=training_of_cut,
-        # Under this name it is part of what a run must share to be gone on with.
+        # Under this name it is part of what a run must have in common with a checkpoint to resume
+        # it.
         ablation=config["frontier"]["training"]["distillation"],
         style=style_of,
         max_length=max_length_of,
@@ -212,7 +213,7 @@ rule train_cut:
         "../workflow_scripts/train_cut.py"
 
 
-# Alone on the machine, or the times would be of what runs beside it.
+# Alone on the machine: other jobs would change the times.
 rule measure_costs:
     input:
         model=model_of_run,
@@ -249,7 +250,7 @@ rule tabulate_frontier:
         answers=cut_runs(f"{SETS}.parquet"),
         metrics=cut_runs(METRICS),
         trained=trained_cuts_of(CUT_ANSWERS),
-        # How long it took differs from one training to the next; what it answers does not.
+        # Training times differ from run to run; predictions do not.
         trained_records=ancient(trained_cuts_of(RECORD)),
         records=cut_runs(RECORD),
         costs=COSTS,
@@ -424,8 +425,9 @@ rule export_trained:
         full=cut_runs(CHECKPOINT),
         task=TASK,
         examples=JUDGING_EXAMPLES,
-        # What changes a verdict is among the other inputs and params. A table that is made again must
-        # not export again, which would train all of a pair's models again, whose weights are gone.
+        # Whatever changes a verdict is among the other inputs and params. A table that is made
+        # again must not export again: that would train all of a pair's models again, since their
+        # weights are gone.
         frontier=ancient(f"{FRONTIER_OF_PAIR}.csv"),
         answers=ancient(f"{FRONTIER_OF_PAIR}/answers.csv"),
     output:

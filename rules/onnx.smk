@@ -1,6 +1,6 @@
 """ONNX, in float32 and int8: exported folders, and the frontier's candidates."""
 
-# Of a folder that is asked for by name all, where a study asks for none.
+# If the study sets no formats, a folder that is requested directly gets all of them.
 FORMATS = config["export"]["onnx"] or ["fp32", "int8"]
 
 
@@ -37,7 +37,7 @@ rule export_onnx:
         "../workflow_scripts/export_onnx.py"
 
 
-# Alone on the machine, or the times would be of what runs beside it.
+# Alone on the machine: other jobs would change the times.
 rule measure_onnx:
     input:
         checkpoints=cut_runs(CHECKPOINT),

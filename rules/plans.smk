@@ -1,4 +1,4 @@
-"""Which files rules need and targets ask for, from the plans of ``strata.study.plans``."""
+"""The files that rules need and targets request, from the plans of ``strata.study.plans``."""
 
 import functools
 import itertools
@@ -14,8 +14,11 @@ TWICE = [model for model in MODELS if len(given.seeds_of(config, model)) > 1]
 
 
 def training_code(script):
-    """Param `code` of a training: the metric's row counts only where it chooses the checkpoint, the
-    place of adapters only where there are some."""
+    """Param `code` of a training rule.
+
+    The metric's row counts only if it chooses the checkpoint, the place of adapters only if there
+    are some.
+    """
     recipe = training_of_cut if script == "train_cut" else training_of
 
     def code(wildcards):
@@ -23,7 +26,7 @@ def training_code(script):
         rows += ["metric"] * (recipe(wildcards)["checkpoint"] == "best")
         if script == "ablate":
             adapts = explained(Variant.parse, wildcards.variant).kind == "adapter"
-            # Of other types the job says that it is not known where adapters go.
+            # For other types the job says that it does not know where adapters go.
             rows += ["adapted"] * (adapts and model_type_of(wildcards) in ADAPTED)
         return code_of(script, *rows)(wildcards)
 
@@ -37,13 +40,13 @@ def compared_tables(wildcards):
 
 
 def original_activations(wildcards):
-    """The pretrained encoder's, if there is one."""
+    """The pretrained encoder's activations, if there is one."""
     path = EVAL_ACTIVATIONS.replace("{state}", str(PRETRAINED))
     return [path] * has_pretrained(wildcards)
 
 
 def tables_of_models(wildcards):
-    """CKA of every two models, of the seeds that both have."""
+    """CKA of every two models, for the seeds that both have."""
     return [
         CKA_OF_MODELS.format(
             task=wildcards.task, y_model=y, x_model=x, state=State.of_seed(seed)
@@ -54,9 +57,9 @@ def tables_of_models(wildcards):
 
 
 def reinit_tables(part):
-    """Input function: a part's table of every pair.
+    """Input function: a part's table for every pair.
 
-    Called only where it is needed: a study of the first paper alone need not know its models'
+    Called only if needed: a study of only the first paper need not know its models'
     layers.
     """
 
@@ -82,13 +85,13 @@ def reinit_files(pattern):
 
 
 def reinit_places(wildcards):
-    """What the table calls each run: line, place on it, training examples (or all)."""
+    """How the table identifies each run: line, place on it, training examples (or all)."""
     runs = reinit_runs(wildcards)
     return [[run.series, run.position, run.variant.size or "all"] for run in runs]
 
 
 def selection_plan(wildcards):
-    """The runs of a pair, once its variability says which depth is selected."""
+    """The runs of a pair, once its variability has selected a depth."""
     table = checkpoints.measure_variability.get(**wildcards).output.table
     return explained(plans.selection_runs, config, wildcards.model, table)
 
@@ -104,7 +107,7 @@ def selection_files(pattern):
 
 
 def localized_table(wildcards):
-    """Partial reinitialisation block by block, of the pairs that have it."""
+    """Partial reinitialisation block by block, for the pairs that have it."""
     pair = (wildcards.model, wildcards.task)
     has = pair in explained(plans.reinit_pairs, config, "localized")
     return (
@@ -119,8 +122,8 @@ def exit_heads(wildcards):
     registered("tasks", wildcards.task)
     if not given.has_exits(config, wildcards.task):
         raise WorkflowError(
-            f"tasks.{wildcards.task} has no early exit, which takes heads at every depth "
-            "('splits.train') and answers that state a confidence (not a regression's)."
+            f"tasks.{wildcards.task} has no early exit, which needs heads at every depth "
+            "('splits.train') and predictions with a confidence (so no regression)."
         )
     return runs(f"{TUNED}.parquet")(wildcards)
 
@@ -157,7 +160,7 @@ def trained_cuts_of(pattern):
 
 
 def exported_runs(wildcards):
-    """Input function: the checkpoint that a target names, of the first seed; else all of a pair."""
+    """Input function: the first seed's checkpoint that a target names; otherwise all of a pair."""
     if wildcards.trained == "layers-auto_trained":
         return trained_cuts_of(CHECKPOINT)(wildcards)
     pair = {"model": wildcards.model, "task": wildcards.task}
@@ -202,7 +205,7 @@ def exits_targets():
 
 def frontier_targets():
     figures = pairs(f"{FRONTIER_OF_PAIR}.png")
-    # The export of what is trained comes with it: afterwards its weights are gone.
+    # A trained model is exported at once: afterwards its weights are gone.
     for task in filter(is_trained_cut, TASKS):
         figures += pairs(f"{TRAINING}.png", tasks=[task])
         figures += with_onnx(
@@ -216,7 +219,7 @@ def frontier_targets():
 
 
 def auto_exports():
-    """The smallest certified models, and with a tuned head where there is something to tune on."""
+    """The smallest certified models, also with a tuned head if there is something to tune on."""
     exported = "export" in config["study"]["analyses"]
     paths = []
     for task in TASKS * exported:
@@ -227,7 +230,7 @@ def auto_exports():
 
 
 def with_onnx(folders):
-    """Exported folders, and where the study has them their ONNX."""
+    """Exported folders, and their ONNX folders if the study has them."""
     more = folders if config["export"]["onnx"] else []
     return folders + [f"{folder}.onnx" for folder in more]
 
@@ -244,14 +247,14 @@ def export_targets():
 
 @functools.cache
 def announce_runs():
-    """How many runs partial reinitialisation needs, said once, where it is asked for."""
+    """Say once how many runs partial reinitialisation needs, if it was requested."""
     if workflow.is_main_process:
         count = explained(plans.count_reinit_runs, config)
         print(f"Partial reinitialisation needs {count:,} runs.", file=sys.stderr)
 
 
 def reinit_targets(wildcards=None):
-    """Every table of the study, and the figures whose parts it has."""
+    """Every table of the study, and the figures of the parts that it has."""
     if given.is_given_study(config):
         return []
     announce_runs()
@@ -288,7 +291,7 @@ def claims_targets():
 
 
 def claim_evidence(wildcards):
-    """Input function: what the claims about a pair are read from, of the study's analyses alone."""
+    """Input function: the evidence for claims about a pair, from the study's analyses only."""
     asked, found = given.analyses_of(config), {}
     if "cka" in asked:
         found |= {"cka": [f"{CKA}.csv"], "blocks": [BLOCKS]}
@@ -307,7 +310,7 @@ def claim_evidence(wildcards):
 
 
 def companion_evidence(wildcards, asked):
-    """The same of the companion studies: tables, and the predictions of the runs that are in them."""
+    """The same for the companion studies: tables, and the predictions of their runs."""
     pair, found, predictions = (wildcards.model, wildcards.task), {}, []
     if "reinit" in asked:
         for part in PARTS:
@@ -338,7 +341,7 @@ def companion_evidence(wildcards, asked):
 
 
 def claim_tables(wildcards):
-    """Input function: what claims about the study as a whole are read from, likewise."""
+    """Input function: the evidence for claims about the study as a whole, in the same way."""
     asked, found = given.analyses_of(config), {}
     if "cka" in asked and len(MODELS) > 1:
         found["cka-models"] = expand(f"{CKA_MODELS}.csv", task=TASKS)
@@ -383,11 +386,11 @@ def full_runs(pattern):
 
 
 def architectures(wildcards):
-    """Param: model -> architecture, by which claims know the models that papers speak of."""
+    """Param: each model's architecture, by which claims find the models that papers speak of."""
     return {model: explained(architecture_of, config, model) for model in MODELS}
 
 
-# Of each of `study.analyses`; the rules below are called like them.
+# For each of `study.analyses`; the rules of the same names are in targets.smk.
 TARGETS = {
     "cka": cka_targets,
     "controls": controls_targets,

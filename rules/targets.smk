@@ -1,4 +1,4 @@
-"""What can be asked for by name: each of `study.analyses`, and all of them together."""
+"""Targets that can be requested by name: each of `study.analyses`, and all of them together."""
 
 
 localrules:

@@ -42,7 +42,7 @@ rule tune_heads:
         "<logs>/tune_heads/{model}_{task}_{state}.log",
     benchmark:
         "<benchmarks>/tune_heads/{model}_{task}_{state}.tsv"
-    # Before any other dump of train activations, which this one's end deletes.
+    # Runs before any other dump of train activations, since these are deleted when this one ends.
     priority: 10
     conda:
         "../envs/strata.yaml"

@@ -1,8 +1,8 @@
 """Hidden-state variability and the layers it selects (Xie et al. 2022)."""
 
 
-# Its activations are its own and gone with it. While a checkpoint waits, Snakemake deletes no
-# temporary file of the whole study: so this comes before every dump of train activations.
+# Its activations are its own and are deleted with it. While a checkpoint waits, Snakemake deletes
+# no temporary file of the whole study, so this runs before every dump of train activations.
 checkpoint measure_variability:
     input:
         model=MODEL,

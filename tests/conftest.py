@@ -6,9 +6,9 @@ import pytest
 from xdist.scheduler import LoadScopeScheduling
 
 MARKERS = {"workflow": "workflow", "slurm": "slurm", "soak": "nightly"}  # by folder
-# Those that mostly wait, and those that try hundreds of inputs or every model type: by module.
+# By module: tests that mostly wait, and tests of hundreds of inputs or every model type.
 SLOW = ("test_networks", "test_fuzz", "test_model_types")
-# The longest first; those of a row need the same finished studies, which the first of them runs.
+# The longest first; those in one row need the same finished studies, which the first one runs.
 FIRST = (
     ("test_soak",),
     ("test_study", "test_companions", "test_adopted_models", "test_recording", "test_refusals"),
@@ -17,7 +17,7 @@ FIRST = (
     ("test_kills",),
     ("test_fetching",),
 )
-# Those that read a finished study, or share nothing, come last, wherever a process is free.
+# Tests that read a finished study, or share nothing, come last, on any free process.
 LAST = ("test_commands", "test_reruns")
 
 

@@ -1,4 +1,4 @@
-"""Train one run that departs from plain fine-tuning; its score is wanted, not its weights."""
+"""Train one run that differs from plain fine-tuning, for its score, not its weights."""
 
 from strata.modeling.compute import gpu_job
 

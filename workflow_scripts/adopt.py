@@ -1,4 +1,4 @@
-"""Take a model that is fine-tuned already for a run: checked, its outputs in the task's order."""
+"""Adopt an already fine-tuned model as a run: checked, with its outputs in the task's order."""
 
 from pathlib import Path
 

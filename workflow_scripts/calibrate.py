@@ -1,4 +1,4 @@
-"""How sure the cut models of a pair are, and which answers a cut changes, by depth."""
+"""How confident a pair's cut models are, and which predictions a cut changes, by depth."""
 
 from strata.analysis.calibration import calibration_table
 from strata.analysis.tables import read_metrics
@@ -8,7 +8,7 @@ from strata.runtime.job import job
 
 inputs, seeds = snakemake.input, snakemake.params.seeds
 with job(snakemake):
-    # A study may go without TUNED or TUNEDORIG, of all its runs.
+    # A study may have no TUNED or TUNEDORIG, for any run.
     answers = [files for files in (inputs.untuned, inputs.tuned, inputs.orig) if files]
     predictions = {
         seed: [read_with_logits(path) for path in of_seed]

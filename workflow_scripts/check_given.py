@@ -1,4 +1,4 @@
-"""Whether a model's checkpoints, and the encoder they are from, belong together."""
+"""Check that a model's checkpoints, and the encoder they were made from, belong together."""
 
 import json
 from pathlib import Path

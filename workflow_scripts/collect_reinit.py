@@ -1,4 +1,4 @@
-"""One part of partial reinitialisation on a model and task: a row a run."""
+"""One part of partial reinitialisation on a model and task: one row per run."""
 
 import pandas as pd
 

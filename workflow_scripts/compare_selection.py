@@ -1,4 +1,4 @@
-"""Training only the layers that variability selects, against what else one might train."""
+"""Training only the layers that variability selects, compared with other ways to train."""
 
 import pandas as pd
 

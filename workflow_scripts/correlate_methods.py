@@ -1,4 +1,4 @@
-"""Rank correlations between methods' increments, over the depths of every task of a model."""
+"""Rank correlations between methods' increments, over depths, for every task of a model."""
 
 from strata.analysis.agreement import method_correlations
 from strata.analysis.tables import read_tables

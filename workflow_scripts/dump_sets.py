@@ -1,4 +1,4 @@
-"""What the head reads of the model with each candidate layer set."""
+"""What the head reads from the model with each candidate layer set."""
 
 from strata.modeling.compute import gpu_job
 

@@ -1,4 +1,4 @@
-"""A fine-tuned model cut to a layer set, as it is or with its head tuned: a plain folder."""
+"""A fine-tuned model cut to a layer set, as it is or with its head tuned, as a plain folder."""
 
 from pathlib import Path
 

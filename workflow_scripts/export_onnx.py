@@ -1,4 +1,4 @@
-"""An exported folder as ONNX, in float32 and int8: what it answers and costs beside torch."""
+"""An exported folder as ONNX, in float32 and int8, compared with torch."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ from strata.runtime.gpu_lease import lease
 from strata.runtime.job import job
 
 inputs, params, wildcards = snakemake.input, snakemake.params, snakemake.wildcards
-with job(snakemake), lease(0):  # no GPU: onnxruntime is timed on the CPU, and torch beside it
+with job(snakemake), lease(0):  # no GPU: onnxruntime and torch are both timed on the CPU
     import torch
 
     from strata.data.batches import Rows

@@ -1,4 +1,4 @@
-"""A model that was trained after its cut, or the smallest certified one: a plain folder."""
+"""A model trained after its cut, or the smallest certified one, as a plain folder."""
 
 from pathlib import Path
 

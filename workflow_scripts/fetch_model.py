@@ -10,6 +10,6 @@ with job(snakemake):
     name = f"{wildcards.model}, checkpoint {number}" if number else wildcards.model
     # A checkpoint may take the tokenizer of the encoder that it was made from.
     fetch_model(name, params.description, folder, params.get("needs_tokenizer", True))
-    # Not among params: declaring the layers of a model that is there fetches nothing again.
+    # Not a param: declaring the layers of a model that is already there must not fetch it again.
     declared = snakemake.config["models"][wildcards.model] | params.description
     check_declared(read_config(folder), declared, wildcards.model)

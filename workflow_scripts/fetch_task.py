@@ -1,4 +1,4 @@
-"""Bring a task into data/tasks, in the one form of strata.data.task."""
+"""Bring a task into data/tasks, in the form of strata.data.task."""
 
 from pathlib import Path
 

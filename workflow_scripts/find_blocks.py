@@ -9,7 +9,7 @@ from strata.study.settings import CkaSettings
 
 inputs = snakemake.input
 with job(snakemake), ExitStack() as files:
-    # The pretrained encoder of a model that came fine-tuned need not be there.
+    # The pretrained encoder of a model that came fine-tuned may be missing.
     finetuned, *pretrained = (
         files.enter_context(Activations.open(path))
         for path in (inputs.finetuned, *inputs.get("pretrained", []))

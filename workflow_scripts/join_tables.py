@@ -1,4 +1,4 @@
-"""Tables, joined: join_frontiers, tabulate_cka_models, tabulate_findings, tabulate_summary."""
+"""Join tables: join_frontiers, tabulate_cka_models, tabulate_findings, tabulate_summary."""
 
 from strata.analysis.tables import join_tables
 from strata.runtime.job import job

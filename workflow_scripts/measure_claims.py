@@ -1,4 +1,4 @@
-"""The quantities that decide the papers' claims, of a model on a task."""
+"""The quantities that decide the papers' claims, for a model on a task."""
 
 from strata.analysis.claim_evidence import Pair, evidence_tables
 from strata.analysis.claim_registry import MEASURES

@@ -1,4 +1,4 @@
-"""What the similarity of a state's depths is made of: components, label, examples, neighbours."""
+"""What the similarity of a state's depths consists of: components, label, examples, neighbours."""
 
 from strata.analysis.activations import Activations
 from strata.analysis.control_tables import controls_table

@@ -1,10 +1,10 @@
-"""What a run's candidates answer and cost as ONNX, in float32 and int8, beside torch."""
+"""Predictions and costs of a run's candidates as ONNX, in float32 and int8, and in torch."""
 
 from strata.runtime.gpu_lease import lease
 from strata.runtime.job import job
 
 inputs, params = snakemake.input, snakemake.params
-with job(snakemake), lease(0):  # no GPU: onnxruntime is timed on the CPU, and torch beside it
+with job(snakemake), lease(0):  # no GPU: onnxruntime and torch are both timed on the CPU
     import pandas as pd
     import torch
 

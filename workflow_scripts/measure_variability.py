@@ -48,7 +48,7 @@ with gpu_job(snakemake):
         rows = Rows(tokenizer, examples.iloc[chosen].reset_index(drop=True), max_length)
         return Source(Encoder(model), rows, about)
 
-    # One forward pass, on disk beside the result: all depths need not fit into memory.
+    # One forward pass, stored on disk next to the result: all depths may not fit into memory.
     with tempfile.TemporaryDirectory(dir=Path(output.table).parent) as folder:
         path = Path(folder) / "means.h5"
         with passing:
@@ -62,7 +62,7 @@ with gpu_job(snakemake):
                 kept = Kept(vectors, codes[labelled.chosen].reshape(-1))
                 noise = [each.scatter for each in measured]
                 others = source(rest), codes[rest].reshape(-1)
-                with passing:  # and nu of them, which is summed up as they pass
+                with passing:  # and their nu, summed up as they pass
                     whole = values_of_all(kept, *others, noise, forward)
             n, kept_rows = int((codes >= 0).sum()), len(labelled.rows)
             table = variability_table(

@@ -1,4 +1,4 @@
-"""Name the models of a run that are cut and then trained, one a line."""
+"""Name the models of a run that are cut and then trained, one per line."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""How sure cut models are, and which answers a cut changes, of one model and task."""
+"""How confident cut models are, and which predictions a cut changes, for one model and task."""
 
 import pandas as pd
 

@@ -1,4 +1,4 @@
-"""Figure 1 of a model and task: its four CKA maps, by both estimators."""
+"""Figure 1 for a model and task: its four CKA maps, by both estimators."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""What the similarity of a pair's depths is made of, before and after fine-tuning."""
+"""What the similarity of a pair's depths consists of, before and after fine-tuning."""
 
 import pandas as pd
 

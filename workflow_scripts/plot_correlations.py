@@ -1,4 +1,4 @@
-"""Rank correlations between the methods, of the whole study."""
+"""Rank correlations between the methods, for the whole study."""
 
 import pandas as pd
 

@@ -1,4 +1,4 @@
-"""Score by the layers that a batch waits for, with early exit and with static cuts, of a pair."""
+"""Score by the layers that a batch waits for, with early exit and static cuts, for a pair."""
 
 from strata.analysis.tables import read_tables
 from strata.figures.early_exit import exit_plot

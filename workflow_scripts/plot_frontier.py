@@ -1,4 +1,4 @@
-"""Score over what it costs, of one pair or of the study (rules plot_frontier, plot_frontiers)."""
+"""Score over cost, for one pair or the study (rules plot_frontier, plot_frontiers)."""
 
 from strata.analysis.tables import read_tables
 from strata.figures.frontier import frontier_plot

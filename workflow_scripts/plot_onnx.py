@@ -1,4 +1,4 @@
-"""Score over cost of a pair's candidates in torch and as ONNX."""
+"""Score over cost for a pair's candidates, in torch and as ONNX."""
 
 from strata.analysis.tables import read_tables
 from strata.figures.formats import formats_plot

@@ -1,4 +1,4 @@
-"""Which depths subsamples of a model and task select."""
+"""Which depths are selected on subsamples, for a model and task."""
 
 import pandas as pd
 

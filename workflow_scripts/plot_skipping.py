@@ -1,4 +1,4 @@
-"""Skip triangles, of one pair or of the study (rules figure4, plot_skipping)."""
+"""Skip triangles, for one pair or the study (rules figure4, plot_skipping)."""
 
 from strata.analysis.tables import read_tables
 from strata.figures.skipping import skip_triangles

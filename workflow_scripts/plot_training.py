@@ -1,4 +1,4 @@
-"""Score by layers kept, of every way to make the smaller model, for a pair."""
+"""Score by layers kept, for every way to make a pair's smaller model."""
 
 from strata.analysis.tables import read_tables
 from strata.figures.style import save

@@ -1,4 +1,4 @@
-"""Truncation curves, of one pair or of the study (rules figure3, plot_truncation)."""
+"""Truncation curves, for one pair or the study (rules figure3, plot_truncation)."""
 
 from strata.analysis.tables import read_tables
 from strata.figures.style import save

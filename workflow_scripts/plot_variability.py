@@ -1,4 +1,4 @@
-"""Variability over depth, and what training the selected layers gives, of a model and task."""
+"""Variability over depth, and what training the selected layers gives, for a model and task."""
 
 import pandas as pd
 

@@ -1,4 +1,4 @@
-"""The score of a run, its interval, and whether it beats the baseline at all."""
+"""A run's score, its interval, and whether it beats the baseline."""
 
 from strata.analysis.runs import Scoring
 from strata.data.task import Task, read_examples

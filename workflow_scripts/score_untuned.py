@@ -1,4 +1,4 @@
-"""UNTUNED: the tuned head on every depth, nothing trained (Phang et al. 2021, section 4)."""
+"""UNTUNED: the fine-tuned head at every depth, without training (Phang et al. 2021, section 4)."""
 
 from strata.analysis.activations import Activations
 from strata.modeling.compute import gpu_job

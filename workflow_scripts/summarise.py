@@ -7,14 +7,14 @@ from strata.analysis.tables import read_metrics
 from strata.runtime.job import job
 from strata.study.settings import SummarySettings
 
-# Under which name each answer's predictions stand in their file.
+# The name of each answer's predictions in their file.
 CONFIGURATIONS = {"untuned": "untuned", "tuned": "tuned-best"}
 inputs, params, wildcards = snakemake.input, snakemake.params, snakemake.wildcards
 with job(snakemake):
     predictions = {
         (name, seed): pd.read_parquet(path, filters=[("configuration", "==", configuration)])
         for name, configuration in CONFIGURATIONS.items()
-        if inputs[name]  # no TUNED where there is nothing to train on
+        if inputs[name]  # no TUNED if there is nothing to train on
         for seed, path in zip(params.seeds, inputs[name], strict=True)
     }
     metrics = read_metrics(inputs.metrics, params.seeds)

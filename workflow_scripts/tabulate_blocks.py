@@ -1,4 +1,4 @@
-"""The blocks of a model on a task: of every seed and of the pretrained encoder."""
+"""The blocks of a model on a task, for every seed and the pretrained encoder."""
 
 import pandas as pd
 

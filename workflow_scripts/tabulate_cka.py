@@ -1,4 +1,4 @@
-"""The CKA table of a model and task: all its pairs of states, failed runs flagged."""
+"""The CKA table of a model and task: all pairs of states, with failed runs flagged."""
 
 from strata.analysis.tables import flag_failed_states, read_metrics, read_tables
 from strata.runtime.job import job

@@ -1,4 +1,4 @@
-"""The controls table of a model and task: all its states, failed runs flagged."""
+"""The controls table of a model and task: all states, with failed runs flagged."""
 
 from strata.analysis.tables import read_metrics, read_tables
 from strata.runtime.job import job

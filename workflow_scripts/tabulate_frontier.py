@@ -1,4 +1,4 @@
-"""The frontier of a model on a task: every candidate judged, with its costs, and the answers."""
+"""The frontier of a model on a task: every candidate with verdict and costs, and the answers."""
 
 from strata.runtime.job import job
 

@@ -1,4 +1,4 @@
-"""The frontier in other formats: each candidate as ONNX, judged, with its costs."""
+"""The frontier in other formats: each candidate as ONNX, with verdict and costs."""
 
 from strata.runtime.job import job
 

@@ -1,4 +1,4 @@
-"""The skipping table of a model and task: every span, beside the full model and the baseline."""
+"""The skipping table of a model and task: every span, the full model and the baseline."""
 
 from strata.analysis.tables import read_metrics, read_tables, skipping_table
 from strata.runtime.job import job

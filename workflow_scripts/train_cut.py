@@ -1,4 +1,4 @@
-"""Train a model that was cut before: on labels, or on what the full model answers."""
+"""Train a model after cutting it: on labels, or on the full model's outputs."""
 
 from dataclasses import replace
 

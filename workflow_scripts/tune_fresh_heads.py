@@ -1,4 +1,4 @@
-"""TUNEDORIG: a fresh head on every depth of the frozen pretrained encoder; and converged."""
+"""TUNEDORIG: a fresh head at every depth of the frozen pretrained encoder; also converged."""
 
 from strata.analysis.activations import Activations
 from strata.modeling.compute import gpu_job

@@ -1,4 +1,4 @@
-"""TUNED: the run's head tuned further on every depth of its frozen encoder; and converged."""
+"""TUNED: the run's head tuned further at every depth of its frozen encoder; also converged."""
 
 from strata.analysis.activations import Activations
 from strata.modeling.compute import gpu_job

@@ -1,4 +1,4 @@
-"""A share of the train examples for choosing layers, and the others, which are trained on."""
+"""A share of the train examples for choosing layers, and the others for training."""
 
 from strata.runtime.job import job
 

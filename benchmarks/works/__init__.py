@@ -16,18 +16,28 @@ class Work:
 
     Attributes
     ----------
-    name, size : for the table.
-    prepare : writes what all contestants read into a folder, once.
-    contestants : name -> given that folder, what is run and timed. What it does before it returns
-        that is not timed.
-    goals : contestant -> how many times as long as Strata it should take at least (a floor: at
-        most, below 1).
-    gflop : operations of the least work that gives the answer, in 1e9, or None.
-    scale : contestant -> runs that its time stands for, where it does one part of many alike.
-    reference : the true result in float64, computed once; compared by `error`.
-    error : (result, reference) -> the largest error.
-    notes : contestant -> what a reader must know.
-    warm_up : whether a run that is not counted comes first.
+    name, size : str
+        Name and size, for the table.
+    prepare : callable
+        Writes into a folder, once, what all contestants read.
+    contestants : mapping of str to callable
+        By name, a function that takes that folder and returns what is run and timed. Its own time
+        does not count.
+    goals : mapping of str to float
+        By contestant, how many times as long as Strata it should take at least (below 1: at most).
+    gflop : float or None
+        Operations of the least work that gives the answer, in 1e9.
+    scale : mapping of str to float
+        By contestant, the number of runs that its time stands for, if it does one of many equal
+        parts.
+    reference : callable or None
+        The true result in float64, computed once; compared by `error`.
+    error : callable or None
+        Takes result and reference, and returns the largest error.
+    notes : mapping of str to str
+        By contestant, what a reader must know.
+    warm_up : bool
+        Whether an untimed run comes first.
     """
 
     name: str
@@ -44,7 +54,7 @@ class Work:
 
 
 def largest_difference(result: np.ndarray, reference: np.ndarray) -> float:
-    """Largest absolute difference where the reference is a number."""
+    """Largest absolute difference where the reference is not NaN."""
     known = ~np.isnan(reference)
     return float(np.abs(result - reference)[known].max())
 

@@ -9,13 +9,13 @@ import numpy as np
 from works import Run, Work, largest_difference
 
 SIZES = ((12, 2_000, 768), (12, 6_000, 768), (25, 2_000, 1_024), (25, 20_000, 1_024))
-IN_MEMORY = 1e10  # bytes of all Gram matrices, above which peers that keep them are not run
+IN_MEMORY = 1e10  # bytes of all Gram matrices; with more, peers that keep them are not run
 RESAMPLES = 100  # half-samples of the standard errors
 MANY = 2_000  # rows, above which the float64 reference takes few depths: all would take minutes
 
 
 def prepare(folder: Path, size: tuple[int, int, int]) -> None:
-    """A residual stream: a part of low rank that each depth adds to, noise, and a mean."""
+    """A residual stream: a low-rank part that each depth adds to, noise, and a mean."""
     depths, n, features = size
     rng = np.random.default_rng(0)
     shape = (depths, n, features)
@@ -75,7 +75,7 @@ def one_half_sample(folder: Path) -> Run:
 
 
 def floor(folder: Path, rows: int | None) -> Run:
-    """Gram matrices alone, the half that symmetry leaves, one depth after another."""
+    """Only Gram matrices, the half that symmetry leaves, one depth after another."""
     from scipy.linalg.blas import ssyrk
 
     values = [np.asfortranarray(own[:rows].T) for own in load(folder)]
@@ -133,7 +133,7 @@ def thingsvision(folder: Path) -> Run:
 
 
 def textbook(folder: Path) -> Run:
-    """tr(KHLH) / sqrt(tr(KHKH) tr(LHLH)) of one pair as it is written, biased only."""
+    """tr(KHLH) / sqrt(tr(KHKH) tr(LHLH)) of one pair, literally; biased only."""
     first, second = np.array(load(folder)[:2])
     n = len(first)
 
@@ -216,7 +216,7 @@ def work(size: tuple[int, int, int]) -> Work:
         reference=partial(reference, size=size),
         error=error,
         notes=notes,
-        warm_up=not large,  # its runs take most of a minute each
+        warm_up=not large,  # each of its runs takes most of a minute
     )
 
 

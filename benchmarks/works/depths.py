@@ -1,4 +1,4 @@
-"""What is done at every depth: representations, UNTUNED, TUNED, and the spans skipped."""
+"""What is done at every depth: representations, UNTUNED, TUNED, and skipped spans."""
 
 import tempfile
 from copy import deepcopy
@@ -53,7 +53,7 @@ def dump_activations(folder: Path) -> Run:
 
 
 def plain_loop(folder: Path) -> Run:
-    """A forward pass after another over the same batches; all depths asked for, nothing kept."""
+    """Forward passes over the same batches; all depths are requested, nothing is kept."""
     import torch
 
     from works.models import Given
@@ -69,7 +69,7 @@ def plain_loop(folder: Path) -> Run:
 
 
 def pipeline(folder: Path) -> Run:
-    """The last depth alone, all its tokens."""
+    """Only the last depth, all its tokens."""
     from transformers import pipeline
 
     from strata.modeling.compute import device
@@ -204,7 +204,7 @@ def spans(folder: Path) -> Run:
 
 
 def models_without(folder: Path) -> Run:
-    """A model after another with a span of layers removed."""
+    """One model after another with a span of layers removed."""
     import torch
     from torch import nn
 
@@ -244,7 +244,7 @@ def _work(
     )
 
 
-# Two ways to one result: the second is the first's reference.
+# Two ways to the same result: the second is the first's reference.
 def _second(make):
     return lambda folder: make(folder)()
 

@@ -1,7 +1,7 @@
 """The encoder and examples that works about models share: random weights, made in a second.
 
-Twelve layers of width 384 (MiniLM-L12's shape) unless a work says otherwise; texts whose lengths
-are log-normal, as those of a corpus are: half have 20 words or fewer, one in a hundred 100.
+Twelve layers of width 384 (MiniLM-L12's shape) unless a work says otherwise; texts with log-normal
+lengths, as in a corpus: half have 20 words or fewer, one in a hundred has 100.
 """
 
 from dataclasses import dataclass
@@ -58,7 +58,7 @@ def prepare(folder: Path, examples: int, layers: int = LAYERS, width: int = WIDT
 
 
 def tokenizer() -> PreTrainedTokenizerFast:
-    """A word a token."""
+    """One token per word."""
     inner = Tokenizer(
         models.WordLevel({w: i for i, w in enumerate(SPECIAL + WORDS)}, unk_token="<unk>")
     )
@@ -91,7 +91,7 @@ class Given:
         return cls(model, Rows(load_tokenizer(folder / "model"), examples, max_length=128))
 
     def batches(self, size: int) -> list[dict[str, torch.Tensor]]:
-        """Inputs of all rows, alike in length."""
+        """Inputs of all rows, in batches of similar length."""
         from strata.modeling.compute import device
 
         found = self.rows.batches(range(len(self.rows)), size, device())

@@ -1,4 +1,4 @@
-"""Fine-tuning at the paper's batch of 4 and at 16, beside Trainer as it comes."""
+"""Fine-tuning with the paper's batch size of 4 and with 16, compared with plain Trainer."""
 
 import tempfile
 from copy import deepcopy
@@ -8,10 +8,10 @@ from typing import Any
 
 from works import Run, Work
 
-EXAMPLES = {4: 128, 16: 256}  # of each batch size: one epoch, so that both see every length
+EXAMPLES = {4: 128, 16: 256}  # by batch size: one epoch, so that both see every length
 LAYERS = 6
 SETTINGS = {
-    "max_steps": 1,  # more than that: epochs counts
+    "max_steps": 1,  # epochs count instead
     "epochs": 1,
     "learning_rate": 1e-5,
     "warmup_steps": 2,
@@ -33,7 +33,7 @@ def prepare(folder: Path, examples: int) -> None:
 
 
 def default_trainer(model: Any, rows: Any, batch_size: int, steps: int, out: str) -> Any:
-    """Trainer with default arguments, but that nothing is saved; rows are tokenised beforehand."""
+    """Trainer with default arguments, but without saving; rows are tokenised beforehand."""
     import datasets
     from transformers import DataCollatorWithPadding, Trainer, TrainingArguments
 

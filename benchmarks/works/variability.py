@@ -1,4 +1,4 @@
-"""nu at every depth, beside a model load and a pseudo-inverse of d x d a layer."""
+"""nu at every depth, compared with a model load and a d x d pseudo-inverse per layer."""
 
 from functools import partial
 from pathlib import Path
@@ -39,7 +39,7 @@ def strata(folder: Path) -> Run:
 
 
 def layer_by_layer(folder: Path) -> Run:
-    """Each layer by itself: load, forward pass, class covariances, pinv."""
+    """Each layer separately: load, forward pass, class covariances, pinv."""
     import torch
 
     from works.models import LAYERS, Given

@@ -55,7 +55,7 @@ LIMITS: dict[str, Draw] = {"both steep early": steep_early, "smooth increments":
 
 
 def half_shared(draw: Draw, rng: np.random.Generator, tasks: int, depths: int) -> np.ndarray:
-    """Half of a curve's variance is the model's, the same in all tasks."""
+    """Half of a curve's variance belongs to the model and is the same in all tasks."""
     return np.sqrt(0.5) * (draw(rng, tasks, depths) + draw(rng, 1, depths))
 
 
@@ -64,7 +64,7 @@ def drawn(draw: Draw, shared: bool, rng: np.random.Generator, tasks: int, depths
 
 
 def rates(name: str, draw: Draw, shared: bool, depths: int, tasks: int) -> dict[str, object]:
-    """Of unrelated methods and of methods that share half of their curves, what is concluded."""
+    """The conclusions about unrelated methods and methods that share half of their curves."""
     counts = dict.fromkeys(("wrong", "excluded", "t_alone", "seen"), 0)
     for repeat in range(REPEATS):
         rng = np.random.default_rng([repeat, depths, tasks, shared])
@@ -117,14 +117,14 @@ def test_related_methods_are_seen(table):
 
 
 def test_tasks_of_one_model_are_too_alike_for_t_alone(table):
-    """Why the interval is never narrower than chance orders are."""
+    """Why the interval is never narrower than that of random orders."""
     alike = table[(table["tasks share"] == "half") & (table["tasks"] >= MIN_TASKS)]
     assert alike["t alone without 0"].mean() > 0.15
 
 
 @pytest.mark.parametrize("shared", (False, True))
 def test_intervals_of_related_methods_hold_the_truth(shared):
-    """The truth: what the correlation is on average over models and their tasks."""
+    """The truth: the average correlation over models and their tasks."""
     count = repeats(40, 500)
     found = []
     for repeat in range(count):
@@ -137,7 +137,7 @@ def test_intervals_of_related_methods_hold_the_truth(shared):
 
 
 def test_what_nothing_repairs_is_published():
-    """Unrelated curves of one shape: said to be related, and increments do not help."""
+    """Unrelated curves of the same shape are said to be related, and increments do not help."""
     depths, tasks = (12, 24) if WHOLE else (12,), (8,)
     rows = [
         rates(name, draw, False, depth, count)
@@ -151,7 +151,7 @@ def test_what_nothing_repairs_is_published():
 
 @pytest.mark.parametrize("ranks", (True, False))
 def test_intervals_of_pairs_hold_the_truth(ranks):
-    """Of ten orders of layers scored on two tasks: Fisher's interval and the permutation p."""
+    """Ten orders of layers scored on two tasks: Fisher's interval and the permutation p."""
     count = repeats(100, 500)
     missed = wrong = 0
     for repeat in range(count):

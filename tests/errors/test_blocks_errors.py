@@ -1,10 +1,10 @@
-"""How often blocks are found where there are none, and how often those that are there are.
+"""How often blocks are found where there are none, and how often existing ones are.
 
-Encoders are simulated of which the population is known, n = 300 examples of each.
+Encoders with a known population are simulated, with n = 300 examples each.
 
-A *drift* has no blocks but what its rates make: a layer keeps exp(-rate) of what was there, and
+A *drift* has no blocks except those that its rates make: a layer keeps exp(-rate) of its input, and
 the rest is fresh noise, so that CKA(i, j) = exp(-2 times the sum of the rates between). *Clusters*
-share less with each other than their depths do within; a depth *between* two has half of each.
+share less with each other than the depths within them do; a depth *between* two has half of each.
 """
 
 from itertools import product
@@ -63,9 +63,10 @@ def drift(kind, layers, total, rng):
 
 
 def clusters(within, across, between, layers, rng):
-    """Likewise: depth 1 to the middle and from there to the last, with one depth between or none.
+    """Clusters from depth 1 to the middle and from there to the last, with one depth between or
+    none.
 
-    Of a depth's variance one part is everybody's, one its cluster's, the rest its own.
+    One part of a depth's variance is common to all, one to its cluster, the rest is its own.
     """
     shared, own = across**0.5, within**0.5 - across**0.5
     early = (layers - 1) // 2 if between else layers // 2
@@ -108,7 +109,7 @@ def record(name, kind, block, population, off=np.nan, before=False):
 
 
 def simulated(layers, count):
-    """A row a simulated encoder and kind of block; ORIG is the constant drift."""
+    """One row per simulated encoder and kind of block; ORIG is the constant drift."""
     rows = []
     for repeat in range(count):
         rng = np.random.default_rng([layers, repeat])
@@ -135,12 +136,12 @@ def simulated(layers, count):
 
 
 def asked(name):
-    """Whether k, and an ORIG that has the block, are tried: of clusters."""
+    """Whether k, and an ORIG with the block, are tested: for clusters."""
     return name.startswith("clusters")
 
 
 def counted(rows):
-    """How often, a row an encoder and kind of block."""
+    """How often, one row per encoder and kind of block."""
     return pd.DataFrame(
         {
             "encoder": name,
@@ -164,13 +165,13 @@ def test_blocks_are_found_where_they_are_and_seldom_elsewhere(layers):
     count = repeats(10, 200)
     table = counted(simulated(layers, count))
     publish(f"blocks-{layers}", table.drop(columns=["elsewhere", "k within two"]))
-    # Counted among all repeats: where the population has no such block, or not at that place.
+    # Counted among all repeats: the population has no such block, or not at that place.
     wrong = table[["found there", "elsewhere"]].max(axis=1) > at_most(0.05, count)
     assert not wrong.any(), table[wrong].to_string()
 
     drawn = table["encoder"].map(asked)
     there = table[drawn & (table["with"] == count)]
-    # With six layers and one between them two clusters cannot be placed: the late block is there.
+    # With six layers and one between them two clusters cannot be placed, but the late block can.
     assert len(there) == 2 * 2 * len(CLUSTERS) - (len(CLUSTERS) if layers == 6 else 0)
     # Leaving out depths never makes a separation smaller: where two may be, k is up to two off.
     near = "k within two" if layers >= 24 else "k within one"

@@ -12,9 +12,9 @@ SIZES = (100, 277, 1_043, 5_000)
 
 
 def above_noise(examples, classes, sharpness, repeat):
-    """Whether answers look miscalibrated, their error, and what noise they are said to have.
+    """Whether answers look miscalibrated, their error, and the noise estimated for them.
 
-    Labels are drawn from the softmax of logits; what is stated is that of `sharpness` times them.
+    Labels are drawn from the softmax of logits; the stated one is of `sharpness` times these.
     """
     rng = np.random.default_rng([examples, classes, repeat])
     logits = 1.5 * rng.normal(size=(examples, classes))
@@ -37,7 +37,7 @@ def test_calibrated_answers_are_above_the_noise_in_5_percent(examples, classes):
 
 
 def test_overconfident_answers_are_seen():
-    """Twice as sure as they should be, from a thousand examples on."""
+    """Twice as confident as they should be, with a thousand examples or more."""
     count = repeats(20, 200)
     found = sum(above_noise(1_043, 3, 2.0, repeat)[0] for repeat in range(count))
     assert found >= at_least(0.95, count)

@@ -1,7 +1,7 @@
-"""Claims about a place that scores choose (the block that probes best): how often verdicts err.
+"""Claims about a place chosen by scores (the block that probes best): how often verdicts are wrong.
 
-The truth is about the block that truly probes best. A verdict on the one that happens to probe best
-is a verdict on another block as often as not where two are close.
+The truth is about the block that really probes best. If two blocks are close, the one that happens
+to probe best is another block about half of the time.
 """
 
 import numpy as np
@@ -25,9 +25,9 @@ CLOSE, BLOCKS, EITHER = SETTINGS.close, 4, 0.05
 def simulated(
     rng: np.random.Generator, ahead: float, lost: float, n: int
 ) -> tuple[Answers, Losses]:
-    """Probes of four blocks, the first truly the best by `ahead`, and what new weights lose.
+    """Probes of four blocks, the first really the best by `ahead`, and what new weights lose.
 
-    The first block truly loses `lost`, the others nothing (or, where it loses nothing, much).
+    The first block really loses `lost`, the others nothing (or much, if it loses nothing).
     """
     labels = np.zeros(n, int)
     right = np.array([0.8, *[0.8 - ahead] * (BLOCKS - 1)])
@@ -47,7 +47,9 @@ def simulated(
 
 
 def verdicts(ahead: float, lost: float, n: int, count: int) -> tuple[dict[str, int], int]:
-    """How often "it loses little" is judged how; and how often it holds of the block that leads."""
+    """How often each verdict on "it loses little" is given, and how often it is true of the leading
+    block.
+    """
     rng, found, naive = np.random.default_rng([n, round(1000 * ahead), round(1000 * lost)]), [], 0
     for _ in range(count):
         probed, costs = simulated(rng, ahead, lost, n)
@@ -59,14 +61,14 @@ def verdicts(ahead: float, lost: float, n: int, count: int) -> tuple[dict[str, i
 
 
 def test_of_a_block_that_may_not_be_the_best_little_is_said():
-    """The block that truly probes best loses what the threshold is; the others lose nothing."""
+    """The block that really probes best loses exactly the threshold; the others lose nothing."""
     count, rows = repeats(20, 500), []
     for n in (400, 1500):
         for ahead in (0.0, 0.005, 0.02, 0.1):
             found, naive = verdicts(ahead, CLOSE, n, count)
             rows.append((n, ahead, count, *found.values(), naive))
             assert found[HOLDS] + found[FAILS] <= at_most(EITHER, count), rows[-1]
-            if ahead <= 0.005:  # the one that leads is another in most cases
+            if ahead <= 0.005:  # in most cases another block leads
                 assert naive > at_most(EITHER, count)
     columns = [
         "n", "probes better by", "repeats", "holds", "does not hold", "cannot be told",

@@ -1,4 +1,4 @@
-"""The papers' claims: how often a verdict is given that is an accident, and whether one is seen."""
+"""The papers' claims: how often a verdict is accidental, and how often a true one is found."""
 
 from collections.abc import Callable, Sequence
 
@@ -26,7 +26,7 @@ from strata.study.settings import Sampling
 
 SAMPLING = Sampling(resamples=400, confidence=0.95)
 CLOSE, FAR = 0.02, 0.05
-# What is promised at the threshold itself, where either verdict is an accident, and of each side.
+# What is promised at the threshold itself, where either verdict is accidental, and for each side.
 EITHER, SIDE = 0.05, 0.025
 Ends = tuple[float, float, float]
 
@@ -39,16 +39,17 @@ def counted(readings: Sequence[Ends], relation: Relation, threshold: float) -> d
 def cut_models(
     rng: np.random.Generator, lost: Sequence[float], n: int, changed: float = 0.0
 ) -> Losses:
-    """What two runs lose by cuts that truly lose these shares of the answers.
+    """What two runs lose by cuts that really lose these shares of the answers.
 
     Parameters
     ----------
-    changed : share of answers that change besides, as many for the better as for the worse.
+    changed : float
+        Share of further answers that change, equally for better and for worse.
     """
     labels, shape = np.zeros(n, int), (2, len(lost), n)
     full = (rng.random((2, 1, n)) < 0.2).astype(int)
     luck, right = rng.random(shape), full == 0
-    # Of the right answers (four in five) and of the wrong ones so many turn.
+    # These shares of the right answers (four in five) and of the wrong ones change.
     worse = (np.asarray(lost)[None, :, None] + changed / 2) / 0.8
     cut = np.where(right, luck < worse, luck >= changed / 2 / 0.2).astype(int)
     answers = (Answers.of("accuracy", labels, each, SAMPLING) for each in (full, cut))
@@ -90,7 +91,7 @@ def test_what_is_lost_is_judged_wrongly_in_at_most_five_of_a_hundred():
 
 
 def test_the_least_and_the_largest_of_many_are_judged_wrongly_no_more_often():
-    """Eleven cuts that all lose what the threshold is, so that any may be the least."""
+    """Eleven cuts that all lose exactly the threshold, so that any may be the least."""
     count, rows = repeats(40, 500), []
     for name, pick in (("least", least), ("largest", largest)):
         for n in (277, 1043):
@@ -102,7 +103,7 @@ def test_the_least_and_the_largest_of_many_are_judged_wrongly_no_more_often():
 
 
 def of_cells(count: int, gap: float, shared: float) -> list[Ends]:
-    """P2: the best of 12 depths of ORIG, of three early depths, less that of three late ones.
+    """P2: the best of 12 depths of ORIG for three early depths, minus that for three late ones.
 
     All estimates have a standard error of 0.03, of which a part is `shared` by all cells.
     """
@@ -150,7 +151,7 @@ def test_the_best_of_twelve_is_not_taken_for_a_likeness(depths):
 
 
 def test_a_mean_at_its_threshold_with_runs_that_differ():
-    """From five runs on they are a sample of the recipe's."""
+    """Five or more runs are a sample of the recipe's."""
     count, rng = repeats(400, 4000), np.random.default_rng(0)
     readings = [
         over_runs([Estimate(rng.normal(0, 0.03), 0.01) for _ in range(5)], SAMPLING)
@@ -161,7 +162,7 @@ def test_a_mean_at_its_threshold_with_runs_that_differ():
 
 
 def test_costs_at_the_threshold_are_judged_wrongly_in_at_most_five_of_a_hundred():
-    """Seconds and memory vary by a tenth from seed to seed; of nu there is one measurement."""
+    """Seconds and memory vary by a tenth from seed to seed; nu is measured once."""
     count, rows = repeats(300, 4000), []
     for measured, seeds in ((1, 2), (1, 5), (2, 2), (3, 3), (5, 5)):
         rng = np.random.default_rng([measured, seeds])
@@ -185,7 +186,7 @@ def test_costs_at_the_threshold_are_judged_wrongly_in_at_most_five_of_a_hundred(
 
 @pytest.mark.parametrize("share", OF_TASKS)
 def test_over_twelve_tasks_at_the_threshold_hardly_any_verdict_is_given(share):
-    """Each task holds by accident in one of forty; the share of them that hold never by it."""
+    """Each task holds by accident in one of forty cases; the share of tasks never does."""
     rng, count, relation = np.random.default_rng(3), repeats(200, 2000), OF_TASKS[share]
     level = {"every": 1.0, "nearly_all": 0.833, "most": 0.5}[share]
     wrong = 0

@@ -1,4 +1,4 @@
-"""How far a model can be cut: how often a depth is certified, or said to lose more, that is not."""
+"""How far a model can be cut: how often a depth is wrongly certified or said to lose more."""
 
 import numpy as np
 import pandas as pd
@@ -11,7 +11,7 @@ from strata.study.settings import Sampling
 
 TOLERANCE = 0.01
 SAMPLING = Sampling(resamples=400, confidence=0.95)
-# True losses at depths 1..5: two below the full model that lose nothing, then one at the tolerance.
+# True losses at depths 1..5: the top two lose nothing, the next one exactly the tolerance.
 LOSSES = np.array([0.05, TOLERANCE, 0.0, 0.0, 0.0])
 FIRST, SECOND = 4, 3  # the depths that lose nothing
 
@@ -19,14 +19,16 @@ FIRST, SECOND = 4, 3  # the depths that lose nothing
 def differences(
     rng: np.random.Generator, seeds: int, n: int, changed: float, spread: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Each example's (cut - full) in accuracy, [seeds, depths, examples], and the true losses.
+    """Each example's (cut - full) in accuracy, (seeds, depths, examples), and the true losses.
 
-    Half of what makes an answer change is the example's, the rest the run's.
+    Half of what makes an answer change comes from the example, the rest from the run.
 
     Parameters
     ----------
-    changed : share of answers that the cut changes, at least.
-    spread : standard deviation of a depth's true loss between seeds.
+    changed : float
+        The smallest share of answers that the cut changes.
+    spread : float
+        Standard deviation of a depth's true loss between seeds.
     """
     losses = LOSSES + spread * rng.normal(size=(seeds, len(LOSSES)))
     losses[:, -1] = 0.0
@@ -56,7 +58,7 @@ def test_a_certified_depth_errs_in_at_most_five_of_a_hundred():
         for _ in range(count):
             found, losses = differences(rng, seeds, n, changed, spread)
             depth = certified_depth(found, TOLERANCE, resamples=400)
-            # Below five seeds the claim is about these runs, from five on about the recipe.
+            # With fewer than five seeds the claim is about these runs, else about the recipe.
             true = losses.mean(0) if seeds < 5 else LOSSES
             wrong += true[depth - 1 :].max() > TOLERANCE - 1e-12
             first += depth <= FIRST
@@ -72,7 +74,7 @@ def test_a_certified_depth_errs_in_at_most_five_of_a_hundred():
 
 
 def test_a_bootstrap_alone_errs_more_often_where_few_answers_change():
-    """Why lower bounds have one example more: every changed answer is wrong, one in a hundred."""
+    """Why lower bounds have an extra example: every changed answer is wrong, one in a hundred."""
     count, wrong, guarded = repeats(150, 2000), 0, 0
     rng = np.random.default_rng(1)
     for _ in range(count):
@@ -90,7 +92,7 @@ def test_a_bootstrap_alone_errs_more_often_where_few_answers_change():
 
 
 def test_the_depth_within_the_tolerance_is_no_claim_and_its_cross_fitted_loss_is_honest():
-    """Chosen and scored on the same examples, it loses more than it says; elsewhere it does not."""
+    """Chosen and scored on the same examples, it loses more than stated; on other examples not."""
     count, rows = repeats(60, 2000), []
     losses = np.array([0.3, 0.04, 0.02, 0.0125, 0.008, 0.004, 0.0])
     for n in (277, 1043) if count < 100 else (277, 1043, 5000):
@@ -99,7 +101,7 @@ def test_the_depth_within_the_tolerance_is_no_claim_and_its_cross_fitted_loss_is
         for _ in range(count):
             labels = rng.integers(0, 2, n)
             full = np.where(rng.random((1, 1, n)) < 0.85, labels, 1 - labels)
-            # An answer that is right is lost, and one that is wrong won, with these chances.
+            # A right answer is lost, and a wrong one won, with these probabilities.
             lost, won = (0.03 + losses / 2) / 0.85, (0.03 - losses / 2).clip(0) / 0.15
             lost[-1] = won[-1] = 0
             chances = np.where(full == labels, lost[:, None], won[:, None])
@@ -115,7 +117,7 @@ def test_the_depth_within_the_tolerance_is_no_claim_and_its_cross_fitted_loss_is
             over += real[depth - 1] > TOLERANCE
         points = [f"{100 * np.mean(v):.2f}" for v in (said, true)]
         rows.append((n, count, over, *points, f"{100 * np.mean(fitted):+.2f}"))
-        # What the choice says of itself is too little; cross-fitted it is right on average.
+        # The loss on the choosing examples is too small; cross-fitted it is right on average.
         error = np.std(fitted) / np.sqrt(count)
         # To a twentieth of a point, or what so few repeats can show. Of 2,000 repeats one size is
         # now and then 3 errors off; 30,000 gave 0.000 +- 0.005 points (n = 277), and 15,000
@@ -131,7 +133,9 @@ def test_the_depth_within_the_tolerance_is_no_claim_and_its_cross_fitted_loss_is
 
 @pytest.mark.parametrize("metric", ["accuracy", "mcc", "pearson-spearman"])
 def test_bounds_of_any_metric_err_as_often_as_they_say(metric):
-    """The true loss is the tolerance: certified, or said to lose more, in at most 5 % each."""
+    """The true loss is the tolerance: certified, or said to lose more, in at most 5 % of cases
+    each.
+    """
     count, rows = repeats(60, 500), []
     for n in (277, 1043):
         rng = np.random.default_rng(n)
@@ -149,7 +153,7 @@ def test_bounds_of_any_metric_err_as_often_as_they_say(metric):
 
 
 def pair(metric: str, rng: np.random.Generator, n: int):
-    """Labels, two predictions of them, and what the second's score truly lacks of the first's."""
+    """Labels, two predictions of them, and the true difference of their scores."""
     if metric == "pearson-spearman":
         labels = rng.normal(size=n)
         common = rng.normal(size=n)
@@ -171,7 +175,7 @@ def correlation(noise: float) -> float:
 
 
 def test_loses_more_is_judged_against_the_better_reference_without_choosing_it_by_luck():
-    """TUNED at L is truly as good as the full model; a depth loses just the tolerance."""
+    """TUNED at L is really as good as the full model; a depth loses exactly the tolerance."""
     count, rows = repeats(60, 500), []
     for n in (277, 1043):
         rng = np.random.default_rng(n)
@@ -196,7 +200,7 @@ def test_loses_more_is_judged_against_the_better_reference_without_choosing_it_b
 
 
 def changed(rng: np.random.Generator, right: np.ndarray, loss: float) -> np.ndarray:
-    """Answers (1 is right) of which 8 % change, so that as much accuracy is lost."""
+    """Answers (1 is right) of which 8 % change, with the same loss of accuracy."""
     lost, won = (0.04 + loss / 2) / 0.85, (0.04 - loss / 2) / 0.15
     flips = rng.random(len(right)) < np.where(right == 1, lost, won)
     return np.where(flips, 1 - right, right)

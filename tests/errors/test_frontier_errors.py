@@ -1,4 +1,4 @@
-"""Layer sets: how often "the smallest certified" is wrong, of many methods and sizes."""
+"""Layer sets: how often "the smallest certified" is wrong, with many methods and sizes."""
 
 import numpy as np
 import pandas as pd
@@ -16,7 +16,7 @@ CHANGED = 0.06  # share of the answers that a set changes
 
 
 def answers(rng: np.random.Generator, n: int, losses: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Answers (1 is right) of the full model, [n], and of sets that lose so much, [..., n]."""
+    """Answers (1 is right) of the full model, (n,), and of sets with these losses, (..., n)."""
     full = (rng.random(n) < FULL).astype(int)
     changed = np.maximum(CHANGED, losses)[..., None]
     lost, won = (changed + losses[..., None]) / 2 / FULL, (changed - losses[..., None]) / 2
@@ -27,11 +27,12 @@ def answers(rng: np.random.Generator, n: int, losses: np.ndarray) -> tuple[np.nd
 def smallest_certified(
     choose: np.ndarray, judge: np.ndarray, full: np.ndarray
 ) -> tuple[int, np.ndarray]:
-    """The smallest certified size (SIZES + 1: none), and which method's set each size has.
+    """The smallest certified size (SIZES + 1: none), and the method of each size's set.
 
     Parameters
     ----------
-    choose, judge : [sizes 1..SIZES, methods, examples], whether answers are right.
+    choose, judge : ndarray of shape (SIZES, methods, examples)
+        Whether answers are right, for sizes from 1.
     """
     chosen = choose.mean(-1).argmax(1)
     labels = np.ones(len(full), dtype=int)
@@ -43,7 +44,7 @@ def smallest_certified(
     return (verdicts.index(CERTIFIED) if CERTIFIED in verdicts else SIZES) + 1, chosen
 
 
-# True losses of sizes 1..6, of each method's set: at the tolerance, or nothing and then that.
+# True losses of sizes 1..6 of each method's set: the tolerance, or nothing and then that.
 CASES = {
     "all at the tolerance": [0.3, 0.2, 0.1, 0.05, 0.01, 0.01],
     "two sizes lose nothing, then the tolerance": [0.3, 0.2, 0.1, 0.01, 0.0, 0.0],
@@ -64,7 +65,7 @@ def test_the_smallest_certified_errs_in_at_most_five_of_a_hundred():
                 false = by_size[size - 1] if size <= SIZES else 0.0
                 wrong += false >= 0.01
                 found += size <= SIZES and false < 0.01
-                # The same examples choose and judge: what would happen without two halves.
+                # The same examples choose and judge: this would happen without two halves.
                 size, _ = smallest_certified(judge, judge, full)
                 naive += size <= SIZES and by_size[size - 1] >= 0.01
             rows.append((case, n, count, wrong, naive, f"{found / count:.0%}"))
@@ -78,7 +79,7 @@ def test_the_smallest_certified_errs_in_at_most_five_of_a_hundred():
 
 
 def test_one_good_method_among_ten_is_found_and_certified():
-    """Nine lose five points at every size, one nothing at the two largest."""
+    """Nine methods lose five points at every size, one nothing at the two largest sizes."""
     count, good = repeats(30, 1000), 0
     losses = np.full((SIZES, METHODS), 0.05)
     losses[-2:, 3] = 0.0

@@ -1,4 +1,4 @@
-"""The standard error of CKA against what CKA varies by: independent draws of known populations.
+"""The standard error of CKA against its true spread: independent draws of known populations.
 
 Column i of a draw is lambda_i times a standard normal number. A second layer keeps a share s of
 the variance of each column and has fresh noise for the rest, so that their CKA is s squared,
@@ -16,7 +16,7 @@ from strata.analysis.half_samples import half_samples, standard_error
 
 CKA = (0.9, 0.5, 0.1, 0.0)
 DRAWS = repeats(120, 400)
-WITH_ERROR = repeats(12, 40)  # of these draws the standard error is computed, too
+WITH_ERROR = repeats(12, 40)  # draws for which the standard error is computed as well
 LOW, HIGH = 0.8, 2.1
 
 
@@ -24,7 +24,7 @@ LOW, HIGH = 0.8, 2.1
 class Population:
     """Layers of `features` columns, the variance of column i being i to the power of -`decay`.
 
-    With several choices a share `prompt` of the variance is that of the example.
+    With several choices a share `prompt` of the variance belongs to the example.
     """
 
     n: int
@@ -43,7 +43,7 @@ class Population:
         return own * np.arange(1, self.features + 1, dtype=np.float32) ** (-self.decay / 2)
 
     def draw(self, seed: int) -> tuple[np.ndarray, np.ndarray]:
-        """A layer [1, rows, features], and one for each CKA [4, rows, features]."""
+        """A layer (1, rows, features), and one for each CKA (4, rows, features)."""
         rng = np.random.default_rng(seed)
         first = self.layer(rng)
         others = [
@@ -64,7 +64,7 @@ POPULATIONS = {
 
 
 def errors(name: str, population: Population) -> pd.DataFrame:
-    """A row a CKA and estimator: what it varies by, and what half-samples say of that."""
+    """One row per CKA and estimator: its true spread, and what half-samples estimate."""
     values, said = [], []
     for seed in range(population.draws):
         y, x = population.draw(seed)

@@ -1,4 +1,4 @@
-"""Variability: how often a depth is claimed that is no better, and which depth is picked.
+"""Variability: how often a depth is claimed that is no better, and which depth is selected.
 
 States have two classes (or a target), 400 examples and 24 features, and half-samples as in a study.
 """
@@ -27,8 +27,8 @@ STRONG, TWICE = 0.5, 1.0  # standard deviations of a feature that the target mov
 def state(rng, labels, gap, fall=0.0, axis=False, shared=None):
     """Vectors whose variances fall like 1 / k^fall, with the classes `gap` apart (Mahalanobis).
 
-    Along all axes alike, or along the first alone: a linear read-out is as good, nu is not. With
-    `shared`, four fifths of the variance is common to all depths, as in a network.
+    Along all axes equally, or along the first only: a linear map predicts as well, but nu differs.
+    With `shared`, four fifths of the variance is common to all depths, as in a network.
     """
     noise = rng.standard_normal((len(labels), FEATURES))
     if shared is not None:
@@ -58,7 +58,7 @@ SIMULATED = {
 
 @functools.cache
 def claimed(kind, depths, shared=False):
-    """The depth that is claimed in each repeat, None where none is."""
+    """The depth that is claimed in each repeat, None if there is none."""
     found = []
     for repeat in range(REPEATS):
         rng = np.random.default_rng(repeat)
@@ -113,7 +113,7 @@ def test_a_depth_that_is_clearly_better_is_claimed(kind, shared):
 
 @functools.cache
 def by_size(size, bins):
-    """[repeats, (nu, corrected), (no signal, strong, twice as strong)] of a target's bins."""
+    """nu and corrected nu of a target: (repeats, 2, (no signal, strong, twice as strong))."""
     task, found = tiny.task("regression"), []
     for repeat in range(repeats(5, 40) if size > 3000 else repeats(10, 100)):
         rng = np.random.default_rng(repeat)
@@ -139,7 +139,7 @@ def at_forty_thousand():
 
 
 def picked(values):
-    """How often the depth with twice the signal is picked; one that is undefined never is."""
+    """How often the depth with twice the signal is selected; an undefined one never is."""
     once, twice = (np.nan_to_num(values[:, i], nan=np.inf) for i in (1, 2))
     return int((twice < once).sum())
 
@@ -170,7 +170,7 @@ def test_two_bins_pick_the_depth_with_twice_the_signal_and_five_do_not():
     once, twice = np.median(two[:, 0, 1:], axis=0)
     assert twice < once / 2
     once, twice = np.median(five[:, 0, 1:], axis=0)
-    assert twice > 0.8 * once  # what sets the means off their line is noise at both
+    assert twice > 0.8 * once  # what moves the means off their line is noise at both
     if WHOLE:
         assert picked(five[:, 0]) < at_least(0.95, len(five))
 

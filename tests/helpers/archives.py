@@ -1,4 +1,4 @@
-"""Archives and packages, made by code, and descriptions of sources that lie in them."""
+"""Archives and packages, made by code, and descriptions of sources inside them."""
 
 import io
 import tarfile

@@ -1,4 +1,4 @@
-"""Tables of a study made by hand, in which it is known what holds of the papers' claims."""
+"""Tables of a study made by hand, for which it is known which of the papers' claims hold."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -30,14 +30,21 @@ class Facts:
 
     Attributes
     ----------
-    lost : of a configuration, what is lost at each depth (a function of it, or a number); of
-        "full" nothing.
-    skip : what skipping (first, last) loses.
-    separation : of "late", "two" blocks and of "orig-late", "orig-two", with `error`, their
-        standard error.
-    borders : early_end and late_begin of two blocks, late_begin of a late one.
-    maps : of a comparison "ft-ft", "ft-orig", "ft1-ft2", the CKA of depths (y, x).
-    failed : seeds of runs that failed.
+    lost : mapping of str to callable or float
+        What each configuration loses at each depth (a function of it, or a number); "full" loses
+        nothing.
+    skip : callable
+        What skipping (first, last) loses.
+    separation : mapping of str to float
+        The separation of "late" and "two" blocks, and of "orig-late" and "orig-two".
+    error : float
+        The standard error of separations.
+    borders : mapping of str to int
+        early_end and late_begin of two blocks, late_begin of a late one.
+    maps : mapping of str to callable
+        For each comparison "ft-ft", "ft-orig", "ft1-ft2", the CKA of depths (y, x).
+    failed : sequence of int
+        Seeds of the runs that failed.
     """
 
     layers: int = 12
@@ -57,7 +64,9 @@ class Facts:
         return np.arange(self.n) % 2
 
     def predictions(self, loss: float, seed: int = 0) -> np.ndarray:
-        """Of a model that scores FULL less `loss`, the mistakes of the full model among its own."""
+        """Predictions of a model that scores FULL minus `loss`; they include the full model's
+        mistakes.
+        """
         order = np.random.default_rng(0).permutation(self.n)
         wrong = order[: round((1 - FULL + loss) * self.n)]
         found = self.labels.copy()
@@ -191,7 +200,7 @@ def across(
 
 
 def measures_of(claim: Claim) -> list[Measure]:
-    """What a claim is decided by; those over tasks read two."""
+    """What decides a claim; claims over tasks read two."""
     if isinstance(claim.source, OfStudy):
         return [UNLIKE_BELOW_LATE, LOST_BELOW_LATE]
     return [claim.source.measure]
@@ -209,9 +218,12 @@ def judged(
 
     Parameters
     ----------
-    architectures : of the models; by default each is of its own name.
-    claims : the key or the number of those that are looked at; by default all.
-    skips : models whose layers are skipped, by default all.
+    architectures : mapping of str to str, optional
+        The models' architectures; by default each is named like its model.
+    claims : str
+        The key or number of the claims that are judged; by default all.
+    skips : sequence of str, optional
+        Models whose layers are skipped; by default all.
     """
     models = list(dict.fromkeys(model for model, _ in facts))
     tasks = list(dict.fromkeys(task for _, task in facts))

@@ -15,11 +15,11 @@ import psutil
 ASKED = "STRATA_TEST_SLURM"
 CLUSTER = "strata-test"
 PACKAGES = ("slurmctld", "slurmd", "slurm-client", "munge")
-# Jobs find it here alone: they are started without SLURM_CONF.
+# Jobs find it only here: they are started without SLURM_CONF.
 SETTINGS = Path("/etc/slurm")
 MUNGE = Path("/run/munge")
-# The node is said to be larger than the machine is, so that jobs may ask for what the profile says.
-# A job that is started again would by default wait two minutes: as long as credentials are valid.
+# The node is declared larger than the machine, so that jobs may request what the profile says. By
+# default a restarted job would wait two minutes: as long as credentials are valid.
 CONF = """\
 ClusterName={cluster}
 SlurmctldHost={host}(127.0.0.1)
@@ -62,11 +62,12 @@ class NoCluster(Exception):
 
 @contextmanager
 def cluster(folder: Path) -> Iterator[None]:
-    """SLURM, installed if it is not, runs while the block does; its state and logs lie in `folder`.
+    """SLURM, installed if needed, runs during the block; its state and logs are in `folder`.
 
     Raises
     ------
-    NoCluster : where it may not be installed or is there already.
+    NoCluster
+        It may not be installed, or is already there.
     """
     _check()
     _install()
@@ -94,7 +95,7 @@ def cluster(folder: Path) -> Iterator[None]:
 
 
 def _end_what_is_left() -> None:
-    """Processes of jobs that SLURM lost track of, as it may where it has no cgroups."""
+    """Processes of jobs that SLURM lost track of, which can happen without cgroups."""
     for process in psutil.process_iter():
         with suppress(psutil.Error):
             if process.environ().get("SLURM_CLUSTER_NAME") == CLUSTER:
@@ -134,7 +135,9 @@ def _install() -> None:
 
 @contextmanager
 def _munge() -> Iterator[None]:
-    """SLURM's daemons trust each other by it; one that runs already is used and left alone."""
+    """SLURM's daemons authenticate each other with it; one that already runs is used and left
+    alone.
+    """
     if _answers("munge", "-n"):
         yield
         return
@@ -167,7 +170,7 @@ def _run(*command: str) -> None:
 
 
 def _answers(*command: str) -> bool:
-    """Does the command end well and say something?"""
+    """Whether the command succeeds and prints something."""
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     return done.returncode == 0 and bool(done.stdout.strip())
 

@@ -1,4 +1,4 @@
-"""Companion studies made by hand, in which it is known what holds of their papers' claims."""
+"""Companion studies made by hand, for which it is known which of their papers' claims hold."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -33,12 +33,22 @@ class Scores:
 
     Attributes
     ----------
-    score : of a variant; None where it is the plain run's.
-    n : eval examples.
-    reinit : settings of partial reinitialisation; None without.
-    selected, shuffled : depths that nu selects; with `tops` layers trained.
-    steady : (varied, level) -> share of subsamples that select `selected`, the rest depth 1.
-    seconds, epoch : of nu, and of an epoch of (comparison, seed); memory in MB likewise.
+    score : callable
+        A variant's score; None if it is the plain run's.
+    n : int
+        The number of eval examples.
+    reinit : mapping or None
+        Settings of partial reinitialisation; None without it.
+    selected, shuffled : int
+        Depths that nu selects, from labels and from shuffled labels.
+    tops : sequence of int
+        Numbers of layers that are trained.
+    steady : callable
+        The share of subsamples of (varied, level) that select `selected`; the rest select depth 1.
+    seconds : float
+        Seconds of nu.
+    epoch, memory : callable
+        Seconds of an epoch, and memory in MB, of (comparison, seed).
     """
 
     score: Callable[[Variant], float | None] = lambda variant: None
@@ -62,7 +72,7 @@ class Scores:
         return FULL if found is None else found
 
     def predictions(self, score: float) -> np.ndarray:
-        """With that score; the mistakes of a better run are among those of a worse one."""
+        """Predictions with a score; a better run's mistakes are among a worse run's."""
         labels = np.arange(self.n) % 2
         wrong = np.random.default_rng(0).permutation(self.n)[: round((1 - score) * self.n)]
         labels[wrong] = 1 - labels[wrong]
@@ -83,7 +93,7 @@ class Scores:
         }
 
     def tables(self) -> dict[str, pd.DataFrame]:
-        """Those of a ``Pair``."""
+        """The tables of a ``Pair``."""
         found: dict[str, pd.DataFrame] = {}
         for part in PARTS if self.reinit is not None else ():
             runs = planned_runs(part, self.reinit, self.layers)
@@ -156,11 +166,12 @@ def judged(
     analyses: Sequence[str] = ("reinit", "variability"),
     tables: Mapping[str, pd.DataFrame] | None = None,
 ) -> list[Judged]:
-    """The verdicts on claims whose keys begin so, on a study of one model.
+    """The verdicts on claims with keys that start with `key`, on a study of one model.
 
     Parameters
     ----------
-    facts : task -> what is true of it.
+    facts : mapping of str to Facts
+        What is true of each task.
     """
     chosen = [claim for claim in CLAIMS if claim.key.startswith(claims)]
     needed = {claim.source.measure for claim in chosen if isinstance(claim.source, OfPairs)}

@@ -1,4 +1,4 @@
-"""The repository's studies as configs, changed as a test needs them, and what is said of them."""
+"""The repository's studies as configs, changed as a test needs them, and their problems."""
 
 from copy import deepcopy
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Model folders: what lies in them, and how to spoil them."""
+"""Model folders: what is in them, and how to damage them."""
 
 import json
 from pathlib import Path

@@ -14,7 +14,7 @@ FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 
 def unfollowable(path: Path, is_script: bool = False) -> list[str]:
-    """Each place in a file that the code hash would see too little of, as ``line: what``."""
+    """Each place in a file that the code hash cannot fully follow, as ``line: what``."""
     source = ast.parse(path.read_text(encoding="utf-8"))
     if path.name == "__init__.py":
         return [f"{node.lineno}: code in an __init__.py" for node in source.body]

@@ -1,9 +1,9 @@
 """A server that has imported heavy libraries once and forks for every Python program it is given.
 
-Of a small job's seconds most are the import of torch, and of a dry run's a good part is that of
-Snakemake. A program that runs in a fork has its own process, arguments, folder, environment and
-output, as ever; what it shares is that its libraries are there already. Strata's own modules are
-never among them: each program imports those of the copy of the workflow that it belongs to.
+Importing torch takes most of a small job's time, and importing Snakemake much of a dry run's. A
+program that runs in a fork has its own process, arguments, folder, environment and output, as
+usual; it only finds its libraries already imported. Strata's own modules are never among them: each
+program imports those of its own copy of the workflow.
 """
 
 import atexit
@@ -62,7 +62,7 @@ class Forks:
     """A server of some libraries, which ends with the process that started it."""
 
     def __init__(self, folder: Path, modules: tuple[str, ...]):
-        # A socket's path may have a hundred letters, fewer than that of many a folder.
+        # A socket's path may have about a hundred characters, fewer than many folders have.
         self.path = Path(tempfile.mkdtemp(prefix="forks-")) / "socket"
         self.log = folder / "forks.log"
         # Jobs set it before they import what reads it.
@@ -102,7 +102,7 @@ class Forks:
 def hand_over(path, arguments, streams, cwd, environment, signals=()) -> int:
     """Have the server at `path` run a program; its exit status, negative if a signal ended it.
 
-    Such `signals` as come meanwhile are passed on.
+    `signals` that arrive meanwhile are passed on.
     """
     with socket.socket(socket.AF_UNIX) as connection:
         connection.connect(str(path))
@@ -119,13 +119,13 @@ def hand_over(path, arguments, streams, cwd, environment, signals=()) -> int:
 
 
 def serve(path: str, modules: list[str]) -> None:
-    """Answer on a socket until standard input ends, as it does with what started this."""
+    """Answer on a socket until standard input ends, which happens when the parent ends."""
     for module in modules:
         importlib.import_module(module)
-    gc.freeze()  # a fork's collector need not go through it, and copy it
-    # Forks that are over need no one to ask after them.
+    gc.freeze()  # so that a fork's collector does not go through it and copy it
+    # Finished forks need not be waited for.
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-    # Interrupts from the keyboard are for what started this.
+    # Keyboard interrupts are for the parent.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(path)
@@ -140,7 +140,7 @@ def serve(path: str, modules: list[str]) -> None:
 
 
 def _answer(connection: socket.socket) -> None:
-    """Run one program in a fork of this one, which waits for it and tells how it ended."""
+    """Run one program in a fork of this one, which waits for it and reports how it ended."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     size, streams, _, _ = socket.recv_fds(connection, 8, 3)
     with connection.makefile("rb") as told:
@@ -153,7 +153,7 @@ def _answer(connection: socket.socket) -> None:
         os.close(stream)
     ended, asked = os.pidfd_open(program), connection
     while ended not in (ready := select.select([ended, asked], [], [])[0]):
-        # A byte is a signal to pass on; none is left once what asked for the program is gone.
+        # A byte is a signal to pass on; an empty read means that the client is gone.
         number = asked.recv(1) if asked in ready else b""
         with suppress(ProcessLookupError):
             os.kill(program, number[0] if number else signal.SIGKILL)
@@ -166,7 +166,7 @@ def _answer(connection: socket.socket) -> None:
 
 
 def _become(arguments: list[str], streams: list[int], cwd: str, environment: dict) -> None:
-    """Be the program that Python would start with these arguments."""
+    """Become the program that Python would start with these arguments."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
     for number, stream in enumerate(streams):
         os.dup2(stream, number)
@@ -211,6 +211,6 @@ def _status(code: object) -> int:
 
 
 if __name__ == "__main__":
-    sys.path.pop(0)  # this folder, which no program looks into
+    sys.path.pop(0)  # this folder, which no program needs
     sys.path.insert(0, "")
     serve(sys.argv[1], sys.argv[2:])

@@ -1,4 +1,4 @@
-"""Models that others fine-tuned: by a plain Trainer, with nothing of Strata."""
+"""Models that others fine-tuned: with a plain Trainer, without Strata."""
 
 from pathlib import Path
 
@@ -16,12 +16,12 @@ from transformers import (
 from helpers import tiny
 
 LABELS = ["against", "for", "neither"]
-# What is written into the model's entry for LABELS by those who know better.
+# What a user who knows the labels writes into the model's entry for LABELS.
 WORDS = {"against": "bad", "for": "good", "neither": "same"}
 
 
 def opinion_rows(count: int, seed: int = 0) -> pd.DataFrame:
-    """One text; its label is told by the one word of WORDS in it."""
+    """One text; its label is given by the one word of WORDS in it."""
     rng = np.random.default_rng(seed)
     labels = [LABELS[i] for i in rng.integers(3, size=count)]
     texts = [
@@ -49,11 +49,12 @@ def task(folder: Path, named: str | None = None) -> dict:
 def fine_tuned(
     folder: Path, names: list[str] | None = None, architecture: str = "bert", steps: int = 150
 ) -> PreTrainedModel:
-    """A folder as a plain Trainer leaves it, of a model that tells the opinions.
+    """A folder as a plain Trainer leaves it, with a model that classifies the opinions.
 
     Parameters
     ----------
-    names : of its labels, in the order of its outputs; by default LABEL_0 to LABEL_2, of LABELS.
+    names : sequence of str, optional
+        Its labels, in the order of its outputs; by default LABEL_0 to LABEL_2, for LABELS.
     """
     settings = tiny.config(architecture)
     settings.num_labels = 3

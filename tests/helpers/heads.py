@@ -28,7 +28,7 @@ KINDS = ("classification", "regression", "multiple-choice")
 DEPTHS = 3
 every_architecture = pytest.mark.parametrize("architecture", tiny.ARCHITECTURES)
 every_kind = pytest.mark.parametrize("kind", KINDS)
-STYLES = ("jiant", "jiant-pooler")  # beside Transformers' own
+STYLES = ("jiant", "jiant-pooler")  # besides Transformers' own
 every_style = pytest.mark.parametrize("style", STYLES)
 
 
@@ -67,7 +67,7 @@ def without_dropout(head):
 
 
 def learnable(examples=80):
-    """Depth 1 says the label, depth 0 does not."""
+    """Depth 1 shows the label, depth 0 does not."""
     rng = np.random.default_rng(7)
     labels = rng.integers(2, size=examples)
     vectors = rng.normal(size=(2, examples, 16)).astype(np.float32)
@@ -76,7 +76,7 @@ def learnable(examples=80):
 
 
 def only(inputs, depths=slice(None), rows=slice(None)):
-    """Some depths and rows of inputs that have a row an example."""
+    """Some depths and rows of inputs with one row per example."""
     vectors, labels = inputs.vectors[depths, rows], inputs.labels[rows]
     return replace(inputs, vectors=vectors, labels=labels)
 

@@ -1,7 +1,7 @@
 """A Hugging Face hub on this machine: enough of its HTTP interface to fetch from, nothing more.
 
-Repositories are folders. What was asked for is kept in ``Hub.requests``, so a test can say what
-was never downloaded. It fails as it is told to (``Hub.fail``).
+Repositories are folders. Requests are kept in ``Hub.requests``, so a test can check what was never
+downloaded. It fails as planned (``Hub.fail``).
 """
 
 import hashlib
@@ -33,15 +33,18 @@ ALWAYS = 10**6
 
 @dataclass
 class Fault:
-    """What goes wrong with requests of one method whose path ends so, and how many times.
+    """What goes wrong with requests of one method and path ending, and how often.
 
     Attributes
     ----------
-    kind : "status" (answer with `status`), "cut" or "stall" (after half of the body), "silence"
-        (no answer at all), "short" (a whole body that lacks its end), "flip" (a wrong byte),
-        "swap" (another file, with its own ETag).
-    headers : of a "status", such as Retry-After or X-Error-Code.
-    times : requests that are left to it.
+    kind : str
+        "status" (answer with `status`), "cut" or "stall" (after half of the body), "silence" (no
+        answer at all), "short" (a complete answer without its end), "flip" (a wrong byte), "swap"
+        (another file, with its own ETag).
+    headers : mapping of str to str
+        Headers of a "status", such as Retry-After or X-Error-Code.
+    times : int
+        The number of requests that are still to fail.
     """
 
     suffix: str
@@ -57,10 +60,14 @@ class Hub:
 
     Attributes
     ----------
-    url : what HF_ENDPOINT is to be.
-    requests : "METHOD path" of every request, unquoted, in order.
-    ranges : the Range of every request that has one.
-    injected : the fault of every request that met one.
+    url : str
+        The value for HF_ENDPOINT.
+    requests : list of str
+        "METHOD path" of every request, unquoted, in order.
+    ranges : list of str
+        The Range of every request that has one.
+    injected : list of Fault
+        The fault of every request that met one.
     """
 
     def __init__(self):
@@ -74,7 +81,7 @@ class Hub:
         self.url = ""
 
     def fail(self, suffix: str, kind: str, **details) -> None:
-        """Plan a fault; see `Fault`. Those of one request come one after the other."""
+        """Plan a fault; see `Fault`. Faults for the same request come one after the other."""
         self.faults.append(Fault(suffix, kind, **details))
 
     def fault(self, method: str, path: str) -> Fault | None:
@@ -89,7 +96,7 @@ class Hub:
     def add(self, kind: str, repo: str, folder: Path, revision: str = "main") -> str:
         """Serve `folder` as `repo` ("models" or "datasets"); returns its commit.
 
-        Added again after a change, it is another commit; unless it is, the change goes unsaid.
+        Added again after a change, it is another commit; otherwise the change is not listed.
         """
         listing = [listed(folder, file) for file in files(folder)]
         commit = hashlib.sha1(f"{kind} {repo} {revision} {listing}".encode()).hexdigest()
@@ -98,7 +105,7 @@ class Hub:
         return commit
 
     def asked_for(self, suffix: str) -> list[str]:
-        """Requests of files (their heads too) whose name ends so."""
+        """Requests for files with this ending, including HEAD requests."""
         return [r for r in self.requests if "/resolve/" in r and r.endswith(suffix)]
 
 
@@ -187,7 +194,7 @@ def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
 
 
 def etag(path: Path, data: bytes) -> str:
-    """The hash by which the hub calls a file's contents."""
+    """The hash by which the hub identifies a file's contents."""
     if path.suffix in LARGE:
         return hashlib.sha256(data).hexdigest()
     return hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
@@ -209,7 +216,7 @@ def files(folder: Path) -> list[Path]:
 
 @contextmanager
 def serving() -> Iterator[Hub]:
-    """A hub on 127.0.0.1, while the block lasts, or until its `stop` is called."""
+    """A hub on 127.0.0.1 during the block, or until its `stop` is called."""
     hub = Hub()
     server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(hub))
     server.daemon_threads = True
@@ -254,8 +261,8 @@ def closed_port() -> str:
 def point_to(url: str, home: Path, monkeypatch) -> None:
     """Make this process's Hugging Face libraries use the hub at `url` and keep caches in `home`.
 
-    In place of HF_ENDPOINT, HF_HOME and HF_HUB_OFFLINE, which they read only when imported. A hub
-    that fails is given up within seconds.
+    This replaces HF_ENDPOINT, HF_HOME and HF_HUB_OFFLINE, which they read only when imported. A
+    failing hub is given up within seconds.
     """
     from huggingface_hub import constants
     from huggingface_hub.utils import close_session

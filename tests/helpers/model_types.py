@@ -1,6 +1,6 @@
 """A tiny model of every supported type, with every parameter drawn at random.
 
-Windows of 16 tokens, so that texts of 30 and more tell one kind of attention from another.
+Attention windows have 16 tokens, so that texts of 30 and more show which attention is used.
 """
 
 import torch
@@ -28,7 +28,7 @@ SLIDING = {"sliding_window": 16}
 ALTERNATING = SLIDING | {"sliding_window_pattern": 2}
 HALF = SLIDING | {"use_sliding_window": True, "max_window_layers": 2}
 
-# A model type, or with what is after a colon another kind of it -> its config.
+# Config by model type; a suffix after a colon marks another kind of the same type.
 CONFIGS = {
     "albert": BASE | {"embedding_size": 8},
     "arcee": LLAMA,

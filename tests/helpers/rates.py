@@ -1,7 +1,7 @@
-"""How often a procedure is wrong: counted in simulations, held against what is promised.
+"""How often a procedure is wrong: counted in simulations, compared with what is promised.
 
-`make test` repeats each simulation a few times; `make errors` (STRATA_ERRORS=1) as often as the
-tables of docs/errors.md say, which it writes.
+`make test` repeats each simulation a few times; `make errors` (STRATA_ERRORS=1) repeats it as often
+as the tables in docs/errors.md say, and writes these.
 """
 
 import os
@@ -17,12 +17,12 @@ PAGE = Path(__file__).parents[2] / "docs" / "errors.md"
 
 
 def repeats(few: int, whole: int) -> int:
-    """How often to repeat: few times in `make test`, as often as is published in `make errors`."""
+    """How often to repeat: a few times in `make test`, as often as published in `make errors`."""
     return whole if WHOLE else few
 
 
 def at_most(rate: float, count: int) -> int:
-    """The most of `count` repeats that may be wrong: 18 of 200, 37 of 500 at 5 %.
+    """The largest number of `count` repeats that may be wrong: 18 of 200, 37 of 500 at 5 %.
 
     A procedure that is wrong at exactly that rate exceeds it once in a hundred times.
     """
@@ -30,16 +30,17 @@ def at_most(rate: float, count: int) -> int:
 
 
 def at_least(rate: float, count: int) -> int:
-    """The fewest of `count` repeats that must be right: 182 of 200 at 95 %."""
+    """The smallest number of `count` repeats that must be right: 182 of 200 at 95 %."""
     return count - at_most(1 - rate, count)
 
 
 def publish(name: str, table: pd.DataFrame) -> None:
-    """Write a table into its place in docs/errors.md, where `make errors` asks for it.
+    """Write a table into its place in docs/errors.md, if `make errors` is running.
 
     Parameters
     ----------
-    name : the place is between the lines ``<!-- table: NAME -->`` and ``<!-- end -->``.
+    name : str
+        The place is between the lines ``<!-- table: NAME -->`` and ``<!-- end -->``.
     """
     if not WHOLE:
         return

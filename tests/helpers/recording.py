@@ -1,8 +1,8 @@
 """Which functions of the library run in which script: written into a copy of the workflow.
 
-Every function outside ``strata/runtime/`` gets a first line that says it was entered. A process
-appends what it enters, each function once, at once: jobs are killed, fork, and have threads. What a
-module calls while it is imported makes its constants, which count where a script reaches them.
+Every function outside ``strata/runtime/`` gets a first line that records that it was entered. A
+process appends each function once, immediately: jobs are killed, fork, and have threads. What a
+module calls while it is imported makes its constants, which count if a script reaches them.
 """
 
 import ast
@@ -55,9 +55,9 @@ def _with_calls(text: str, module: str) -> str:
     for top in source.body:
         for node in ast.walk(top):
             if isinstance(node, ast.FunctionDef):
-                # After the docstring, which the code hash leaves out only where it comes first.
+                # After the docstring, which the code hash leaves out only if it comes first.
                 first = node.body[0]
-                if first.lineno == node.lineno:  # a protocol's, which nothing enters
+                if first.lineno == node.lineno:  # a protocol's method, which is never entered
                     continue
                 if ast.get_docstring(node) is not None:
                     place, column = first.end_lineno, first.col_offset

@@ -1,4 +1,4 @@
-"""What several of the processes that tests run in need is made in one of them."""
+"""What several test processes need is made in one of them."""
 
 import os
 import shutil
@@ -9,7 +9,7 @@ from filelock import FileLock
 
 
 def once(tmp_path_factory, name: str, make: Callable[[Path], None]) -> Path:
-    """The folder `name`, filled by `make` where it is not there yet; all others wait for it."""
+    """The folder `name`, filled by `make` if it does not exist yet; all others wait for it."""
     common = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
         common = common.parent

@@ -86,7 +86,7 @@ def training(**changes: object) -> TrainingSettings:
 
 
 def ablation(variant: Variant, dropout: float = 0.0) -> AblationSettings:
-    """What a variant needs beside its name."""
+    """What a variant needs besides its name."""
     if variant.kind in ("reinit", "keep"):
         return ReinitSettings("paper")
     if variant.kind == "adapter":
@@ -232,7 +232,7 @@ def task(kind: str = "classification") -> Task:
 
 
 def examples(kind: str = "classification", count: int = 12, seed: int = 0) -> pd.DataFrame:
-    """The rows above in the one form of a prepared task."""
+    """The rows above in the form of a prepared task."""
     if kind == "classification":
         rows = pair_rows(count, seed)
         label = (rows["label"] == "no").astype(np.int64)
@@ -277,14 +277,14 @@ def task_model(
 
 
 class _Through(nn.Module):
-    """DeBERTa's encoder wants at least one layer: this one changes nothing."""
+    """DeBERTa's encoder needs at least one layer: this one changes nothing."""
 
     def forward(self, hidden, *_, **__):
         return hidden, None
 
 
 def without(model: PreTrainedModel, removed: range) -> PreTrainedModel:
-    """A copy that lacks the layers numbered in `removed` (from 1); its own forward runs it."""
+    """A copy without the layers numbered in `removed` (from 1); its own forward runs it."""
     model = deepcopy(model)
     count = model.config.num_hidden_layers
     kept = [k for k in range(count) if k + 1 not in removed]

@@ -1,6 +1,6 @@
 """A study of two of today's models: alternating attention with a mean, and a decoder.
 
-A tenth of the train examples is withheld, to choose layers by.
+A tenth of the train examples is withheld for choosing layers.
 """
 
 import json
@@ -59,7 +59,7 @@ STUDY = {
 
 
 def _save(folder: Path, kind: str) -> None:
-    """A pretrained model as it is found; the decoder's tokenizer pads nothing, and to the left."""
+    """A pretrained model as published; the decoder's tokenizer has no padding and pads left."""
     model_types.model(kind, initializer_range=0.3).base_model.save_pretrained(folder)
     tokenizer = tiny.tokenizer()
     if kind == "llama":

@@ -27,7 +27,7 @@ PARTS = [
     "studies",
     "workflow_scripts",
 ]
-# What comes and goes in a folder where another process plans.
+# Temporary files in a folder where another process plans.
 PASSING = shutil.ignore_patterns("log", "locks", "scripts", "tmp*", "*.partial")
 COSTLY = (
     "ablate",
@@ -73,15 +73,16 @@ RECIPE = {
 class Workflow:
     """A copy of the workflow that may be edited, and a folder it runs in.
 
-    With `planner` Snakemake runs in a fork of a process that has imported it, with `jobs` the
-    scripts do, in forks of one with their libraries; else each starts anew, as it does for users.
+    With `planner` Snakemake runs in a fork of a process that has imported it; with `jobs` the
+    scripts run in forks of one with their libraries. Otherwise each starts a new process, as for
+    users.
     """
 
     code: Path
     folder: Path
     planner: Forks | None = None
     jobs: Forks | None = None
-    said: str = ""  # by Snakemake, when the study in the folder was run
+    said: str = ""  # printed by Snakemake when the study in the folder ran
 
     def command(self, *arguments: str) -> list[str]:
         command = [sys.executable, "-m", "snakemake", "--snakefile", str(self.code / "Snakefile")]
@@ -95,7 +96,7 @@ class Workflow:
         return subprocess.Popen(self.command(*arguments), stdout=none, stderr=none, cwd=self.folder)
 
     def run(self, *arguments: str, check: bool = True, **options) -> subprocess.CompletedProcess:
-        """Run Snakemake to its end; it may fail without `check`, and `options` are a process's."""
+        """Run Snakemake to its end; it may fail without `check`; `options` are the process's."""
         command, environment = self.command(*arguments), dict(os.environ)
         if self.jobs is not None:
             environment |= {SOCKET: str(self.jobs.path), "PYTHONPATH": str(HANDOVER)}
@@ -144,7 +145,7 @@ def copy_workflow(to: Path, of: Path = REPOSITORY) -> Path:
 
 
 def impatient(code: Path) -> None:
-    """Let a copy of the workflow give up a hub that fails within seconds."""
+    """Make a copy of the workflow give up a failing hub within seconds."""
     downloads = code / "workflow_scripts" / "strata" / "sources" / "hub.py"
     patient = downloads.read_text()
     changed = re.sub(r"^RETRY_SECONDS = [\d.]+", "RETRY_SECONDS = 3", patient, flags=re.MULTILINE)
@@ -257,12 +258,12 @@ COMPANIONS = {
         "robustness": {"sizes": [40], "ratios": [1, 49], "repeats": 3},
     },
     "evaluation": {"max_train_examples": 96, "poolings": ["raw"]},
-    # One of the tasks by jiant's heads, with everything that is done to a run.
+    # One of the tasks with jiant's heads, with everything that is done to a run.
     "tasks": {"endings": {"heads": {"style": "jiant"}}},
 }
 
 RUNS = "results/tiny/runs/roberta_entail/full"
-# The study's own runs of RoBERTa, as somebody would give them.
+# The study's own runs of RoBERTa, as given models.
 MINE = {
     "outdir": "results/mine",
     "study": {

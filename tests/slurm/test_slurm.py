@@ -1,4 +1,6 @@
-"""A tiny study through the SLURM profile, its jobs disturbed, beside the same study run locally."""
+"""A tiny study through the SLURM profile, with disturbed jobs, compared with the same study run
+locally.
+"""
 
 import json
 import os
@@ -20,7 +22,7 @@ REPOSITORY = Path(__file__).parents[2]
 RUN = "runs/roberta_entail/full/seed{}"
 LOG = "logs/finetune/roberta_entail_full_{}.log"
 GPU_SCRIPTS = ("dump_activations", "finetune", "score_untuned", "tune_fresh_heads", "tune_heads")
-# Put on the path of every Python process: what a script of the workflow ended with.
+# On the path of every Python process: records how a script of the workflow ended.
 WITNESS = """
 import atexit, json, os, re, sys, uuid
 
@@ -37,7 +39,7 @@ def tell():
 
 @dataclass
 class Study:
-    """Results of the two runs, what Snakemake said, SLURM's jobs, and what scripts saw."""
+    """Results of the two runs, Snakemake's output, SLURM's jobs, and what scripts saw."""
 
     local: Path
     slurm: Path
@@ -120,7 +122,7 @@ def snakemake(folder: Path, study: Path, *options: str) -> list[str]:
         # A second run that nothing else needs, so that two can be disturbed.
         f"results/{RUN.format(2)}/run.json",
     ]
-    # One thread a job: the same arithmetic both ways, and no quarrels over two cores.
+    # One thread per job: the same arithmetic both ways, and no competition for two cores.
     return [
         *script,
         *targets,
@@ -149,7 +151,7 @@ def squeue(columns: str, *options: str) -> list[list[str]]:
 
 
 def job_of(seed: int) -> str:
-    """Number of the SLURM job that fine-tunes with `seed` now."""
+    """Number of the SLURM job that is fine-tuning with `seed`."""
     comment = f"rule_finetune_wildcards_roberta_entail_full_{seed}"
     return next(job for job, said in squeue("%i|%k", "--states=running") if said == comment)
 
@@ -161,7 +163,7 @@ def resumed_at(log: Path) -> int | None:
 
 
 def disturb(results: Path) -> tuple[int, int, int]:
-    """Stop the run that gets going first, until its time is over; cancel the other, preempt it.
+    """Stop the run that starts first until its time is over; cancel the other, then preempt it.
 
     Returns the seeds of the two and the step at which the cancelled run was resumed.
     """
@@ -188,7 +190,7 @@ def run_study(folder: Path) -> Study:
     (witness / "sitecustomize.py").write_text(WITNESS.replace("FOLDER", str(witness)))
     through_slurm = snakemake(
         *(folder / "slurm", study, "--workflow-profile", str(profile)),
-        # There is no accounting here, and no reason to wait.
+        # There is no accounting here, so there is no reason to wait.
         *("--slurm-status-command", "squeue", "--slurm-init-seconds-before-status-checks", "2"),
     )
     environment = os.environ | {"PYTHONPATH": str(witness)}
@@ -211,7 +213,7 @@ def run_study(folder: Path) -> Study:
         print(said.read_text()[-6000:])
         raise
     finally:
-        if process.poll() is None:  # SIGTERM would have it wait for its jobs
+        if process.poll() is None:  # after SIGTERM it would wait for its jobs
             process.kill()
             process.wait()
     return Study(
@@ -241,7 +243,7 @@ def study(tmp_path_factory) -> Study:
 
 
 def attempts(study: Study, seed: int) -> pd.DataFrame:
-    """SLURM's jobs of a fine-tuning, in order."""
+    """SLURM's jobs for a fine-tuning run, in order."""
     comment = f"rule_finetune_wildcards_roberta_entail_full_{seed}"
     return study.jobs[study.jobs["comment"] == comment].sort_values(
         "job", key=lambda j: j.astype(int)

@@ -91,8 +91,9 @@ def jobs(scheduler: psutil.Process) -> list[psutil.Process]:
 
 
 def disturb(chance: random.Random, scheduler: subprocess.Popen) -> str | None:
-    """Kill a job (one that trains, where there is one, else any) or, one time in five, the
-    scheduler; says what was done, if anything."""
+    """Kill a job (one that trains if there is one, else any) or, one time in five, the scheduler;
+    returns what was done, if anything.
+    """
     process = psutil.Process(scheduler.pid)
     running = jobs(process)
     victims = [process] if chance.random() < 0.2 else [*filter(trains, running)] or running

@@ -1,4 +1,4 @@
-"""Fixtures of more than one module."""
+"""Fixtures that several modules use."""
 
 import subprocess
 from itertools import pairwise
@@ -16,7 +16,7 @@ def saved(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def model(saved, tmp_path) -> Path:
-    """A model folder that a test may spoil."""
+    """A model folder that a test may damage."""
     folder = tmp_path / "source"
     folder.mkdir()
     for file in saved.iterdir():

@@ -69,7 +69,7 @@ def test_lora_trains_adapters_in_every_layer_and_the_head(architecture):
     adapters = {name for name, _ in model.named_parameters() if "lora_" in name}
     assert adapters and trained(model) == adapters | of_head(before)
     inputs = next(tiny.rows().batches(range(8), 8, "cpu"))[1]
-    with torch.inference_mode():  # adapters begin at zero
+    with torch.inference_mode():  # adapters start at zero
         torch.testing.assert_close(model.eval()(**inputs).logits, before(**inputs).logits)
 
 
@@ -137,7 +137,7 @@ def test_adapters_are_nearly_the_identity_at_first(architecture, kind):
 @pytest.mark.parametrize("architecture", tiny.ARCHITECTURES)
 @pytest.mark.parametrize("which", [0, 1])
 def test_each_adapter_stands_before_the_residual_sum(architecture, which):
-    """One that puts out nothing takes its branch out of the layer, and the residual is left.
+    """An adapter with zero output removes its branch of the layer and leaves the residual.
 
     So layer 1's output is that of a layer whose output projection, weights and bias, is zero.
     """
@@ -272,7 +272,7 @@ def test_layers_the_model_lacks_are_refused():
 
 @pytest.mark.parametrize("text", ["lora", "adapter", "reinit1-2", "keep1-2"])
 def test_settings_of_another_variant_are_refused(text):
-    """A run that silently trains all of the model would pass for its ablation."""
+    """A run that silently trains the whole model would be mistaken for its ablation."""
     settings = ReinitSettings("paper") if text in ("lora", "adapter") else None
     with pytest.raises(TypeError, match=f"'{text}' does not go with"):
         adapt(tiny.task_model("bert"), Variant.parse(text), settings, seed=1)

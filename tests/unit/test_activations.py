@@ -1,4 +1,4 @@
-"""Activation files: what is in them, and what happens when it should not be."""
+"""Activation files: what they contain, and what happens when it is wrong."""
 
 import json
 from types import SimpleNamespace
@@ -85,7 +85,7 @@ def test_a_file_holds_what_the_model_puts_out(architecture, tmp_path):
 
 
 def test_what_is_the_same_twice_is_stored_once(tmp_path):
-    """Without a final norm, what heads read is what is compared; with one, it is another thing."""
+    """Without a final norm, what heads read is what is compared; with one, the two differ."""
     inner = {"bert": True, "modernbert:mean": False}
     for kind, same in inner.items():
         path = tmp_path / kind
@@ -100,7 +100,7 @@ def test_what_is_the_same_twice_is_stored_once(tmp_path):
 @every_architecture
 @torch.no_grad()
 def test_a_file_holds_how_far_each_layer_turns_the_words(architecture, tmp_path):
-    """Against SciPy's cosine distance, token by token, of each row by itself."""
+    """Against SciPy's cosine distance, token by token, for each row separately."""
     model = tiny.task_model(architecture)
     with Activations.open(write(tmp_path / "a.h5", Encoder(model))) as file:
         cosines, angles = file.turns("cosine"), file.turns("angle")
@@ -193,7 +193,7 @@ def test_batch_size_changes_nothing(architecture, tmp_path):
 
 
 def test_rows_beyond_a_window_are_in_order(tmp_path):
-    """More rows than are buffered at a time; each row is its own example's."""
+    """More rows than are buffered at a time; each row belongs to its own example."""
     encoder = Encoder(tiny.task_model("bert", layers=1))
     write(tmp_path / "a.h5", encoder, count=1100, poolings=["mean"], batch_size=64)
     write(tmp_path / "b.h5", encoder, count=1100, poolings=["mean"], batch_size=600)
@@ -299,9 +299,9 @@ def test_a_truncated_or_missing_file_is_explained(share, tmp_path):
     path = write(tmp_path / "a.h5")
     whole = path.read_bytes()
     path.write_bytes(whole[: int(share * len(whole))])
-    with pytest.raises(StrataError, match=f"not a whole HDF5 file.*{REBUILD}"):
+    with pytest.raises(StrataError, match=f"not a complete HDF5 file.*{REBUILD}"):
         Activations.open(path)
-    with pytest.raises(StrataError, match=f"b.h5 is not there; {REBUILD}"):
+    with pytest.raises(StrataError, match=f"b.h5 does not exist; {REBUILD}"):
         Activations.open(tmp_path / "b.h5")
 
 
@@ -322,7 +322,7 @@ def test_a_file_under_the_name_of_another_is_refused(name, tmp_path):
     path = tmp_path / "activations" / name
     path.parent.mkdir(parents=True, exist_ok=True)
     own.rename(path)
-    held = "holds activations/tiny_tiny-task/eval/full-seed1.h5, not what its name says"
+    held = "contains activations/tiny_tiny-task/eval/full-seed1.h5, not what its name says"
     with pytest.raises(StrataError, match=f"{held}; {REBUILD}"):
         Activations.open(path)
 

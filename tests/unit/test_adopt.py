@@ -1,4 +1,4 @@
-"""Checkpoints that others fine-tuned: taken with their own heads, or refused with the reason."""
+"""Checkpoints that others fine-tuned: adopted with their own heads, or refused with a reason."""
 
 import json
 from pathlib import Path
@@ -90,7 +90,7 @@ def test_an_encoder_is_no_fine_tuned_model(auto, tmp_path):
     folder = saved(tmp_path, "bert", auto)
     said = refused(folder, classes("a", "b", "c"))
     assert said.startswith(
-        "M: its classifier.weight is missing: this is an encoder, not a fine-tuned model"
+        "M: its classifier.weight is missing, so this is an encoder, not a fine-tuned model"
     )
     config = json.loads((folder / "config.json").read_text())
     config.pop("architectures")  # some say nothing: then the weights do
@@ -101,7 +101,7 @@ def test_an_encoder_is_no_fine_tuned_model(auto, tmp_path):
 
 def test_a_head_for_another_type_of_task_is_refused(tmp_path):
     tokens = saved(tmp_path / "a", "bert", AutoModelForTokenClassification, num_labels=2)
-    assert "M is a BertForTokenClassification, and a task of type classification needs" in refused(
+    assert "M is a BertForTokenClassification, but a task of type classification needs" in refused(
         tokens, classes("a", "b")
     )
     choice = saved(tmp_path / "b", "bert", AutoModelForMultipleChoice)
@@ -115,14 +115,14 @@ def test_a_head_for_another_type_of_task_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("config", "task", "sentence"),
     [
-        (labelled("a", "b", "c"), classes("a", "b"), "M has 3 outputs (the labels a, b, c), and"),
-        ({"num_labels": 1}, classes("a", "b"), "M has a single output, a regression's or that of"),
+        (labelled("a", "b", "c"), classes("a", "b"), "M has 3 outputs (the labels a, b, c), but"),
+        ({"num_labels": 1}, classes("a", "b"), "M has a single output, for a regression or"),
         (
             {**labelled("a", "b"), "problem_type": "multi_label_classification"},
             classes("a", "b"),
             "M gives each example any number of labels",
         ),
-        (labelled("a", "b"), tiny.task("regression"), "M has 2 outputs (the labels a, b), and the"),
+        (labelled("a", "b"), tiny.task("regression"), "M has 2 outputs (the labels a, b), but the"),
         (labelled("yes", "no"), classes("a", "b"), "M has the labels yes, no, the task a, b: say"),
     ],
 )
@@ -137,13 +137,13 @@ def test_a_regression_has_one_output_and_no_names(tmp_path):
 
 def test_labels_that_have_numbers_for_names_are_taken_by_position_and_told(tmp_path, capsys):
     load_given(saved(tmp_path, "bert", num_labels=2), classes("a", "b"), "M")
-    assert "numbers for names: LABEL_0 is a, LABEL_1 is b" in capsys.readouterr().out
+    assert "only numbered: LABEL_0 is a, LABEL_1 is b" in capsys.readouterr().out
 
 
 def test_odd_configs_are_refused_in_a_sentence(tmp_path):
     folder = saved(tmp_path, "bert", **labelled("a", "b"))
     with_config(id2label={"1": "a", "2": "b"})(folder)
-    assert "numbers its labels 1, 2; they are counted from 0" in refused(folder, classes("a", "b"))
+    assert "numbers its labels 1, 2; labels count from 0" in refused(folder, classes("a", "b"))
     with_config(id2label={"0": "a", "1": "b"}, strata_head="foo")(folder)
     assert "M has a head of style 'foo'" in refused(folder, classes("a", "b"))
 
@@ -205,7 +205,7 @@ def test_checkpoints_that_read_texts_otherwise_are_two_models(tmp_path):
     assert check_same_model("m", folders, tiny.examples(), 32) == {str(own): 32, str(second): 32}
     other = (second / "tokenizer.json").read_text()
     (second / "tokenizer.json").write_text(other.replace('"w1"', '"W1"'))
-    with pytest.raises(StrataError, match="read a text as other tokens .row 1 of the eval"):
+    with pytest.raises(StrataError, match="tokenise a text differently .row 1 of the eval"):
         check_same_model("m", folders, tiny.examples(), 32)
 
 
@@ -223,8 +223,8 @@ def test_other_limits_matter_where_a_text_reaches_them(tmp_path):
     with pytest.raises(StrataError) as caught:
         check_same_model("m", folders, tiny.examples(), "auto")
     assert str(caught.value) == (
-        "models.m: some texts are longer than not all of its folders allow (tokens: checkpoint 1 "
-        "12, its encoder 40); put training: {max_length: 12} into the model's entry."
+        "models.m: some texts are longer than some of its folders allow (tokens: checkpoint 1 12, "
+        "its encoder 40); put training: {max_length: 12} into the model's entry."
     )
 
 
@@ -232,15 +232,15 @@ def test_a_checkpoint_without_a_tokenizer_takes_its_encoders(tmp_path, capsys):
     own, encoder = (saved(tmp_path / n, "bert") for n in "12")
     for file in own.glob("tokenizer*"):
         file.unlink()
-    (own / "special_tokens_map.json").write_text("{}")  # which is no tokenizer
+    (own / "special_tokens_map.json").write_text("{}")  # not a tokenizer
     assert len(tokenizer_of(own, encoder, "M")) == len(tiny.tokenizer())
-    assert "M has no tokenizer: that of" in capsys.readouterr().out
+    assert "M has no tokenizer: using that of" in capsys.readouterr().out
     with pytest.raises(StrataError, match="or register the encoder that it was made from as"):
         tokenizer_of(own, tmp_path / "nowhere", "M")
 
 
 def test_auto_is_the_smaller_of_what_tokenizer_and_model_allow(tmp_path):
-    """64 positions; RoBERTa's begin after the padding token's, 1."""
+    """64 positions; RoBERTa's start after that of the padding token, 1."""
     for architecture, limit in {"bert": 64, "roberta": 62}.items():
         folder = saved(tmp_path / architecture, architecture)
         assert length_limit("auto", folder, tiny.tokenizer()) == limit
@@ -251,7 +251,7 @@ def test_auto_is_the_smaller_of_what_tokenizer_and_model_allow(tmp_path):
     endless = saved(tmp_path / "deberta", "deberta-v2")  # relative positions
     tokenizer = tiny.tokenizer()
     tokenizer.model_max_length = 10**30
-    assert length_limit("auto", endless, tokenizer) == 64  # what it was trained with
+    assert length_limit("auto", endless, tokenizer) == 64  # the length it was trained with
 
 
 def test_the_share_of_texts_that_are_cut_is_told():
@@ -281,7 +281,7 @@ def test_adapters_and_quantised_weights_are_refused(tmp_path):
     (tmp_path / "adapters").mkdir()
     (tmp_path / "adapters/adapter_config.json").write_text("{}")
     (tmp_path / "adapters/adapter_model.safetensors").write_text("")
-    with pytest.raises(StrataError, match="Model 'mine' is adapters .adapter_config.json., not a"):
+    with pytest.raises(StrataError, match="Model 'mine' consists of adapters .adapter_config"):
         fetch_model("mine", {"source": f"path:{tmp_path / 'adapters'}"}, tmp_path / "fetched")
     folder = saved(tmp_path / "quantised", "bert")
     with_config(quantization_config={"bits": 4})(folder)
@@ -305,7 +305,7 @@ def test_a_tokenizer_may_be_missing_where_another_folder_has_it(tmp_path):
 
 @pytest.mark.parametrize("architecture", tiny.ARCHITECTURES)
 def test_a_head_that_an_encoder_carries_is_drawn_anew(architecture, tmp_path):
-    """Though its shape would fit, and in every class's own way; the encoder stays as it is."""
+    """Even though its shape would fit, and for every class; the encoder does not change."""
     folder = saved(tmp_path / "headed", architecture, **labelled("x", "y"))
     before = AutoModelForSequenceClassification.from_pretrained(folder).state_dict()
     models = [load_model(folder, tiny.task(), seed) for seed in (1, 1, 2)]

@@ -271,7 +271,7 @@ def test_a_row_a_pair_of_methods_with_what_relates_their_increments():
 
 
 def test_monotone_curves_are_related_by_their_trend_alone():
-    """Once said to be: each of 28 intervals of unrelated methods excluded 0, rho being 1."""
+    """They used to look related: all 28 intervals of unrelated methods excluded 0, with rho 1."""
     rng = np.random.default_rng(1)
     drawn = curves(8, lambda *_: rng.exponential(size=LAYERS).cumsum())
     found = method_correlations(drawn, Sampling(200, 0.95))

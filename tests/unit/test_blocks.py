@@ -1,4 +1,4 @@
-"""Blocks of depths: the rule against a search written out anew, and what is said of what it finds.
+"""Blocks of depths: the rule against a second implementation, and the words for what it finds.
 
 How often it is wrong: tests/errors/test_blocks_errors.py.
 """
@@ -41,7 +41,7 @@ def all_placings(kind, layers):
                 continue
             if kind == "late":
                 deep = layers >= 12
-                # j = 1, k = 4 of 24 layers would make a block of an odd first depth.
+                # j = 1, k = 4 with 24 layers would make a block out of an unusual first depth.
                 if j > 1 and k >= (4 if deep else 3) and late >= (3 if deep else 2) + left_out:
                     yield None, j, k
             else:
@@ -67,7 +67,7 @@ def separation(values, i, j, k):
 
 
 def best_placing(values, kind):
-    """Of equals, what leaves out least."""
+    """Among equals, what leaves out least."""
     return max(all_placings(kind, len(values)), key=lambda p: (separation(values, *p), p[1] - p[2]))
 
 
@@ -222,7 +222,7 @@ def test_too_few_layers_or_examples():
 
 
 def test_choices_are_compared_at_their_positions():
-    """Rows of an example share a prompt, in each depth another, which is no likeness of depths."""
+    """Rows of an example share a prompt, a different one in each depth: depths are not alike."""
     prompts = np.repeat(np.random.default_rng(2).standard_normal((6, 60, 30)), 2, axis=1)
     tuned, original = states(0.9, d=30) + prompts, states(0, d=30, seed=1) + prompts
     maps = state_maps(tuned, 20, 0, choices=2)
@@ -344,5 +344,5 @@ def test_gold_choices_alone_are_one_row_an_example():
 
 
 def test_files_of_other_examples_are_refused():
-    with pytest.raises(StrataError, match="hold different examples"):
+    with pytest.raises(StrataError, match="contain different examples"):
         state_blocks(File("full-seed1", states(0.9)), File("pretrained", states(0, n=60)), SETTINGS)

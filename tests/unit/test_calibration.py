@@ -40,7 +40,7 @@ LAYERS = 3
 
 
 def outputs(kind, examples=200, depths=LAYERS, seed=0, strength=2.0):
-    """Examples, and logits [depths, rows, outputs] that say more of the label at each depth."""
+    """Examples, and logits (depths, rows, outputs) that say more about the label at each depth."""
     rng, task = np.random.default_rng(seed), tiny.task(kind)
     classes = {"classification": 2, "multiple-choice": task.choices, "regression": 1}[kind]
     labels = (
@@ -176,7 +176,7 @@ def test_regression_has_squared_errors_and_how_far_values_moved():
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_table_of_a_pair(kind):
-    """Every seed against its own full model; runs that failed are flagged, and none left out."""
+    """Every seed against its own full model; runs that failed are flagged, and none is left out."""
     task = tiny.task(kind)
     tables = {
         seed: [predictions_of(kind, name, seed=seed, strength=2.0 + (name == "tuned"))

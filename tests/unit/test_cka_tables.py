@@ -158,7 +158,9 @@ def test_cka_of_other_examples_is_refused(tmp_path):
     vectors = np.random.default_rng(0).normal(size=(1, 6, 5))
     y = activations(tmp_path / "y.h5", vectors, [0, 1, 0, 1, 0, 1])
     x = activations(tmp_path / "x.h5", vectors, [0, 1, 0, 1, 1, 1])
-    with pytest.raises(StrataError, match="y.h5 and .*x.h5 hold different examples; delete both"):
+    with pytest.raises(
+        StrataError, match="y.h5 and .*x.h5 contain different examples; delete both"
+    ):
         cka_table(y, x, {}, POSITIONS)
 
 

@@ -7,7 +7,7 @@ from helpers.claims import PHANG, Facts, across, judged, verdict
 from strata.analysis.claims import ABSENT, FAILS, HOLDS, LIKE_IT, NAMED, UNTOLD
 from strata.analysis.claims_phang import CLAIMS
 
-# Few examples, of which a loss at the threshold cannot be told.
+# Few examples, so that a loss at the threshold cannot be told.
 FEW = {"n": 150}
 CLOSE, FAR = 0.02, 0.05
 
@@ -17,7 +17,7 @@ def lost(configuration, loss, **more):
 
 
 def separated(name, **more):
-    """Facts in which a block is there, is not, and is as far from 0 as its error."""
+    """Facts in which there is a block, there is none, and it is as far from 0 as its error."""
     values = ((0.2, 0.01), (-0.2, 0.01), (0.01, 0.05))
     return [Facts(separation={name: value}, error=error, **more) for value, error in values]
 
@@ -41,7 +41,7 @@ def to_orig(early, late):
 
 
 def skip(loss, *, first=None, last=None, count=None):
-    """Skipping loses something only where the span begins at, ends at, or has so many layers."""
+    """Skipping loses something only for spans with this start, end or number of layers."""
 
     def of(i, j):
         wanted = (first in (None, i), last in (None, j), count in (None, j - i + 1))
@@ -331,7 +331,7 @@ def test_other_encoders_are_judged_by_what_the_paper_says_of_models_like_them():
 
 
 def test_failed_runs_are_left_out():
-    """Of the two seeds the failed one has no block; and with no other run nothing can be told."""
+    """Of the two seeds the failed one has no block; without another run nothing can be told."""
     facts = {("roberta", "rte"): Facts(separation={"late": 0.3}, seeds=(1, 2), failed=(2,))}
     found = verdict(judged(facts, claims="P1b"), "P1b", "roberta", "rte")
     assert found.verdict == HOLDS and found.reading.seeds == "1"

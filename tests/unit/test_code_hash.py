@@ -1,4 +1,4 @@
-"""What a script's hash covers: the definitions it reaches, and nothing that changes no number."""
+"""What a script's hash covers: the definitions it reaches, except what changes no number."""
 
 import ast
 import re
@@ -127,7 +127,7 @@ def folder(tmp_path):
 
 
 def changes(folder, file: str, old: str, new: str) -> bool:
-    """Whether the script's hash is another once `old` is `new` in a file."""
+    """Whether the script's hash changes when `old` becomes `new` in a file."""
     before, path = CodeTree(folder).version("run"), folder / file
     text = path.read_text()
     assert text.count(old) >= 1
@@ -209,7 +209,7 @@ def test_what_a_result_may_depend_on_counts(folder, file, old, new):
 
 
 def test_the_same_name_may_stand_for_another_definition(folder):
-    """Two functions of one text under two names: which is called counts, not what it is called."""
+    """Two functions with the same text and two names: which one is called counts, not its name."""
     text = INNER + "\n\ndef quarter():\n    return 0.25\n"
     (folder / "strata/data/inner.py").write_text(text)
     assert changes(folder, "strata/data/outer.py", "inner.half()", "inner.quarter()")
@@ -315,7 +315,7 @@ EDITS = {
         "strata/analysis/truncation.py", " rate of the grid is the best", " rate wins", set()
     ),
     "a warning sign in a helper": (
-        "strata/analysis/activations.py", "is not a whole HDF5 file", "is cut short", set()
+        "strata/analysis/activations.py", "is not a complete HDF5 file", "is cut short", set()
     ),
     "an unused function": (
         "strata/analysis/tables.py", "def read_metrics",
@@ -391,7 +391,7 @@ def test_an_edit_changes_the_hash_of_what_it_feeds_and_nothing_else(edit, code, 
 
 
 def messages(tree: ast.Module) -> list[ast.expr]:
-    """Text in the arguments of whatever tells a person something, found by its own look."""
+    """Text in the arguments of everything that makes messages, found independently."""
     raising = {
         node.name
         for node in ast.walk(tree)
@@ -417,7 +417,7 @@ def messages(tree: ast.Module) -> list[ast.expr]:
 
 
 def test_no_message_anywhere_counts(code, unedited):
-    """Every text of every message is altered at once, each by itself where that changes a hash."""
+    """Every text of every message is altered at once, or one by one if that changes a hash."""
     kept, altered = {}, 0
     for path in [*code.glob("*.py"), *code.joinpath("strata").rglob("*.py")]:
         kept[path] = path.read_text()

@@ -39,10 +39,10 @@ from strata.study.task_types import TASK_TYPES
 from strata.study.variants import Variant
 
 EITHER = (
-    "give either 'source', an encoder to fine-tune, or 'checkpoints', models that are fine-tuned "
-    "already."
+    "give either 'source' (an encoder to fine-tune) or 'checkpoints' (models that are already "
+    "fine-tuned)."
 )
-# All but the one that is to be copied: its paths are somebody else's.
+# All except the one that is meant to be copied: its paths belong to somebody else.
 WHOLE = {name: study for name, study in STUDIES.items() if name != "mine"}
 
 # ---------------------------------------------------------------- what passes
@@ -217,19 +217,19 @@ def test_missing_key_is_named(path, sentence):
         ),
         (
             {"tasks": {"rte": {"training": {"withhold": 0.1}}}},
-            "tasks.rte.training.withhold: is of the whole study; set training.withhold.",
+            "tasks.rte.training.withhold: applies to the whole study; set training.withhold.",
         ),
         (
             {"models": {"albert": {"training": {"withhold": 0.1}}}},
-            "models.albert.training.withhold: is of the whole study; set training.withhold.",
+            "models.albert.training.withhold: applies to the whole study; set training.withhold.",
         ),
         (
             {"variants": {"probe*": {"withhold": 0.1}}},
-            "variants.probe*.withhold: is of the whole study; set training.withhold.",
+            "variants.probe*.withhold: applies to the whole study; set training.withhold.",
         ),
         (
             {"cka": {"pooling": "mean"}},
-            "cka.pooling: 'mean' is not kept; evaluation.poolings has raw.",
+            "cka.pooling: 'mean' is not stored; evaluation.poolings has raw.",
         ),
         (
             {"tasks": {"stsb": {"metric": "mcc"}}},
@@ -239,15 +239,18 @@ def test_missing_key_is_named(path, sentence):
             {"tasks": {"hellaswag": {"metric": "f1"}}},
             "tasks.hellaswag.metric: 'f1' does not fit type multiple-choice; allowed is one of acc",
         ),
-        ({"tasks": {"rte": {"choices": "a"}}}, "tasks.rte.choices: multiple-choice tasks have it"),
+        (
+            {"tasks": {"rte": {"choices": "a"}}},
+            "tasks.rte.choices: multiple-choice tasks need this",
+        ),
         (
             {"tasks": {"hellaswag": {"texts": ["a", "b"]}}},
-            "tasks.hellaswag.texts: a multiple-choice task has one, the prompt.",
+            "tasks.hellaswag.texts: a multiple-choice task has exactly one, the prompt.",
         ),
-        ({"tasks": {"stsb": {"labels": ["a", "b"]}}}, "tasks.stsb.labels: a classification task"),
+        ({"tasks": {"stsb": {"labels": ["a", "b"]}}}, "tasks.stsb.labels: classification tasks"),
         (
             {"tasks": {"rte": {"cuts": [{"name": "a"}, {"name": "b"}]}}},
-            "tasks.rte.labels: a classification task has either 'labels' or 'cuts', others have ne",
+            "tasks.rte.labels: classification tasks have either 'labels' or 'cuts', others neith",
         ),
         (
             {"tasks": {"rte": {"holdout": {"fraction": 0.1}}}},
@@ -262,15 +265,17 @@ def test_keys_that_contradict_each_other_are_refused(changes, sentence):
 
 def test_seeds_that_a_model_has_no_run_of_cannot_be_cut():
     found = problems(merged(PAPER, {"frontier": {"seeds": [2, 3]}}))
-    assert found == [f"frontier.seeds: {m} has no run of seed 3." for m in PAPER["study"]["models"]]
+    assert found == [
+        f"frontier.seeds: {m} has no run with seed 3." for m in PAPER["study"]["models"]
+    ]
 
 
 @pytest.mark.parametrize(
     ("path", "sentence"),
     [
         ("tasks.rte.splits.eval", "tasks.rte.splits: give either 'splits.eval' or 'holdout'."),
-        ("tasks.rte.labels", "tasks.rte.labels: a classification task has either 'labels' or"),
-        ("tasks.hellaswag.choices", "tasks.hellaswag.choices: multiple-choice tasks have it"),
+        ("tasks.rte.labels", "tasks.rte.labels: classification tasks have either 'labels' or"),
+        ("tasks.hellaswag.choices", "tasks.hellaswag.choices: multiple-choice tasks need this"),
     ],
 )
 def test_key_that_a_task_of_its_type_needs_is_missed(path, sentence):
@@ -308,7 +313,7 @@ def test_all_problems_are_told_at_once():
 def test_local_model_that_is_not_supported_is_refused_at_once(tmp_path):
     """By its config.json; a model on the hub can only be judged when it is fetched."""
     config = changed("models.roberta", {"source": f"path:{tmp_path}"})
-    assert f"models.roberta: {tmp_path} holds no config.json" in problems(config)[0]
+    assert f"models.roberta: {tmp_path} has no config.json" in problems(config)[0]
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "t5"}))
     (found,) = problems(config)
     assert (
@@ -322,7 +327,7 @@ def test_local_model_that_is_not_supported_is_refused_at_once(tmp_path):
 def test_local_model_that_is_gone_is_its_copy_in_data(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     config = changed("models.roberta", {"source": f"path:{tmp_path / 'gone'}"})
-    assert "gone holds no config.json" in problems(config)[0]
+    assert "gone has no config.json" in problems(config)[0]
     copied = tmp_path / "data/models/roberta"
     copied.mkdir(parents=True)
     settings = {"model_type": "roberta", "num_hidden_layers": 7}
@@ -413,7 +418,7 @@ def test_of_epochs_and_steps_the_last_said_counts():
 
 @pytest.mark.parametrize("study", [{}, STUDIES["tamkin"]], ids=["paper", "tamkin"])
 def test_what_tells_whether_the_best_probing_block_matters_is_planned(study):
-    """A block new, all but it new, all or none new, and a probe of it, on as many examples."""
+    """A block new, all except it new, all or none new, and a probe of it, on as many examples."""
     config = check_config(merged(PAPER, study))
     model, task = config["study"]["models"][0], "sst2"
     localized, probing = (
@@ -559,7 +564,7 @@ def test_an_export_of_a_model_that_is_not_known_yet_is_refused_later(tmp_path, m
 
 
 def test_title_and_recipes_are_no_part_of_a_source():
-    """A change of these fetches nothing anew; any other does."""
+    """A change of these does not fetch again; any other does."""
     config = check_config(merged(PAPER, DEMO))
     entry = config["tasks"]["polarity"]
     described = source_description(entry | {"heads": {"steps": 1}})
@@ -575,7 +580,7 @@ def test_titles_are_names_where_there_are_none():
 
 
 def test_sampling_is_what_intervals_depend_on():
-    """Not the tolerance, whose change draws no interval anew."""
+    """Not the tolerance: a change of it must not compute intervals again."""
     assert sampling(PAPER) == {"resamples": 1000, "confidence": 0.95}
 
 
@@ -622,6 +627,6 @@ def test_schema_lets_no_unknown_key_through_anywhere():
 def test_choices_by_a_type_that_has_no_class_for_them_are_refused():
     (found,) = problems(changed("models.roberta.architecture", "llama"))
     assert found.startswith(
-        "study.tasks: 'hellaswag' is multiple choice, and Transformers has no such class for "
-        "'roberta' (llama); those with one are albert, bert, camembert,"
+        "study.tasks: 'hellaswag' is multiple choice, and Transformers has no multiple-choice "
+        "class for 'roberta' (llama); it has one for albert, bert, camembert,"
     )

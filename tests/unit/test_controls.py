@@ -1,4 +1,4 @@
-"""What the similarity of depths is made of: by other formulas, and where the answer is known."""
+"""What the similarity of depths consists of: by other formulas, and where the answer is known."""
 
 import json
 
@@ -65,7 +65,7 @@ def without_first(x):
 
 @pytest.fixture(params=[(60, 12), (40, 90)], ids=["tall", "wide"])
 def pair(request):
-    """Two representations of one width each, that share a part, with a mean that dwarfs it."""
+    """Two representations of different widths that share a part, with a much larger mean."""
     n, features = request.param
     y, x = noise(n, features), noise(n, 2 * features, seed=1)
     x[:, :features] += y
@@ -158,7 +158,7 @@ def test_a_step_is_relative_to_the_vector():
 
 
 def label_only(n=1000, features=100, seed=0):
-    """A layer that has nothing in common with another seed's but the label, and the labels."""
+    """A layer that has only the label in common with another seed's layer, and the labels."""
     rng = np.random.default_rng(seed)
     labels, direction = np.arange(n) % 2, rng.normal(size=features)
     far = 10 * np.sqrt(features) * direction / np.linalg.norm(direction)
@@ -166,7 +166,7 @@ def label_only(n=1000, features=100, seed=0):
 
 
 def test_layers_that_share_the_label_alone():
-    """CKA of 0.99 and more between layers of which the second keeps nothing of the first."""
+    """CKA of 0.99 and more between layers, though the second keeps nothing of the first."""
     y, labels = label_only(seed=0)
     x, _ = label_only(seed=1)
     found = values(y, x, labels)
@@ -211,7 +211,7 @@ def test_unrelated_layers_are_at_chance():
             assert abs(found[name].value) < 0.02 and found[name].chance == 0, name
         for name in ("neighbours", "procrustes"):
             assert found[name].value == pytest.approx(found[name].chance, abs=0.01), name
-    assert found["procrustes"].value > 0.7  # it says little where examples are few
+    assert found["procrustes"].value > 0.7  # it says little with few examples
 
 
 def test_class_means_are_not_taken_off():
@@ -336,7 +336,7 @@ def test_of_many_examples_a_fixed_subset_is_measured(stored, monkeypatch):
 
 
 def test_too_few_examples_are_refused(stored):
-    with pytest.raises(StrataError, match="has 3 examples, .* need at least 4"):
+    with pytest.raises(StrataError, match="has 3 examples, .* needs at least 4"):
         controls_table(stored(noise(2, 3, 8), np.arange(3)), {})
 
 
@@ -367,7 +367,7 @@ def choices(n, features, prompt, right, seed):
 
 def test_choices_of_one_prompt_are_not_independent_rows(stored):
     (y, labels), (x, _) = (choices(500, 100, 0.9, 0, seed) for seed in (1, 2))
-    assert cka(y, x, debiased=True) > 0.1  # rows taken as if they were
+    assert cka(y, x, debiased=True) > 0.1  # as if rows were independent
     table = controls_table(stored(np.stack([y, x]), labels, choices=4), {})
     for measure in CKAS:
         assert abs(in_table(table, measure, 1, 2)["value"].item()) < 0.01, measure
@@ -379,7 +379,7 @@ def test_choices_of_one_prompt_are_not_independent_rows(stored):
 
 def test_positions_are_averaged_and_their_hsics_before_the_ratio(stored):
     y, labels = choices(40, 6, 0.5, 3, seed=1)
-    x = y + noise(*y.shape, seed=2) * np.tile([1, 2, 3, 4], 40)[:, None]  # alike ever less
+    x = y + noise(*y.shape, seed=2) * np.tile([1, 2, 3, 4], 40)[:, None]  # less and less alike
     table = controls_table(stored(np.stack([y, x]), labels, choices=4), {})
     of_y, of_x = ([z[p::4] for p in range(4)] for z in (y, x))
 

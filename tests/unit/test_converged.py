@@ -1,4 +1,4 @@
-"""Heads tuned to convergence: their inputs, their rates, and whether they are the better ones."""
+"""Heads tuned to convergence: their inputs, their rates, and whether they are better."""
 
 from dataclasses import replace
 
@@ -39,7 +39,7 @@ def converging(rates, held_out=0.25, **changes):
 
 
 def tiny_spread():
-    """One depth that says the label, by a thousandth of what its vectors have in common."""
+    """One depth that shows the label, by a thousandth of what its vectors have in common."""
     inputs = only(learnable(), depths=slice(1, None))
     return replace(inputs, vectors=5 + inputs.vectors * 1e-3)
 
@@ -49,7 +49,7 @@ def right(head, stack, inputs):
 
 
 def outputs(head, stack, vectors):
-    """Of a stack's heads, one after the other, by PyTorch's own means."""
+    """Outputs of a stack's heads, one after the other, with plain PyTorch."""
     found = []
     for depth, rows in enumerate(vectors):
         with torch.no_grad():
@@ -59,7 +59,7 @@ def outputs(head, stack, vectors):
 
 
 def offset(kind="classification"):
-    """Vectors whose features have means and spreads of their own, at each depth others."""
+    """Vectors whose features have different means and spreads, also at each depth."""
     inputs, rng = problem(kind, examples=40), np.random.default_rng(3)
     spreads = np.exp(rng.normal(size=(DEPTHS, 1, 16)))
     means = 30 * spreads * rng.normal(size=(DEPTHS, 1, 16))
@@ -98,14 +98,14 @@ def test_a_runs_head_starts_on_standardised_vectors_as_the_function_that_it_is(a
     start = converged.unfold(plain, layer, standard)
     expected = outputs(head, plain, inputs.vectors)
     assert_close(outputs(head, start, vectors), expected, rtol=1e-4, atol=1e-4)
-    # And so it stays where the rate moves nothing.
+    # It stays that way at a rate that moves nothing.
     still = converging([1e-9], learning_rate=1e-9)
     found = converged.tune_converged(head, inputs, still, seed=0, continued=True)
     assert_close(outputs(head, found.stack, inputs.vectors), expected, rtol=1e-4, atol=1e-4)
 
 
 def test_a_head_without_a_linear_layer_that_reads_the_vectors_is_refused():
-    """ELECTRA for multiple choice can have an activation first."""
+    """ELECTRA for multiple choice can begin with an activation."""
     config = tiny.config("electra")
     config.summary_use_proj = False
     model = AutoModelForMultipleChoice.from_config(config)

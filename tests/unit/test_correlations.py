@@ -69,7 +69,7 @@ def test_from_eight_tasks_on_the_interval_is_students_or_wider():
     assert found.high - found.value >= half and found.value - found.low >= half
     assert found.high - found.value < 2 * half  # by chance orders
     assert found.spread == pytest.approx(each.std(ddof=1))
-    # Tasks that differ in earnest: chance orders are narrower, the interval is t's.
+    # Tasks that really differ: random orders give a narrower interval, so it is t's.
     mixed = np.concatenate([a[:4], -a[4:]])
     found = relate(a, mixed, SAMPLING)
     reach = t.ppf(0.975, 7) * found.spread / np.sqrt(8)
@@ -87,7 +87,7 @@ def test_an_interval_without_0_implies_a_small_p():
 
 def test_depths_without_values_are_left_out_of_every_task():
     a, b = curves(3, 8, shared=1.0)
-    b[1, 3] = np.nan  # and so the increments into depths 4 and 5
+    b[1, 3] = np.nan  # which affects the increments into depths 4 and 5
     found = relate(a, b, SAMPLING)
     kept = [0, 1, 4, 5, 6]
     assert found.increments == 5

@@ -13,7 +13,7 @@ from strata.data.tokens import write_tokens
 from strata.modeling import training
 
 SCRIPTS = Path(training.__file__).parents[2]
-# A job's script as Snakemake runs it; then, what the process ends with.
+# A job's script as Snakemake runs it, then the state in which the process ends.
 JOB = """
 import json, os, runpy, sys
 from types import SimpleNamespace
@@ -57,7 +57,7 @@ def write_inputs(folder: Path) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def ended(tmp_path_factory) -> dict:
-    """What a fine-tuning's process ends with."""
+    """The state in which a fine-tuning process ends."""
     folder = tmp_path_factory.mktemp("job")
     names = {
         "checkpoint": "checkpoint",
@@ -90,6 +90,6 @@ def test_kernels_that_add_in_any_order_are_refused(ended):
 
 
 def test_no_kernel_is_waited_for_and_no_memory_filled(ended):
-    """Which Trainer's full determinism does: on a GPU, most of a small step."""
+    """Trainer's full determinism does this: on a GPU, it takes most of a small step."""
     assert "CUDA_LAUNCH_BLOCKING" not in ended["environment"]
     assert not ended["filled"]

@@ -70,7 +70,7 @@ def test_peak_memory_is_the_most_held_since_it_was_asked_for():
     most = memory.read()
     del held
     assert most > before + 60 and memory.read() > before + 60  # Linux counts to within some MB
-    assert devices.PeakMemory().read() < most - 32  # counted anew
+    assert devices.PeakMemory().read() < most - 32  # counted from scratch
 
 
 def test_where_nothing_tells_the_peak_of_memory_there_is_none(tmp_path):

@@ -1,4 +1,4 @@
-"""Early exit on constructed logits: who leaves where, what a batch awaits, who chose and judged."""
+"""Early exit on constructed logits: who leaves where, what a batch waits for, who chooses."""
 
 from itertools import combinations
 
@@ -27,7 +27,7 @@ SAMPLING = Sampling(200, 0.95)
 
 
 def made(right, confidence) -> DepthAnswers:
-    """Answers [depths, examples] that are right or wrong, and as sure as is said."""
+    """Answers (depths, examples) that are right or wrong, with the given confidence."""
     right = np.asarray(right, dtype=bool)
     labels = np.arange(right.shape[1]) % 2
     confidence = np.asarray(confidence, dtype=float)
@@ -35,7 +35,7 @@ def made(right, confidence) -> DepthAnswers:
 
 
 def simulated(informative, examples=3000, seed=0) -> DepthAnswers:
-    """Four depths that are right in 60, 70, 80 and 90 %; sure where right, or at random."""
+    """Four depths that are right in 60, 70, 80 and 90 %; confident if right, or at random."""
     rng = np.random.default_rng(seed)
     right = rng.random((4, examples)) < np.array([[0.6], [0.7], [0.8], [0.9]])
     confidence = rng.uniform(0.5, 1, size=right.shape)
@@ -54,7 +54,7 @@ def rows_of(answers, kind, sampling=SAMPLING) -> pd.DataFrame:
 
 def test_an_example_leaves_at_the_first_depth_that_is_surer_than_the_threshold():
     confidence = np.array([[0.9, 0.6, 0.7, 0.5], [0.5, 0.8, 0.7, 0.6], [0.5, 0.9, 0.6, 0.6]])
-    assert exit_depths(confidence, 0.7).tolist() == [0, 1, 2, 2]  # 0.7 itself is not surer
+    assert exit_depths(confidence, 0.7).tolist() == [0, 1, 2, 2]  # 0.7 itself does not exceed it
     assert exit_depths(confidence, 0.65).tolist() == [0, 1, 0, 2]
     assert exit_depths(confidence, 0.0).tolist() == [0, 0, 0, 0]
     assert exit_depths(confidence, 1.0).tolist() == [2, 2, 2, 2]

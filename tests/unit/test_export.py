@@ -149,7 +149,7 @@ def test_heads_of_another_model_are_refused(tmp_path):
     (tmp_path / "b").mkdir()
     tuned_run(tmp_path / "a", "bert", "classification")
     tuned_run(tmp_path / "b", "roberta", "classification")
-    with pytest.raises(ValueError, match="which the model lacks"):
+    with pytest.raises(ValueError, match="which the model does not have"):
         cut_to_depth(
             tmp_path / "a/checkpoint", tmp_path / "b/heads.safetensors", tiny.task(), DEPTH
         )
@@ -191,7 +191,7 @@ def test_the_card_says_what_was_cut_and_what_it_costs():
         "| layers | 12 | 4 |",
         "| parameters | 8,000,000 | 6,000,000 |",
         "| accuracy on 1,200 eval examples | 0.9250 | 0.9000 |",
-        "| examples a second (cpu, 8 threads) | 120.0 | 300.0 |",
+        "| examples per second (cpu, 8 threads) | 120.0 | 300.0 |",
         "Difference of this run (seed 2): -2.50 points, 95% paired",
         "-5.00 to\n+1.00",
         "25% fewer parameters, 2.50 times the speed",
@@ -238,7 +238,7 @@ def summary(**tuned):
         ("-within", {}, 4, "chose the depth, the mean difference was -1.20 points [-2.00, +0.10]."),
         ("-within", {"within_depth": 12}, 12, "No smaller depth is within 1 point of the full"),
         ("-auto", {"certified_depth": None}, 12, "Every run failed"),
-        ("7", {}, 7, "asked for by number"),
+        ("7", {}, 7, "requested by number"),
     ],
 )  # fmt: skip
 def test_a_target_names_tuneds_depth_and_the_card_what_may_be_said_of_it(

@@ -37,7 +37,7 @@ def style(
 
 @pytest.fixture(autouse=True)
 def quiet():
-    """No plot warns, plotnine's own warnings among them, and none stays open."""
+    """No plot warns, not even plotnine itself, and none stays open."""
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
         yield
@@ -390,7 +390,7 @@ def test_many_tasks_are_folded_to_fit_a_page():
 
 
 def test_of_a_pair_of_models_the_first_is_on_y_whichever_way_the_table_has_it():
-    # The table has the models in alphabetical order, the figure has not.
+    # The table has the models in alphabetical order, the figure does not.
     albert_by_roberta = np.full((24, 3), 0.5)
     albert_by_roberta[23, 0] = 1
     state = {"task": "rte", "y_state": "full-seed1", "x_state": "full-seed1"}

@@ -56,7 +56,7 @@ def runs(part, tasks=("t",), models=("m",), layers=12):
 
 @pytest.fixture
 def drawn(tmp_path):
-    """Save a plot, warnings being errors; the texts on it and its size in inches."""
+    """Save a plot, with warnings as errors; the texts on it and its size in inches."""
 
     def draw(plot):
         with warnings.catch_warnings():
@@ -273,7 +273,7 @@ def test_where_there_is_no_interval_none_is_drawn(drawn):
 
 
 def test_numbers_stay_within_their_cell(tmp_path):
-    """Of three models with intervals, the widest cell there is."""
+    """Three models with intervals: the widest cell there is."""
     plot = correlation_map(correlations(("m", "n", "o"), low=-0.99, high=-0.11), LABELS)
     figure = plot.draw()
     figure.canvas.draw()
@@ -317,7 +317,7 @@ def controls(layers=6, seeds=(1, 2), first=1, **changes):
     return table.assign(n_examples=1234).assign(**changes)
 
 
-# A composition that is drawn a second time, as `drawn` does, gets its scales a second time.
+# Drawing a composition twice, as `drawn` does, adds its scales twice.
 drawn_twice = pytest.mark.filterwarnings("ignore:Scale for")
 
 

@@ -17,7 +17,7 @@ STYLE = FigureStyle(["bert"], ["one", "two", "three"], [1, 2], LABELS)
 
 
 def table(task: str, failed: tuple[int, ...] = (), examples: int = 100) -> pd.DataFrame:
-    """Two runs of four layers, of which seed 2 is never right below the last."""
+    """Two runs of four layers; seed 2 is never right below the last."""
     rng, answers = np.random.default_rng(0), {}
     for seed in (1, 2):
         labels = np.arange(examples) % 2
@@ -68,7 +68,7 @@ def test_a_batch_waits_at_the_same_score_for_more_layers(plot):
         assert one["layers"] <= eight["layers"] <= many["layers"]
     axes = plot.figure.axes[0]
     curves = [line for line in axes.get_lines() if len(line.get_xdata()) > 50]
-    assert len(curves) == 3  # one a batch size
+    assert len(curves) == 3  # one per batch size
     assert [line.get_xydata()[-1].tolist() for line in curves] == 3 * [[4, 1]]
 
 

@@ -1,4 +1,4 @@
-"""The figure of formats: which panels there are, what is ringed, and what has no data."""
+"""The figure of formats: which panels there are, what is circled, and what has no data."""
 
 import warnings
 

@@ -1,4 +1,4 @@
-"""The figure of training after the cut: what stands at which size, and in which colour."""
+"""The figure of training after the cut: what is drawn at which size and in which colour."""
 
 import warnings
 

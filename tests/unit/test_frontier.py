@@ -1,4 +1,4 @@
-"""Verdicts on layer sets, and the answers read from them, where answers are made up."""
+"""Verdicts on layer sets, and the answers read from them, with made-up predictions."""
 
 from dataclasses import replace
 
@@ -46,7 +46,7 @@ from strata.study.trained_cuts import TrainedCut
 N, CHOOSING = 2000, 400
 SETTINGS = SummarySettings(resamples=200, confidence=0.95, tolerance=0.01)
 TASK = tiny.task()
-# What each set of four layers answers wrongly: (on examples that choose, on those that judge).
+# The share that each set of four layers gets wrong, on examples that choose and that judge.
 WRONG = {
     "1-4": (0.1, 0.1),
     "1-3": (0.1, 0.2),
@@ -62,7 +62,7 @@ PROPOSED = [
 
 
 def answers(wrong=None, head=False) -> pd.DataFrame:
-    """What sets answer; the first examples are those answered wrongly. All labels are 0."""
+    """Predictions of sets; the first examples are the wrong ones. All labels are 0."""
     tables = []
     for done in ("as is", "head") if head else ("as is",):
         for part, place, count in (("choose", 0, CHOOSING), ("judge", 1, N)):
@@ -138,7 +138,7 @@ def test_one_set_a_size_is_chosen_and_judged_and_the_others_are_not():
 
 
 def test_what_chooses_is_never_what_judges():
-    """The judging answers of the choice are as bad as they may be: it stays chosen."""
+    """The chosen set's judging answers are as bad as possible: it stays chosen."""
     wrong = {"as is": WRONG | {"1-2+4": (0.0, 0.9)}}
     table = table_of(run(wrong=wrong))
     assert verdicts(table)["1-2+4"] == "loses more" and verdicts(table)["1-3"] == "not chosen"
@@ -152,7 +152,7 @@ def test_a_sequence_ends_at_the_first_size_that_is_not_certified():
 
 
 def test_few_examples_cannot_tell():
-    """Equal on all of a few: certain of nothing."""
+    """Equal on all of a few examples: nothing is certain."""
     own = run()
     few = own.answers[own.answers["example_id"] < 40]
     table = table_of(RunSets(own.proposals, few, own.metrics))
@@ -170,7 +170,9 @@ def test_tuned_heads_are_also_held_against_the_full_model_with_its_head_tuned():
     assert row["from_tuned_low"] < -0.04 < row["from_tuned_high"] < 0
     words = frontier_text(frontier_answers(table, SETTINGS))
     assert "(+0.0 points [+0.0, +0.0]; -4.0 points [" in words
-    assert "from all layers with the head tuned): were nothing lost, about" in words
+    assert (
+        "from all layers with the head tuned): if nothing is lost, showing it takes about" in words
+    )
     names = set(table.loc[table["done"] == "head", "name"])
     assert names >= {"layers1-2+4_head", "layers1-4_head"}
 
@@ -251,7 +253,7 @@ def test_what_was_trained_is_chosen_and_certified_as_the_others_are():
         "trained after the cut: layers1-2+4_heal10 (3 of 4; healed on labels, 10 steps (1.8 "
         in words
     )
-    assert "of cut1-2_tune30 it cannot be told (-1.0 points" in words
+    assert "for cut1-2_tune30 it cannot be told (-1.0 points" in words
     summary = in_summary(frontier_answers(table, SETTINGS), SETTINGS)
     assert list(summary["configuration"]) == ["layers", "layers-trained"]
 
@@ -281,7 +283,7 @@ def test_the_smallest_certified_of_what_was_trained_is_exported_by_its_claim():
     assert "smallest model trained after its cut that is certified" in choice.claim
     other = choose_trained("cut1-2_tune30", table, found, 1)
     assert str(other.cut) == "cut1-2_tune30" and "-1.00 points" in other.claim
-    assert "none of the study's" in choose_trained("cut1_tune3", table, found, 1).claim
+    assert "not one of the study's" in choose_trained("cut1_tune3", table, found, 1).claim
     failed = table.assign(verdict="failed run")
     nothing = choose_trained("layers-auto_trained", failed, frontier_answers(failed, SETTINGS), 1)
     assert nothing.cut is None and nothing.claim == "Every run failed: nothing was cut."

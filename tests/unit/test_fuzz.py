@@ -1,4 +1,4 @@
-"""Whatever is in a config or in a task's files: it is read as it is meant, or a StrataError."""
+"""Whatever is in a config or a task's files: it is read as meant, or gives a StrataError."""
 
 import csv
 import io
@@ -190,7 +190,7 @@ def fetch(folder: Path, files: dict[str, bytes], description: dict) -> dict[str,
 )
 def test_rows_are_read_as_they_were_written(form, rows, by_name):
     """Every text to the character and every label, in order, from every format."""
-    if form == "tsv":  # which has no way to write these
+    if form == "tsv":  # it cannot represent these
         taken = str.maketrans("", "", "\t\r\n")
         rows = [(a.translate(taken), b.translate(taken), label) for a, b, label in rows]
     written = [

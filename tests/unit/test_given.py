@@ -1,4 +1,4 @@
-"""Entries of models that are fine-tuned already, and what their studies go without."""
+"""Entries of models that are already fine-tuned, and what their studies leave out."""
 
 import pytest
 
@@ -73,26 +73,27 @@ def test_max_length_is_that_of_the_model_unless_its_entry_says_another():
     [
         (
             {"models": {"support": {"source": "hub:a/b"}}},
-            "models.support: give either 'source', an encoder to fine-tune, or 'checkpoints', "
-            + "models that are fine-tuned already.",
+            "models.support: give either 'source' (an encoder to fine-tune) or 'checkpoints' "
+            + "(models that are already fine-tuned).",
         ),
         (
             {"models": {"support": {"revision": "main"}}},
-            "models.support.revision: say it of each checkpoint (checkpoints: [{source: ..., "
-            + "revision: ...}]).",
+            "models.support.revision: give this key for each checkpoint (checkpoints: "
+            + "[{source: ..., revision: ...}]).",
         ),
         (
             {"models": {"roberta": {"label_map": {"a": "b", "c": "d"}}}},
-            "models.roberta.label_map: is of models with 'checkpoints', and not of this one.",
+            "models.roberta.label_map: only models with 'checkpoints' have this key, and this one "
+            + "has none.",
         ),
         (
             {"study": {"models": ["support", "roberta"]}},
-            "study.models: 'support' is fine-tuned already and 'roberta' is not; a study has "
+            "study.models: 'support' is already fine-tuned and 'roberta' is not; a study has "
             + "models of one kind.",
         ),
         (
             {"study": {"tasks": ["tickets", "rte"]}},
-            "study.tasks: 'support' is fine-tuned already, and for one task: name that alone.",
+            "study.tasks: 'support' is already fine-tuned for one task: name only that task.",
         ),
         (
             {"models": {"support": {"checkpoints": ["ftp://x"]}}},
@@ -156,7 +157,7 @@ def test_heads_of_given_models_have_their_own_style(tmp_path):
 def test_a_local_checkpoint_is_looked_at_where_the_study_is_planned(tmp_path):
     entry = without({**ENTRY, "checkpoints": [f"path:{tmp_path}"]}, "architecture")
     (sentence,) = problems(study(entry))
-    assert sentence.startswith(f"models.support.checkpoints.0: {tmp_path} holds no config.json")
+    assert sentence.startswith(f"models.support.checkpoints.0: {tmp_path} has no config.json")
 
 
 def test_train_examples_are_asked_for_where_something_is_trained():
@@ -180,8 +181,8 @@ def test_the_study_to_be_copied_is_right_but_for_its_paths(tmp_path, monkeypatch
     config = merged(PAPER, STUDIES["mine"])
     (sentence,) = problems(config)
     assert sentence == (
-        "models.support.checkpoints.0: models/support-a holds no config.json: a model folder in "
-        "the Hugging Face layout has one beside its weights and tokenizer."
+        "models.support.checkpoints.0: models/support-a has no config.json: a model folder in the "
+        "Hugging Face layout has one next to its weights and tokenizer."
     )
     tiny.save_model(tmp_path / "models/support-a", "roberta")
     checked = check_config(config)
@@ -205,7 +206,7 @@ def test_nothing_is_left_out_of_a_study_that_has_everything():
             ["exits"],
             ["no TUNED", "exits: left out"],
         ),
-        (ENTRY, TICKETS, ["variability"], ["no runs are made to judge it by"]),
+        (ENTRY, TICKETS, ["variability"], ["no models are trained to judge"]),
         (
             ENTRY,
             {**TICKETS, "splits": {"train": "x.csv"}, "holdout": {"fraction": 0.1}},

@@ -66,7 +66,7 @@ def test_half_samples_are_of_different_examples():
 
 
 def test_the_same_examples_are_halved_for_every_pair_of_states():
-    """So that what is computed from two maps is paired: a state with itself is in both."""
+    """Values computed from two maps are paired: a state with itself is in both."""
     y, _ = related(60)
     both = np.concatenate([y, y[:, :, ::-1]])
     own, of_both = half_samples(y, y, 10), half_samples(both, both, 10)

@@ -159,7 +159,7 @@ def test_examples_can_be_picked_by_number():
 @every_architecture
 @every_kind
 def test_a_stack_is_applied_head_by_head(architecture, kind):
-    """And in pieces of any size, none of which cuts an example in two."""
+    """Also in pieces of any size, which never split an example."""
     head, inputs = head_of(architecture, kind), problem(kind)
     stack = heads.tune_heads(head, inputs, SETTINGS, seed=1)
     expected = []

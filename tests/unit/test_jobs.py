@@ -58,7 +58,7 @@ WRITERS = {
 def test_a_full_disk_is_told_in_one_sentence(writer, tmp_path):
     body = "\n".join("    " + line for line in WRITERS[writer].splitlines())
     text = fails(f"with job(snakemake):\n{body}", tmp_path, preexec_fn=little_room)
-    assert "left no room to write" in text and "what was finished is kept" in text
+    assert "left no room to write" in text and "finished results are kept" in text
     assert "Traceback" not in text
 
 
@@ -71,7 +71,7 @@ def test_a_library_from_elsewhere_is_refused(tmp_path):
     command = [sys.executable, "-c", f"{START}\n{code}"]
     assert subprocess.run(command, cwd=tmp_path, env=environment, check=False).returncode == 1
     text = (tmp_path / "job.log").read_text()
-    assert f"imported the package 'strata' of {elsewhere}, not the one" in text
+    assert f"imported the package 'strata' from {elsewhere}, not the one" in text
     assert "worked" not in text and "Traceback" not in text
 
 
@@ -97,7 +97,7 @@ def test_what_imports_make_is_no_work_for_the_collector(tmp_path):
 
 
 def test_an_interrupted_job_says_just_that(tmp_path):
-    # Whatever started the tests may ignore the signal, as a shell does for what it puts behind.
+    # The parent of the tests may ignore the signal, as a shell does for background jobs.
     heed = "import signal, time\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
     code = heed + "with job(snakemake):\n    print('on', flush=True)\n    time.sleep(60)"
     started, log = run(code, tmp_path), tmp_path / "job.log"
@@ -108,7 +108,7 @@ def test_an_interrupted_job_says_just_that(tmp_path):
 
 
 def test_a_job_ends_with_the_workflow_that_started_it(tmp_path):
-    """The workflow is a process named snakemake, between it and the job a shell, as it is there."""
+    """The workflow is a process named snakemake; between it and the job is a shell, as usual."""
     workflow = tmp_path / "snakemake"
     job = f"import time{START}with job(snakemake): time.sleep(60)"
     shell = ["sh", "-c", f'{sys.executable} -c "$0"; true', job]

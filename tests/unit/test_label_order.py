@@ -1,4 +1,4 @@
-"""Outputs matched with labels: by name, number or hand; and what the answers say of it."""
+"""Outputs matched with labels: by name, number or hand; and what predictions say about it."""
 
 import numpy as np
 import pytest
@@ -30,7 +30,7 @@ def test_names_that_do_not_match_are_refused_with_what_to_write():
         match_labels(["yes", "no", "maybe"], LABELS, None, "Model 'm', checkpoint 1")
     assert str(caught.value) == (
         "Model 'm', checkpoint 1 has the labels yes, no, maybe, the task not_entailment, "
-        "entailment, Can't tell: say which is which with label_map: {'yes': not_entailment, "
+        "entailment, Can't tell: say which is which by writing label_map: {'yes': not_entailment, "
         "'no': entailment, maybe: Can't tell} in the model's entry."
     )
 
@@ -56,7 +56,7 @@ def test_what_is_to_be_written_is_read_as_it_was_meant(labels):
 
 
 def test_labels_of_one_name_are_refused():
-    with pytest.raises(StrataError, match="calls several of its labels the same .a, a, b."):
+    with pytest.raises(StrataError, match="gives several of its labels the same name .a, a, b."):
         match_labels(["a", "a", "b"], ["x", "y", "z"], None, "M")
 
 
@@ -106,7 +106,7 @@ def test_the_suggestion_speaks_of_outputs_whatever_matched_them():
 @pytest.mark.parametrize("accuracy", [0.4, 0.5, 0.7, 0.95])
 @pytest.mark.parametrize(("classes", "n"), [(2, 40), (2, 400), (5, 100)])
 def test_labels_in_order_are_seldom_called_swapped(accuracy, classes, n):
-    """The order is right, and the model as good as guessing, or good: alarms are errors."""
+    """The order is right, and the model guesses or is good: every alarm is an error."""
     rng = np.random.default_rng(classes * n)
     accuracy = max(accuracy, 1 / classes)
     alarms = 0
@@ -114,7 +114,7 @@ def test_labels_in_order_are_seldom_called_swapped(accuracy, classes, n):
         labels = rng.integers(classes, size=n)
         predicted = answers(rng, labels, classes, accuracy)
         alarms += better_order(labels, predicted, classes, Sampling(100, 0.95)) is not None
-    assert alarms <= 10  # of 200: 2.5 % expected at most, where a guess is as good as another
+    assert alarms <= 10  # of 200: at most 2.5 % expected, if all guesses are equally good
 
 
 @pytest.mark.parametrize("count", [1, 6, 38])

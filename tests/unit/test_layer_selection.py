@@ -28,7 +28,7 @@ def flat(layers: int = L) -> Geometry:
 
 
 def by_worth(worth: dict[int, float]):
-    """A measure to which each layer that is kept adds what it is worth."""
+    """A measure to which each kept layer adds its worth."""
 
     def measure(sets):
         return {kept: Measured(sum(worth[k] for k in kept.layers), 0.0) for kept in sets}
@@ -48,7 +48,7 @@ def test_greedy_is_brute_force_where_each_layer_adds_its_own_worth(seed):
 
 
 def test_every_set_finds_what_greedy_misses():
-    """Layers 1 and 2 are worth something together only; greedy leaves one of them out first."""
+    """Layers 1 and 2 are worth something only together; greedy leaves one of them out first."""
 
     def measure(sets):
         return {

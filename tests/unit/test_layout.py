@@ -1,5 +1,6 @@
-"""The house: packages in the order that data flows, scripts by their rules' names, code that the
-hash can follow."""
+"""Structure: packages in the order that data flows, scripts named like their rules, code that the
+hash can follow.
+"""
 
 import ast
 import importlib.machinery
@@ -110,7 +111,7 @@ def test_code_in_an_init_is_found(tmp_path):
 
 
 def scripts_of_rules() -> dict[str, str]:
-    """rule -> its script; a rule made of another has its."""
+    """Each rule's script; a rule derived from another has the same."""
     found, made_of = {}, {}
     for block in re.split(r"^(?=rule |checkpoint |use rule )", RULES, flags=re.MULTILINE):
         if head := re.match(r"(?:rule|checkpoint) (\w+):", block):

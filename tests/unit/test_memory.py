@@ -1,4 +1,4 @@
-"""A GPU whose memory runs out: evaluation goes on with smaller batches, training says what to do.
+"""A GPU runs out of memory: evaluation continues with smaller batches, training says what to do.
 
 Without a GPU, the error that torch would raise is raised by code that counts rows.
 """
@@ -52,7 +52,7 @@ def test_predictions_are_those_of_a_larger_memory(kind, limit, small_gpu, capsys
     np.testing.assert_array_equal(found, expected)
     assert rows.max_rows <= limit
     told = [line for line in capsys.readouterr().out.splitlines() if "too many" in line]
-    assert told[0].startswith("16 rows of") and told[0].endswith("going on with 8")
+    assert told[0].startswith("16 rows of") and told[0].endswith("continuing with 8")
     assert len(told) == {1: 4, 3: 3, 7: 2}[limit]  # 16, 8, 4, 2 were too many
 
 

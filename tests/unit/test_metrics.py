@@ -213,7 +213,9 @@ def test_differences_are_paired():
     ],
 )
 def test_baseline_prediction(metric, kind, labels, prediction):
-    """The best constant by the metric, of equals the most frequent, then the smallest; the mean."""
+    """The best constant under the metric, among equals the most frequent, then the smallest; the
+    mean.
+    """
     assert baseline_prediction(metric, kind, np.array(labels)) == prediction
 
 

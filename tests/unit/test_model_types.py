@@ -45,7 +45,7 @@ from strata.study.settings import AdapterSettings, LoraSettings
 from strata.study.variants import Variant
 
 every_type = pytest.mark.parametrize("kind", CONFIGS)
-# Not ALBERT, whose one layer stands at every depth: there is no "some" of its layers.
+# Not ALBERT: it has one layer at every depth, so none can be treated differently.
 SEVERAL = [kind for kind in CONFIGS if not ARCHITECTURES[kind.partition(":")[0]].shares_layers]
 every_type_of_several_layers = pytest.mark.parametrize("kind", SEVERAL)
 TASK = Task("t", "classification", ["a", "b", "c"], "accuracy", 1, {}, {}, {"source": "path:x"})
@@ -198,7 +198,7 @@ def test_layers_that_their_place_makes_what_they_are_stay_there():
 
 @every_type
 def test_one_step_of_training_reaches_what_a_variant_trains(kind):
-    """LoRA and, where their places are known, bottleneck adapters, and the head; nothing else."""
+    """LoRA, bottleneck adapters (where their places are known), and the head; nothing else."""
     inputs, labels = texts(), torch.tensor([0, 1, 2, 0])
     settings = {"lora": LoraSettings(2, 4, 0.0)}
     if kind.partition(":")[0] in ADAPTED:
@@ -217,7 +217,7 @@ def test_one_step_of_training_reaches_what_a_variant_trains(kind):
 
 
 def test_adapters_are_refused_where_their_place_is_not_known():
-    with pytest.raises(StrataError, match="not known where bottleneck adapters go in a glm4"):
+    with pytest.raises(StrataError, match="does not know where bottleneck adapters go in a glm4"):
         adapt(model("glm4"), Variant.parse("adapter"), AdapterSettings(4), seed=1)
 
 
@@ -250,7 +250,10 @@ def test_mean_over_words_is_no_matter_of_the_head():
 def test_types_that_cannot_be_cut_are_refused_with_the_reason(kind):
     with pytest.raises(StrataError) as caught:
         check_supported({"model_type": kind}, "m")
-    assert str(caught.value) == f"Model 'm' is a {kind}, which is refused: {REFUSED[kind]}."
+    assert (
+        str(caught.value)
+        == f"Model 'm' is a {kind}, which Strata does not support: {REFUSED[kind]}."
+    )
 
 
 def test_heads_that_score_every_token_are_refused():
@@ -300,7 +303,7 @@ def test_a_fine_tuned_one_is_adopted_with_its_labels_in_the_tasks_order(kind, tm
 @pytest.mark.parametrize(
     ("config", "words"),
     [
-        ({"per_layer_config": {"0": {}}}, "has a config of its own for some layers"),
+        ({"per_layer_config": {"0": {}}}, "has a separate config for some layers"),
         ({"rope_scaling": {"type": "longrope"}}, "longrope in its config.json"),
         ({"rope_parameters": {"rope_type": "dynamic"}}, "dynamic in its config.json"),
     ],

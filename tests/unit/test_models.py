@@ -90,7 +90,7 @@ def test_layers_run_from_any_state(architecture):
 
 @every_architecture
 def test_the_encoder_leaves_the_model_as_it_was(architecture):
-    """No hook stays behind: the model's own forward still runs."""
+    """No hook is left behind: the model's own forward still runs."""
     model, inputs = tiny.task_model(architecture), batch()
     expected = model(**inputs).logits
     list(Encoder(model).hidden_states(inputs))

@@ -1,4 +1,6 @@
-"""Networks that fail: what passes is waited for, what lasts is said, and nothing half stays."""
+"""Networks that fail: temporary errors are waited for, lasting ones reported, nothing is left half
+done.
+"""
 
 import errno
 import signal
@@ -53,8 +55,14 @@ class Wanted:
 
     Attributes
     ----------
-    place : the source's folder; `file` : a large file of it, `small` : one that git itself keeps.
-    fetch : into a folder; `whole` : whether all of it is there.
+    place : str
+        The source's folder.
+    file, small : str
+        A large file of it, and one that git itself keeps.
+    fetch : callable
+        Fetches it into a folder.
+    whole : callable
+        Whether all of it is there.
     """
 
     name: str
@@ -100,7 +108,7 @@ def texts(folder: Path) -> list[str]:
 
 
 def refused(wanted: Wanted, target: Path) -> str:
-    """The sentence of a refusal that comes soon and leaves nothing."""
+    """The sentence of a refusal that comes soon and leaves nothing behind."""
     with pytest.MonkeyPatch.context() as patch, pytest.raises(StrataError) as caught:
         patch.setattr(downloads, "RETRY_SECONDS", 1)
         begun = time.monotonic()
@@ -191,7 +199,7 @@ def test_damaged_file_is_fetched_again(served, wanted, tmp_path, kind):
 def test_small_files_are_checked_too(served, wanted, tmp_path):
     served.fail(wanted.small, "flip", times=hub.ALWAYS)
     message = refused(wanted, tmp_path / "data" / "mine")
-    assert f"{wanted.small} of me/films came damaged, twice" in message
+    assert f"{wanted.small} of me/films arrived damaged twice" in message
 
 
 @pytest.mark.parametrize("kind", ["flip", "short", "swap"])
@@ -200,7 +208,7 @@ def test_file_that_stays_damaged_is_refused(served, wanted, tmp_path, kind):
     served.fail(wanted.file, kind, times=hub.ALWAYS)
     message = refused(wanted, tmp_path / "data" / "mine")
     assert message == (
-        f"The {wanted.name}: {wanted.file} of me/films came damaged, twice: it is not the file "
+        f"The {wanted.name}: {wanted.file} of me/films arrived damaged twice: it is not the file "
         f"that the hub lists for commit {wanted.commit}; try again later, or download it elsewhere "
         "and give its folder as 'source: path:...'."
     )
@@ -248,9 +256,9 @@ def test_large_file_storage_that_fails_ends_in_a_sentence(served, wanted, tmp_pa
 def test_hub_that_asks_for_more_time_than_there_is_is_given_up(served, wanted, tmp_path, headers):
     served.fail(LISTING, "status", status=429, headers=headers, times=hub.ALWAYS)
     assert refused(wanted, tmp_path / "data" / "mine") == (
-        f"The {wanted.name}: the hub has had too many requests to answer for me/films (429 Too "
-        "Many Requests); try again in 3600 seconds, or log in with 'hf auth login', which allows "
-        "more."
+        f"The {wanted.name}: the hub received too many requests and does not answer for me/films "
+        "(429 Too Many Requests); try again in 3600 seconds, or log in with 'hf auth login', which "
+        "allows more."
     )
     assert len(served.injected) == 1
 
@@ -265,7 +273,7 @@ def test_hub_that_asks_for_more_time_than_there_is_is_given_up(served, wanted, t
         (401, "", ": the hub refuses access to me/films (401 Unauthorized); log in with 'hf auth"),
         (403, "", ": the hub refuses access to me/films (403 Forbidden); log in with 'hf auth"),
         (404, "RevisionNotFound", ": me/films has no revision 'main'; correct 'revision' (a"),
-        (404, "EntryNotFound", ": me/films at main lacks a file: /"),
+        (404, "EntryNotFound", ": me/films at main has no file /"),
     ],
 )
 def test_what_the_hub_denies_is_asked_for_once(
@@ -287,8 +295,8 @@ def test_commit_that_changes_between_two_fetches_is_refused(served, wanted, tmp_
     file.write_bytes(file.read_bytes()[::-1])
     message = refused(wanted, tmp_path / "data" / "mine")
     assert message.startswith(
-        f"The {wanted.name}: {wanted.file} of me/films was another file when commit "
-        f"{wanted.commit} was fetched before, and a commit should never change; pin another "
+        f"The {wanted.name}: {wanted.file} of me/films was a different file when commit "
+        f"{wanted.commit} was fetched before, but a commit should never change; pin another "
     )
     assert wanted.whole(tmp_path / "first")
 

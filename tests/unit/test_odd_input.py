@@ -1,4 +1,4 @@
-"""Input that is wrong, hostile or merely odd: it works, or one sentence says what to mend.
+"""Input that is wrong, hostile or merely odd: it works, or one sentence says what to fix.
 
 The tables give each input a name and its outcome: WORKS, which is as far as scores, or the words
 that the sentence holds.
@@ -70,7 +70,7 @@ CHOICE = {"type": "multiple-choice", "labels": None, "choices": "endings"}
 
 
 def to_scores(folder: Path, model: Path, entry: dict) -> pd.DataFrame:
-    """Fetch a task and take its eval split as far as a score; its examples."""
+    """Fetch a task, take its eval split as far as a score, and return its examples."""
     description = {k: v for k, v in (SINGLE | entry).items() if v is not None}
     target = folder / "tasks" / "mine"
     task = fetch_task("mine", {"source": f"path:{folder}"} | description, target)
@@ -101,7 +101,7 @@ def labelled(*texts: object) -> list[dict]:
     return [{"text": text, "label": i % 2} for i, text in enumerate(padded)]
 
 
-HALF = ("train.jsonl, row 2, column 'text'", "half a character", "take it out")
+HALF = ("train.jsonl, row 2, column 'text'", "half a character", "remove it")
 TEXTS = [
     ("empty", "", WORKS),
     ("blank", " \t\n ", WORKS),
@@ -142,7 +142,7 @@ def test_text(tmp_path, saved, text, words):
 
 
 def of(*labels: object, **more: list) -> list[dict]:
-    """A row a label."""
+    """One row per label."""
     rows = [{"text": f"w{i}", "label": label} for i, label in enumerate(labels)]
     return [row | {key: values[i] for key, values in more.items()} for i, row in enumerate(rows)]
 
@@ -437,7 +437,7 @@ def without_embeddings(weights: dict) -> None:
     del weights["embeddings.word_embeddings.weight"]
 
 
-LIE = ("does not fit its config.json", "get both from one place")
+LIE = ("does not fit its config.json", "get both from the same place")
 TOKENIZER = ("get the tokenizer files of this model",)
 AGAIN = ("download the model's files again",)
 MODELS = [
@@ -459,16 +459,16 @@ MODELS = [
     ("fewer layers than its weights", with_config(num_hidden_layers=1),
      ("also hold encoder.layer.1.", "(1 layers", *LIE)),
     ("a million layers", with_config(num_hidden_layers=10**6),
-     ("config.json says num_hidden_layers 1000000", "up to 1000")),
-    ("layers in words", with_config(num_hidden_layers="2"), ("num_hidden_layers '2'", "number")),
-    ("no layers", with_config(num_hidden_layers=0), ("says 0 layers", "put in the number")),
-    ("another width", with_config(hidden_size=32), ("have another shape of", "size 32", *LIE)),
+     ("config.json sets num_hidden_layers to 1000000", "up to 1000")),
+    ("layers in words", with_config(num_hidden_layers="2"), ("num_hidden_layers to '2'", "number")),
+    ("no layers", with_config(num_hidden_layers=0), ("says 0 layers", "enter the number")),
+    ("another width", with_config(hidden_size=32), ("have a different shape of", "size 32", *LIE)),
     ("another vocabulary", with_config(vocab_size=60), ("word_embeddings.weight", *LIE)),
     ("another architecture", with_config(model_type="distilbert"), ("its weights lack", *LIE)),
     ("heads that do not divide", with_config(num_attention_heads=3), ("multiple of", *AGAIN)),
     ("an activation of its own", with_config(hidden_act="evil"), ("KeyError: 'evil'", *AGAIN)),
     ("a kernel from elsewhere", with_config(_attn_implementation="someone/kernel"),
-     ("asks for code from elsewhere", "'someone/kernel'", "take that key out")),
+     ("asks for code from elsewhere", "'someone/kernel'", "remove that key")),
     ("a type that is a list", with_config(model_type=["bert"]), ("type '['bert']'", "supported")),
     ("a config that is a list", with_text("config.json", "[]"), ("holds no JSON object", *AGAIN)),
     ("a config in another encoding", lambda f: (f / "config.json").write_bytes(b'{"\xe9": 1}'),
@@ -528,7 +528,7 @@ def test_layers_are_held_against_the_weights_of_every_architecture(architecture,
 
 
 def test_code_beside_a_model_is_never_run(model, tmp_path, monkeypatch):
-    """Nor is anyone asked whether it may: a job has nobody to answer."""
+    """Nor does it ask for permission: in a job nobody can answer."""
     mark = tmp_path / "executed"
     (model / "evil.py").write_text(f"open({str(mark)!r}, 'w').close()\nclass Evil: ...\n")
     classes = ("AutoConfig", "AutoModel", "AutoModelForSequenceClassification")
@@ -578,14 +578,14 @@ CONFIGS = [
     (f"tasks: {{r_te: {TASK_ENTRY}}}", ("tasks: 'r_te'", NAME)),
     (f"tasks: {{2020: {TASK_ENTRY}}}", ("tasks: the key 2020 is not text", "in quotes")),
     (f"tasks: {{yes: {TASK_ENTRY}}}", ("tasks: the key True is not text", "in quotes")),
-    ("outdir: ../other", ("outdir: '../other'", "leave '..' out")),
-    ("outdir: results/../..", ("outdir: 'results/../..'", "leave '..' out")),
+    ("outdir: ../other", ("outdir: '../other'", "do not use '..'")),
+    ("outdir: results/../..", ("outdir: 'results/../..'", "do not use '..'")),
     ('outdir: "results\\n"', ("outdir: 'results", "allowed is text that matches")),
     ("outdir: results/my-study_2.1", WORKS),
     ('models: {roberta: {title: "\\ud800"}}', ("models.roberta.title", "whole characters")),
     ("tasks: {rte: {labels: ['no', yes]}}", ("tasks.rte.labels.1: True", "put it in quotes")),
     ("tasks: {rte: {label: 2020-01-01}}", ("tasks.rte.label: datetime.date", "in quotes")),
-    ("study: {seeds: &a [*a]}", ("study.seeds.0", "nested more than 20 deep")),
+    ("study: {seeds: &a [*a]}", ("study.seeds.0", "nested more than 20 levels deep")),
     ("study: []", ("study: [] is not allowed", "allowed is object")),
 ]  # fmt: skip
 
@@ -606,7 +606,7 @@ def test_two_classes_of_one_name_are_refused():
     for cut in config["tasks"]["polarity"]["cuts"]:
         cut["name"] = "same"
     (problem,) = configs.problems(config)
-    assert problem.startswith("tasks.polarity.cuts: two classes have one name (same, same)")
+    assert problem.startswith("tasks.polarity.cuts: two classes have the same name (same, same)")
 
 
 def test_the_tables_are_as_long_as_they_should_be():

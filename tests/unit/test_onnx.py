@@ -140,7 +140,7 @@ def test_choices_are_an_axis_of_any_length(tmp_path):
 def test_int8_is_smaller_and_answers_mostly_alike(bert):
     files = [bert.target / "onnx" / name for name in ("model.onnx", "model_quantized.onnx")]
     assert bert.found["fp32"] < 1e-4 < bert.found["int8"] < 1
-    # Of so small a model most of a file is the graph: weights are counted.
+    # In a file of such a small model the graph dominates: only weights are counted.
     stored = [
         sum(numpy_helper.to_array(each).nbytes for each in load(file).graph.initializer)
         for file in files
@@ -183,7 +183,7 @@ def test_what_is_more_than_rounding_is_refused_with_its_model_type(bert, tmp_pat
     onnx.write_onnx(*arguments)
     monkeypatch.setattr(onnx, "ROUNDINGS", 0)
     (tmp_path / "onnx/model.onnx").unlink()
-    with pytest.raises(StrataError, match="^The bert that torch's exporter wrote puts out other"):
+    with pytest.raises(StrataError, match="^The bert that torch's exporter wrote gives other"):
         onnx.write_onnx(*arguments)
     assert not (tmp_path / "onnx/model.onnx").exists()
 
@@ -198,7 +198,7 @@ def test_what_the_exporter_refuses_is_said_with_its_model_type_and_reason(
     monkeypatch.setattr(torch.onnx, "export", refuse)
     with pytest.raises(StrataError) as caught:
         onnx.write_onnx(bert.folder, TASK, tmp_path, ["int8"], words(), 64)
-    assert str(caught.value) == "torch's exporter does not write a bert as ONNX: no such op"
+    assert str(caught.value) == "torch's exporter cannot write a bert as ONNX: no such op"
 
 
 # ---------------------------------------------------------------- what they cost
@@ -290,7 +290,7 @@ def answered(share: float, count: int, **columns: object) -> pd.DataFrame:
 
 
 def run_sets(failed: bool = False) -> RunSets:
-    """A run of four layers, as is and with tuned heads; one set a size was proposed."""
+    """A run of four layers, as is and with tuned heads; one set per size was proposed."""
     proposed = pd.DataFrame({"method": "top", "size": [3, 2, 1], "layers": ["1-3", "1-2", "1"]})
     tables = [
         answered(share, count, layers=layers, done=done, part=part)

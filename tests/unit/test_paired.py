@@ -1,4 +1,4 @@
-"""Selected less last layers: paired over seeds and examples."""
+"""Selected minus last layers: paired over seeds and examples."""
 
 import numpy as np
 import pandas as pd

@@ -1,4 +1,4 @@
-"""Examples parted by what they decide: nothing is in two parts, nothing is lost, order stays."""
+"""Examples split by purpose: nothing is in two parts, nothing is lost, order stays."""
 
 import pandas as pd
 import pytest

@@ -119,7 +119,7 @@ def test_models_that_share_layers_have_no_part_and_parts_without_runs_no_figure(
     assert reinit_pairs(shared, "progressive") == [("m", "t")]
     assert drawn_parts(shared) == ["progressive", "localized", "permutation"]
     only = SETTINGS | {"models": None, "progressive": None, "localized": None, "permutation": None}
-    assert drawn_parts(study(["t"], reinit=only)) == ["progressive"]  # which shows probing
+    assert drawn_parts(study(["t"], reinit=only)) == ["progressive"]  # it shows probing
 
 
 def test_a_selected_depth_is_read_from_the_table(tmp_path):

@@ -1,4 +1,4 @@
-"""The SLURM profile, rendered as Snakemake does: what it asks for, and how a user fills it in."""
+"""The SLURM profile, rendered as Snakemake does: what it requests, and how a user fills it in."""
 
 import re
 from pathlib import Path
@@ -23,7 +23,7 @@ def rendered(**filled: object) -> dict:
 
 @pytest.fixture(scope="module")
 def rules() -> dict[str, str]:
-    """Rule -> its text, that of the rule it is derived from included."""
+    """Each rule's text, including that of the rule it is derived from."""
     found = {}
     for file in sorted((REPOSITORY / "rules").glob("*.smk")):
         _, *parts = HEADER.split(file.read_text())

@@ -1,4 +1,4 @@
-"""What is recorded of how a result was made."""
+"""What is recorded about how a result was made."""
 
 import re
 

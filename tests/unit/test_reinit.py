@@ -1,4 +1,4 @@
-"""New weights and other orders of layers, on every supported architecture but ALBERT."""
+"""New weights and other orders of layers, on every supported architecture except ALBERT."""
 
 from copy import deepcopy
 

@@ -1,4 +1,4 @@
-"""What a release consists of agrees with itself: dependencies, lock, version, citation."""
+"""The parts of a release agree: dependencies, lock, version, citation."""
 
 import re
 import tomllib
@@ -26,7 +26,7 @@ def test_every_direct_dependency_is_pinned_as_it_allows(text):
 
 
 def test_the_lock_serves_cpus_and_gpus():
-    """One line a package, no build's suffix, no hash, nothing that only CUDA needs."""
+    """One line per package, without build suffixes, hashes, or anything that only CUDA needs."""
     lines = [line for line in LOCK.splitlines() if not line.startswith("#")]
     assert len(PINS) == len(lines) and lines == sorted(lines, key=str.lower)
     assert "+" not in "".join(lines) and not re.search(r"^(nvidia|cuda|triton)", LOCK, re.MULTILINE)
@@ -35,7 +35,7 @@ def test_the_lock_serves_cpus_and_gpus():
 
 
 def test_what_is_imported_is_declared():
-    """Not left to what others happen to need."""
+    """Not left to the dependencies of others."""
     distributions = {"yaml": "pyyaml", "sklearn": "scikit-learn"}
     declared = {canonicalize_name(Requirement(text).name) for text in [*DIRECT, *DEVELOPING]}
     pinned = {canonicalize_name(name) for name in PINS}

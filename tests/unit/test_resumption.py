@@ -1,4 +1,4 @@
-"""Training that is interrupted and goes on ends with the weights of training that was not."""
+"""Training that is interrupted and resumed ends with the weights of uninterrupted training."""
 
 import json
 import os

@@ -111,7 +111,7 @@ def test_rows_in_no_class_are_left_out_of_all():
 def test_the_table_says_what_each_measure_selects():
     vectors, labels = layered()
     table = tabled(vectors, labels)
-    assert table["nu"].idxmin() == 0 and table["share_nu"][0] == 0  # embeddings are no layer
+    assert table["nu"].idxmin() == 0 and table["share_nu"][0] == 0  # embeddings are not a layer
     assert table.loc[table["selected"], "depth"].tolist() == [3]
     assert [selected_depth(table, name) for name in MEASURES] == [3, 3, 3, 3]
     own = [np.flatnonzero(labels == y) for y in (0, 1)]
@@ -127,7 +127,7 @@ def test_the_table_says_what_each_measure_selects():
 
 
 def test_shuffled_labels_have_the_geometry_and_select_by_it():
-    """A depth with many equal directions has the lowest nu of labels that mean nothing."""
+    """A depth with many equal directions has the lowest nu for meaningless labels."""
     rng = np.random.default_rng(0)
     vectors = rng.standard_normal((3, 300, 30))
     vectors[:2] *= np.arange(1, 31) ** -1.0
@@ -229,7 +229,7 @@ def robust(kind="classification", sizes=(40, 100, 10_000), ratios=(1, 9, 99), n=
 def test_every_size_has_a_share_a_measure_and_depth():
     table, _, _ = robust()
     sizes = table[table["varied"] == "size"]
-    assert sizes["level"].unique().tolist() == [40, 100, 150]  # the last: all there are
+    assert sizes["level"].unique().tolist() == [40, 100, 150]  # the last: all examples
     assert sizes["measure"].unique().tolist() == list(MEASURES)
     total = sizes.groupby(["level", "measure"])["share"].sum() + (
         sizes.groupby(["level", "measure"])["undefined"].first()

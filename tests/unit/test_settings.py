@@ -23,8 +23,7 @@ from strata.study.settings import (
 from strata.study.variants import Variant
 
 PAPER = yaml.safe_load((SCHEMA.parents[1] / "config.yaml").read_text())
-# What a head is, its style, is no setting of how it is tuned.
-# Nor is a run's, which examples it has.
+# A head's style is not a setting of how it is tuned. Nor are a run's examples a setting of it.
 TRAINING = {key: value for key, value in PAPER["training"].items() if key != "withhold"}
 HEADS = {key: value for key, value in PAPER["heads"].items() if key != "style"}
 

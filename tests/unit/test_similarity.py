@@ -44,7 +44,7 @@ def naive_biased(x, y):
 
 
 def naive_debiased(x, y):
-    """The unbiased HSIC of Song et al. 2012, equation 5, normalised likewise."""
+    """The unbiased HSIC of Song et al. 2012, equation 5, normalised in the same way."""
     n = len(x)
     one = np.ones(n)
 
@@ -123,7 +123,7 @@ def test_y_comes_first(debiased):
     matrix = both.debiased if debiased else both.biased
     assert matrix.shape == (3, 4)
     assert matrix[2, 1] == pytest.approx(cka(y[2], x[1], debiased))
-    assert matrix[1, 1] > matrix[1, 2]  # what is shared is shared at the same depth
+    assert matrix[1, 1] > matrix[1, 2]  # the shared part is at the same depth
 
 
 def test_memory_changes_nothing(space):
@@ -140,7 +140,7 @@ def test_memory_changes_nothing(space):
     [("float32", 0), ("float32", 10), ("float32", 1000), ("float16", 0), ("float16", 10)],
 )
 def test_memory_maps_of_lesser_precision(dtype, shift, tmp_path, space):
-    """Products are in float32, sums in float64: of what the file holds, 1e-6 is lost at most."""
+    """Products are in float32, sums in float64: at most 1e-6 is lost."""
     y, x = related(n=MIN_FLOAT32_EXAMPLES + 100, features=48)
     mapped = []
     for name, values in (("y", y), ("x", x)):
@@ -179,7 +179,7 @@ def test_rounding_of_equal_rows_is_not_variance(space):
 
 
 def test_a_small_variance_on_a_large_mean_is_kept(space):
-    """CLS vectors: means dwarf their variance, which is all that CKA looks at."""
+    """CLS vectors: their means are much larger than their variance, on which alone CKA depends."""
     y, x = related(n=64)
     shifted = (y + 1000).astype(np.float32)
     found = alignment(shifted, x)
@@ -267,7 +267,7 @@ def rows_of_choices(rng, prompt, own):
 
 @pytest.mark.parametrize("share", (0.5, 0.8, 0.95))
 def test_unrelated_layers_of_multiple_choice_are_unrelated(share):
-    """Whatever share of the variance the prompt has, which rows of an example have in common."""
+    """Whatever share of the variance comes from the prompt that an example's rows share."""
     rng = np.random.default_rng(7)
     y, x = (rows_of_choices(rng, share**0.5, (1 - share) ** 0.5) for _ in range(2))
     assert abs(alignment(y, x, choices=CHOICES).debiased.item()) < 0.01
@@ -276,7 +276,7 @@ def test_unrelated_layers_of_multiple_choice_are_unrelated(share):
 
 
 def test_layers_that_share_which_choice_is_right_are_alike():
-    """Neither averaged vectors nor the right choices' would tell what fine-tuning is about."""
+    """Neither averaged vectors nor the right choices' would show what fine-tuning is about."""
     rng = np.random.default_rng(8)
     gold = np.arange(EXAMPLES) * CHOICES + rng.integers(CHOICES, size=EXAMPLES)
     layers = []
@@ -292,7 +292,7 @@ def test_layers_that_share_which_choice_is_right_are_alike():
 
 
 def test_rows_that_are_no_whole_examples_are_refused():
-    with pytest.raises(ValueError, match="10 rows are no whole examples of 4 choices"):
+    with pytest.raises(ValueError, match="10 rows do not make whole examples of 4 choices"):
         alignment(np.ones((2, 10, 3)), np.ones((2, 10, 3)), choices=4)
 
 

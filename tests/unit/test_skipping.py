@@ -1,4 +1,4 @@
-"""Skipping spans of layers: every architecture against the model that lacks them."""
+"""Skipping spans of layers: every architecture against the model without them."""
 
 import numpy as np
 import pytest
@@ -89,13 +89,15 @@ def test_the_size_of_a_stack_changes_nothing(architecture):
 
 
 def runs(layer) -> bool:
-    """Whether a layer is run, not looked at for what it would be given."""
+    """Whether a layer really runs, rather than being asked for its arguments."""
     return "forward" not in vars(layer)
 
 
 @torch.inference_mode()
 def test_skipping_in_albert_is_truncating():
-    """Its layers are one layer: which m are skipped does not matter, and none is run for it."""
+    """Its layers are all the same layer: it does not matter which m are skipped, and none runs for
+    it.
+    """
     model, encoder, head = parts("albert")
     inputs, calls = batch(), []
     encoder.layers[0].register_forward_hook(lambda layer, *_: calls.append(runs(layer)))

@@ -51,7 +51,7 @@ def fetched(source: str, target: Path, **entry) -> dict:
 
 
 def refused(target: Path, fetch, *arguments) -> str:
-    """The sentence of a refusal, after which `target` and all beside it is as it was."""
+    """The sentence of a refusal, after which `target` and everything next to it are unchanged."""
     target.parent.mkdir(exist_ok=True)
     target.mkdir(exist_ok=True)
     (target / "earlier").write_text("kept")
@@ -125,8 +125,8 @@ def test_pickle_that_would_run_code_is_refused(model, tmp_path):
     message = refused(tmp_path / "models" / "m", fetch_model, {"source": f"path:{model}"})
     assert not mark.exists()
     assert message == (
-        "Model 'mine': pytorch_model.bin is refused, it is damaged or holds more than tensors "
-        "(UnpicklingError); get its weights as safetensors."
+        "Model 'mine': pytorch_model.bin is damaged or holds more than tensors (UnpicklingError), "
+        "so it is not loaded; get the weights as safetensors."
     )
 
 
@@ -138,7 +138,7 @@ def test_pickle_that_is_no_weights_is_refused(model, tmp_path, content):
     else:
         torch.save(content, model / "pytorch_model.bin")
     message = refused(tmp_path / "models" / "m", fetch_model, {"source": f"path:{model}"})
-    assert "pytorch_model.bin is refused" in message
+    assert "pytorch_model.bin is damaged" in message
 
 
 def without(*files: str):
@@ -156,9 +156,9 @@ def without(*files: str):
             without("model.safetensors"),
             "Model 'mine' has no weights: neither *.safetensors nor pytorch_model.bin.",
         ),
-        (without("tokenizer.json", "tokenizer_config.json"), "has no tokenizer files beside"),
-        (without("tokenizer.json"), "has no tokenizer files beside its weights; add them"),
-        (without("config.json"), "holds no config.json: a model folder in the Hugging Face layout"),
+        (without("tokenizer.json", "tokenizer_config.json"), "has no tokenizer files next to"),
+        (without("tokenizer.json"), "has no tokenizer files next to its weights; add them"),
+        (without("config.json"), "has no config.json: a model folder in the Hugging Face layout"),
         (lambda folder: (folder / "config.json").write_text("{"), "config.json is not JSON: "),
         (
             with_config(model_type="t5"),
@@ -184,7 +184,7 @@ def test_model_folder_that_lacks_something_is_refused(model, tmp_path, spoil, se
 
 def test_model_folder_that_is_not_there_is_refused(tmp_path):
     message = refused(tmp_path / "models" / "mine", fetch_model, {"source": "path:/no/where"})
-    assert message == "Model 'mine': there is no folder /no/where; correct its 'source'."
+    assert message == "Model 'mine': there is no folder /no/where; correct the model's 'source'."
 
 
 # ---------------------------------------------------------------- tasks from files
@@ -231,7 +231,7 @@ def parquet(rows: pd.DataFrame) -> bytes:
     ],
 )  # fmt: skip
 def test_file_formats(tmp_path, name, content, entry, texts):
-    """Every row's text as it is in the file, the labels 0 and 1 however they are written."""
+    """Every row's text as in the file, and labels 0 and 1 however they are written."""
     examples = read(tmp_path, name, content, **entry)
     assert examples["text_a"].tolist() == texts
     assert examples["label"].tolist() == [0, 1]
@@ -249,7 +249,7 @@ def test_file_formats(tmp_path, name, content, entry, texts):
         ("a.jsonl", '{"text": "a"}\n{"te', {}, "cannot be read as jsonl: line 2: "),
         ("a.json", "[", {}, "cannot be read as json: "),
         ("a.parquet", "text", {}, "cannot be read as parquet: "),
-        ("a.xlsx", "", {}, "a.xlsx is of no known format; say 'format': csv, tsv, jsonl, json or"),
+        ("a.xlsx", "", {}, "a.xlsx has no known format; set 'format' to csv, tsv, jsonl, json or"),
         ("a.csv", "text,label\na,0\nb,\n", {}, "row 2, column 'label': the label is missing"),
     ],
 )  # fmt: skip
@@ -410,7 +410,7 @@ def test_what_pip_refuses_is_said_in_a_sentence(tmp_path, packages, stderr, sent
 
 
 def test_what_pip_downloads_lies_in_the_folder_that_is_written(saved, tmp_path, packages):
-    """Which the next fetch removes, if this one is killed."""
+    """The next fetch removes it if this one is killed."""
     packages["pkg==1"] = "pkg.whl", zipped({f"m/{n}": d for n, d in contents(saved).items()})
     target = tmp_path / "models" / "mine"
     fetched("pypi:pkg==1", target, sha256=HASH, inside="m")
@@ -466,7 +466,7 @@ def test_hub_model_revision_is_main_by_default(served, saved, tmp_path):
 
 
 def test_hub_model_is_downloaded_no_further_than_needed(served, model, tmp_path):
-    """Pickled weights, other frameworks' and read-mes stay where they are."""
+    """Pickled weights, weights for other frameworks and read-mes are not fetched."""
     for file in ("pytorch_model.bin", "tf_model.h5", "README.md", "model.onnx"):
         (model / file).write_bytes(b"never asked for")
     served.add("models", "me/bert", model)
@@ -497,7 +497,7 @@ def test_hub_model_without_config_is_refused(served, model, tmp_path):
     without("config.json")(model)
     served.add("models", "me/bert", model)
     message = refused(tmp_path / "models" / "mine", fetch_model, {"source": "hub:me/bert"})
-    assert message.startswith("The model 'mine': me/bert at main lacks a file:")
+    assert message.startswith("The model 'mine': me/bert at main has no file")
 
 
 HUB_TASK = TASK | {

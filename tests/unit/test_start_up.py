@@ -1,4 +1,4 @@
-"""What jobs import before they work: half of a small job's time, and easily let in by one line."""
+"""What jobs import before they work: half of a small job's time, easily increased by one line."""
 
 import ast
 import subprocess
@@ -34,7 +34,7 @@ LIGHT = {path.stem for path in SCRIPTS.glob("*.py")} - RUN_MODELS - TOKENISE
 
 
 def imported_by(*scripts: str) -> set[str]:
-    """Modules in a process that does these scripts' imports, wherever in them they stand."""
+    """Modules in a process that does all imports of these scripts."""
     kinds = ast.Import | ast.ImportFrom
     trees = [ast.parse((SCRIPTS / f"{name}.py").read_text()) for name in scripts]
     lines = [ast.unparse(n) for tree in trees for n in ast.walk(tree) if isinstance(n, kinds)]

@@ -1,4 +1,4 @@
-"""States: whose weights made a representation; the string parses and prints back."""
+"""States: the weights behind a representation; the string parses and prints back."""
 
 import re
 

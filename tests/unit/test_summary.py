@@ -107,12 +107,12 @@ def test_depths_are_certified_in_sequence_and_the_first_failure_ends_it():
 
 @pytest.mark.parametrize(("n", "depth"), [(100, 3), (250, 3), (400, 1), (5000, 1)])
 def test_answers_that_all_agree_certify_only_what_so_many_can(n, depth):
-    """Of n examples without a change, a change in 3 / n may have gone unseen: the rule of three."""
+    """If n examples show no change, a rate of 3 / n is still possible: the rule of three."""
     assert certified_depth(np.zeros((2, 3, n)), tolerance=0.01) == depth
 
 
 def test_from_five_seeds_on_the_claim_is_about_the_recipe():
-    """Runs that differ by much and gain on average: certified of these runs, not of the recipe."""
+    """Runs that differ a lot and gain on average: certified for these runs, not for the recipe."""
     rng = np.random.default_rng(0)
     n, means = 4000, np.array([0.02, -0.02, 0.03, -0.03, 0.04])
     draws = rng.random((5, n))
@@ -245,7 +245,7 @@ def test_verdicts_by_hand(checkpoints):
 
 
 def test_tuned_heads_that_beat_the_model_are_judged_against_themselves(checkpoints):
-    """Not trained to its end, the model is beaten by its own cuts, which lose all the same."""
+    """An undertrained model is beaten by its own cuts, which still lose."""
     curves = {
         ("untuned", 1): [5, 5, 5, 6],
         ("tuned", 1): [5, 7, 9, 9],
@@ -253,7 +253,7 @@ def test_tuned_heads_that_beat_the_model_are_judged_against_themselves(checkpoin
     table, judged = study(curves, {1: run(0.6)}, checkpoints["bert"], times=100, tolerance=0.05)
     tuned = table.set_index("configuration").loc["tuned"]
     assert tuned["undertrained"] and tuned["top_difference"] == pytest.approx(0.3)
-    # Within the tolerance of the full model from depth 2 on, which is no finding about layers.
+    # Within the tolerance of the full model from depth 2 on, which says nothing about layers.
     assert (tuned["within_depth"], tuned["certified_depth"]) == (2, 3)
     verdicts = judged[judged["configuration"] == "tuned"]["verdict"].tolist()
     assert verdicts == ["loses more", "loses more", "certified", "nothing cut"]
@@ -374,7 +374,7 @@ def test_report_in_words(checkpoints, kept):
     )
     assert "a claim about these runs); saves 1 of 4 layers, layers share weights" in lines[14]
     assert "; depth 2 loses more (-30.0 points [" in lines[14]
-    assert lines[4].endswith("about 30 examples would show it, and there are 10")
+    assert lines[4].endswith("showing it takes about 30 examples, and there are 10")
     assert not [line for line in lines if "needed" in line or "nan" in line]
 
 

@@ -264,7 +264,7 @@ def test_demo_polarity_cuts_the_middle_out():
 
 
 def test_demo_tasks_hold_the_same_sentences_out(tmp_path):
-    """Polarity's eval sentences are valence's, less the middle: the holdout goes by text."""
+    """Polarity's eval sentences are valence's without the middle: the holdout goes by text."""
     frame = valences(list(np.random.default_rng(0).uniform(-4, 4, 500)))
     dev = {}
     for name in ("polarity", "valence"):
@@ -440,7 +440,7 @@ def sides(frame: pd.DataFrame, fraction: float = 0.3, seed: int = 0) -> dict[str
 
 
 def test_holdout_is_stable_seeded_and_of_the_asked_size():
-    """An example stays on its side when others are added; another seed draws others."""
+    """An example stays in its split when others are added; another seed draws others."""
     texts = [f"sentence {i}" for i in range(2000)]
     whole = sides(pd.DataFrame({"text_a": texts, "label": 0}))
     part = sides(pd.DataFrame({"text_a": texts[500:900], "label": 1}))
@@ -459,7 +459,7 @@ def test_holdout_keeps_copies_of_a_text_together_and_rows_in_order():
 
 
 def test_holdout_tells_pairs_apart():
-    """The second text counts too, else one premise's pairs would all be on one side."""
+    """The second text counts too; otherwise all pairs of a premise would be in one split."""
     rows = pd.DataFrame({"text_a": "same premise", "text_b": [f"b{i}" for i in range(100)]})
     parts = hold_out(rows, 0.3, 0)
     assert len(parts["train"]) and len(parts["eval"])

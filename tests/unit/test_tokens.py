@@ -14,7 +14,7 @@ KINDS = ("classification", "regression", "multiple-choice")
 def stored(tmp_path):
     def write(kind, count=2500):
         examples = tiny.examples(kind, count)
-        examples["example_id"] += 7  # ids need not count from 0, nor be all there
+        examples["example_id"] += 7  # ids need not start at 0 or be complete
         examples = examples[examples["example_id"] % 3 > 0].reset_index(drop=True)
         rows = Rows(tiny.tokenizer(), examples, max_length=9)
         write_tokens(tmp_path / "tokens.arrow", rows)

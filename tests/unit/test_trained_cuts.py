@@ -1,4 +1,4 @@
-"""Models that are trained after a cut: names, plans, recipes, losses, where they begin."""
+"""Models that are trained after a cut: names, plans, recipes, losses, starting weights."""
 
 from copy import deepcopy
 from dataclasses import replace
@@ -145,7 +145,7 @@ def test_the_loss_is_that_of_hinton_and_others_by_an_independent_formula():
 def labelled(kind: str) -> dict[str, torch.Tensor]:
     rows = tiny.rows(kind, 6, seed=3)
     _, inputs, _ = next(rows.batches(range(len(rows)), 64, "cpu"))
-    # In the order of the batch, which goes by length: labels are made up, whatever they stand for.
+    # In the batch's order, which is by length: labels are made up, so it does not matter.
     labels = torch.arange(6) % 2 if kind != "regression" else torch.linspace(-1, 1, 6)
     if kind == "multiple-choice":
         inputs = {name: t.unflatten(0, (6, rows.choices)) for name, t in inputs.items()}
@@ -275,7 +275,7 @@ def test_a_distillation_that_is_killed_resumes_to_the_same_weights(folders, tmp_
     assert 0 < found.resumed_at < 8
     for name, tensor in expected.state_dict().items():
         assert torch.equal(tensor, resumed.state_dict()[name]), name
-    # And it learned: from labels alone other weights come.
+    # And it did learn from the teacher: labels alone give other weights.
     other = begun(folders, "layers1+4_heal12")
     train(other, tmp_path / "other")
     assert not torch.equal(other.classifier.weight, resumed.classifier.weight)

@@ -39,7 +39,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture
 def trained(folder, tmp_path):
-    """Fine-tunes the tiny model: (model, what finetune says, history)."""
+    """Fine-tunes the tiny model: (model, what finetune returns, history)."""
 
     def run(kind="classification", seed=1, train=None, dev=None, **changes):
         model = load_model(folder, tiny.task(kind), seed)
@@ -71,7 +71,7 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others(trained):
 
 
 def test_new_memory_is_not_filled(trained, monkeypatch):
-    """What full determinism does to find reads of unwritten memory."""
+    """What full determinism does to find reads of uninitialised memory."""
     monkeypatch.setattr(torch.utils.deterministic, "fill_uninitialized_memory", True)
     trained(seed=1)
     assert torch.are_deterministic_algorithms_enabled()
@@ -131,7 +131,7 @@ def test_the_recipe_is_that_of_a_plain_loop(case, folder, tmp_path):
 
 
 def test_a_rate_of_a_parameter_that_there_is_not_is_refused(folder, tmp_path):
-    """A name that is misspelt would be trained at the plain rate."""
+    """A misspelt name would be trained at the plain rate."""
     rows, model = rows_of(tiny.examples(count=12)), load_model(folder, tiny.task(), seed=1)
     files = (tmp_path / "history.csv", tmp_path)
     with pytest.raises(KeyError, match="layer.9"):
@@ -273,7 +273,7 @@ def test_sequences_longer_than_the_model_are_refused_before_training(trained):
 
 def test_more_than_one_gpu_is_refused(trained, monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    with pytest.raises(StrataError, match="sees 2 GPUs and training uses one"):
+    with pytest.raises(StrataError, match="sees 2 GPUs, but training uses one"):
         trained()
 
 
@@ -342,7 +342,7 @@ def test_decoding_by_type_of_task():
 
 
 def test_tables_of_predictions_and_scores():
-    """A row a depth and example; scores of each depth from its own rows."""
+    """One row per depth and example; scores of each depth come from its own rows."""
     examples = pd.DataFrame({"example_id": [7, 9, 11], "label": [0, 1, 1]})
     logits = torch.tensor([[[2.0, 1], [1, 0], [3, -1]], [[0.5, 0], [-1, 0], [0, 0.25]]])
     table = prediction_table(examples, logits, [1, 2], "untuned", tiny.task())
@@ -363,7 +363,7 @@ def test_tables_of_predictions_and_scores():
 
 
 def test_logits_are_one_an_answer_whatever_the_type_of_task():
-    """A score a choice, from a row a choice; of a regression the value, as it is predicted."""
+    """One score per choice, from one row per choice; for a regression, the predicted value."""
     examples = pd.DataFrame({"example_id": [0, 1], "label": [1, 0]})
     scores = torch.tensor([1.0, 3.0, 2.0, 0.3, 0.2, 0.1], dtype=torch.bfloat16)[:, None]
     choices = answers(examples, scores.float(), tiny.task("multiple-choice"))

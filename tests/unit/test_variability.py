@@ -1,4 +1,4 @@
-"""nu, plain and corrected: by hand, against explicit formulas, and from rows that pass by."""
+"""nu, plain and corrected: by hand, against explicit formulas, and from streamed rows."""
 
 import json
 import tracemalloc

@@ -23,12 +23,12 @@ from helpers.workflows import (
     write_study,
 )
 
-SAID = "said.txt"  # what Snakemake wrote while it ran a study
+SAID = "said.txt"  # Snakemake's output while it ran a study
 
 
 @pytest.fixture(scope="session")
 def planner(tmp_path_factory) -> Iterator[Forks]:
-    """What Snakemake may run in where it only plans, or where its own start is not the matter."""
+    """A server that Snakemake may run in if it only plans, or if its own start does not matter."""
     forks = Forks(tmp_path_factory.mktemp("planner"), SNAKEMAKE)
     yield forks
     forks.close()
@@ -36,17 +36,17 @@ def planner(tmp_path_factory) -> Iterator[Forks]:
 
 @pytest.fixture(scope="session")
 def jobs(tmp_path_factory) -> Iterator[Forks]:
-    """What jobs may run in where their start and their end by signals are not the matter."""
+    """A server that jobs may run in if their start and their end by signals do not matter."""
     forks = Forks(tmp_path_factory.mktemp("jobs"), JOBS)
     yield forks
     forks.close()
 
 
 def run_study(folder: Path, request, **changes) -> None:
-    """Run the study of a folder and keep what is said."""
+    """Run the study in a folder and keep the output."""
     planner, jobs = (request.getfixturevalue(name) for name in ("planner", "jobs"))
     workflow = Workflow(folder / "workflow", folder, planner, jobs)
-    # Of processes that run tests each has one core.
+    # Each process that runs tests has one core.
     cores = "1" if "PYTEST_XDIST_WORKER" in os.environ else "2"
     one_thread = [f"{rule}=1" for rule in COSTLY]
     done = workflow.configured("--cores", cores, "--set-threads", *one_thread, **changes)
@@ -55,7 +55,7 @@ def run_study(folder: Path, request, **changes) -> None:
 
 @pytest.fixture(scope="session")
 def study(tmp_path_factory, planner, request) -> Workflow:
-    """The finished study, which other processes read, too: tests only plan, and change nothing."""
+    """The finished study, which other processes also read: tests only plan, and change nothing."""
 
     def make(folder: Path) -> None:
         write_study(folder)
@@ -88,7 +88,7 @@ def companions(study, tmp_path_factory, planner, request) -> Workflow:
 
 @pytest.fixture(scope="session")
 def mine(study, tmp_path_factory, planner, request) -> Workflow:
-    """The finished study of MINE, beside that which made its checkpoints."""
+    """The finished study of MINE, next to the one that made its checkpoints."""
 
     def make(folder: Path) -> None:
         shutil.copytree(study.folder, folder, symlinks=True, ignore=PASSING, dirs_exist_ok=True)

@@ -1,4 +1,4 @@
-"""Models that are fine-tuned already: what their users write, and what comes of it."""
+"""Already fine-tuned models: what their users write, and what they get."""
 
 import json
 import shutil
@@ -25,7 +25,7 @@ SAME = [
     "truncation/{}_entail.calibration.csv",
     "skipping/{}_entail.csv",
 ]
-# One checkpoint of a plain Trainer, no encoder, no train split, and every analysis asked for.
+# One checkpoint of a plain Trainer, no encoder, no train split, and every analysis requested.
 BARE = {
     "outdir": "results/bare",
     "study": {
@@ -46,7 +46,7 @@ def bare(tmp_path_factory, planner, request) -> Workflow:
     """The finished study of BARE, in a folder where nothing else was ever done."""
 
     def make(folder: Path) -> None:
-        # The order of its labels is another than the task's.
+        # Its labels have another order than the task's.
         given.fine_tuned(folder / "source/bare", ["neither", "against", "for"])
         tasks = {"opinions": given.task(folder / "source/opinions", "source/opinions")}
         (folder / "study.yaml").write_text(yaml.safe_dump(BARE | {"tasks": tasks}))
@@ -74,7 +74,7 @@ def test_what_is_certified_is_a_claim_about_these_checkpoints(mine):
         pd.read_csv(mine.folder / f"results/{study}/summary.csv").query("task == 'entail'")
         for study in ("tiny", "mine")
     ]
-    # What layer sets answer is a row of its own.
+    # Predictions of layer sets are a separate row.
     both = [table[table["configuration"].isin(["untuned", "tuned"])] for table in both]
     own, given_back = (table.set_index("configuration") for table in both)
     own = own[own["model"] == "roberta"]
@@ -212,7 +212,7 @@ def test_a_bare_study_is_finished(bare):
 
 
 def adopted(bare, folder: Path, entry: dict, **changes) -> str:
-    """What is said where BARE's task meets another entry, up to its adoption."""
+    """The output if BARE's task is used with another entry, up to its adoption."""
     shutil.copytree(bare.folder, folder, symlinks=True, ignore=PASSING, dirs_exist_ok=True)
     own = Workflow(folder / "workflow", folder, bare.planner)
     study = merge(yaml.safe_load((folder / "study.yaml").read_text()), changes)
@@ -246,7 +246,7 @@ def test_swapped_labels_that_only_have_numbers_are_found(bare, tmp_path):
 
 
 def test_an_encoder_with_a_head_of_its_own_is_told_of(bare, tmp_path):
-    """Its head is drawn anew, and whoever wanted that very model reads how to have it."""
+    """Its head is drawn again, and a note says how to get that model as it is."""
     entry = {"source": "path:source/bare", "training": {"max_steps": 2}}
     rows = {"splits": {"train": "opinions.jsonl", "eval": "opinions.jsonl"}}
     few = {"study": {"analyses": ["truncation"], "skipping": [], "figure1": FIGURE}}

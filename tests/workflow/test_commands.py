@@ -72,7 +72,7 @@ def test_a_dry_run_of_tamkins_study_says_how_many_runs_it_needs(snakemake):
     assert "1,800 runs" in (REPOSITORY / "docs" / "companions.md").read_text()
     counts = dict(re.findall(r"^(\w+)\s+(\d+)$", said, re.MULTILINE))
     assert int(counts["ablate"]) + int(counts["finetune"]) == 1800
-    # Runs that differ in their variant alone share one token file.
+    # Runs that differ only in their variant share one token file.
     assert counts["tokenize_task"] == "3"
 
 

@@ -103,7 +103,7 @@ def test_variability_is_that_of_every_depth(read):
         assert nu["depth"].tolist() == list(range((4 if model == "roberta" else 5) + 1))
         assert np.isfinite(nu["nu"]).all() and nu["selected"].sum() == 1
         assert (nu["n"] == 100 * (1 if task == "entail" else 3)).all()
-        assert (nu["classes"] == 2).all()  # of multiple choice: right and wrong choices
+        assert (nu["classes"] == 2).all()  # for multiple choice: right and wrong choices
 
 
 def test_selection_is_compared_with_what_else_one_might_train(read):
@@ -241,7 +241,7 @@ def test_correlations_between_methods(read):
     assert rows["low"].isna().all() and rows["high"].isna().all()  # two tasks
     assert known["finding"].str.contains("in this model").all()
     assert known["finding"].str.contains("no interval below 8 tasks").all()
-    # The angle follows from the cosine, so these two say nearly the same.
+    # The angle follows from the cosine, so these two are nearly the same.
     pair = known.query("method_a == 'block_influence' and method_b == 'angular_distance'")
     assert (pair["increment_spearman"] > 0).all()
 
@@ -275,7 +275,7 @@ def test_the_companion_papers_claims_are_judged_from_finished_runs(read):
 
 
 def test_a_claims_loss_is_that_of_the_tables(read):
-    """T4a from stored predictions, beside the scores of the part's table."""
+    """T4a from stored predictions, compared with the scores in the part's table."""
     rows = read("reinit/roberta_entail/permutation.csv")
     plain, permuted = (rows.loc[rows["series"] == s, "value"].mean() for s in ("full", "permuted"))
     claims = read("claims.csv").query("claim == 'T4' and part == 'a' and task == 'entail'")
@@ -309,7 +309,7 @@ def test_jiants_head_is_exported_as_a_plain_checkpoint(outdir, read, model):
     depth = small.config.num_hidden_layers
     scores = read(f"truncation/{model}_endings.csv").set_index(["configuration", "depth"])
     card = (folder / "README.md").read_text()
-    # measured by whoever loads the folder with the plain class
+    # measured by loading the folder with the plain class
     assert f"| {scores.loc[('tuned-best', depth), 'value']:.4f} |" in card
     assert "Style of the head: `jiant`" in card
     assert (
@@ -321,7 +321,7 @@ def test_jiants_head_is_exported_as_a_plain_checkpoint(outdir, read, model):
 
 
 def test_the_number_of_runs_is_said(companions):
-    # Of a task: progressive 12; kept-norms and faster-layers 1 more each; localized 3 more;
+    # For each task: progressive 12; kept-norms and faster-layers 1 more each; localized 3 more;
     # permutation 3; probing 2.
     assert "Partial reinitialisation needs 44 runs." in planned(companions)
 

@@ -41,6 +41,6 @@ def test_a_model_type_is_fine_tuned_looked_at_and_cut(kind, tmp_path, planner, j
     scores = pd.read_csv(tmp_path / "results/one/truncation/one_entail.csv")
     untuned = scores.query("configuration == 'untuned' and depth == 4")["value"].item()
     full = scores.query("configuration == 'full'")["value"].item()
-    assert untuned == pytest.approx(full, abs=0.011)  # an answer of 96 at most, by rounding
+    assert untuned == pytest.approx(full, abs=0.011)  # at most one answer of 96, by rounding
     record = json.loads((tmp_path / "results/one/runs/one_entail/full/seed1/run.json").read_text())
     assert record["layers"] == 4

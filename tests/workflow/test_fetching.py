@@ -1,4 +1,4 @@
-"""The real fetch rules and a hub on this machine that fails; then a study without it."""
+"""The real fetch rules with a failing hub on this machine; then a study without it."""
 
 import json
 import shutil
@@ -84,11 +84,11 @@ def test_study_runs_without_the_hub_that_failed_while_it_was_fetched_from(
     workflow.configured(*FETCH)
     assert not [fault for fault in served.faults if fault.times], "a fault met no request"
     logs = "".join(log.read_text() for log in workflow.folder.glob("results/net/logs/fetch_*/*"))
-    assert logs.count("The hub fails (503 Service Unavailable); again in 1 s") == 2
-    assert "model.safetensors came damaged" in logs and "train.jsonl came damaged" in logs
+    assert logs.count("The hub request failed (503 Service Unavailable); next attempt in 1 s") == 2
+    assert "model.safetensors arrived damaged" in logs and "train.jsonl arrived damaged" in logs
 
     served.stop()
-    with hub.serving() as empty:  # in its place, to see whether it is missed
+    with hub.serving() as empty:  # in its place, to see whether it is needed
         monkeypatch.setenv("HF_ENDPOINT", empty.url)
         workflow.configured(FIGURE, "--cores", "2")
         assert empty.requests == []
@@ -103,10 +103,10 @@ def test_study_whose_hub_stays_broken_ends_in_a_sentence(served, workflow):
     text = done.stdout + done.stderr
     assert done.returncode and "Traceback" not in text
     assert "The model 'bert': the hub cannot be reached for me/bert (503 Service" in text
-    assert "The task 'entail': train.jsonl of me/entail came damaged, twice" in text
+    assert "The task 'entail': train.jsonl of me/entail arrived damaged twice" in text
     assert not [path for path in (workflow.folder / "data").rglob("*") if path.is_file()]
 
-    # What had come whole is in the cache, and the same study goes on when the hub is back.
+    # Complete files are in the cache, and the same study continues when the hub is back.
     served.faults.clear()
     before = len(served.asked_for("/config.json"))
     workflow.configured(*FETCH)
@@ -144,4 +144,4 @@ def test_a_fine_tuned_model_comes_from_the_hub_with_its_head(served, workflow):
     record = json.loads((run / "run.json").read_text())
     assert record["model_source"] == about and record["given"] is True
     log = next((workflow.folder / "results/net/logs/adopt").iterdir()).read_text()
-    assert "has no tokenizer: that of data/models/mine is taken" in log
+    assert "has no tokenizer: using that of data/models/mine" in log

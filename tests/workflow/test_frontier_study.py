@@ -1,4 +1,4 @@
-"""Layer sets by Snakemake: chosen apart from what judges, exported, loaded without Strata."""
+"""Layer sets by Snakemake: chosen, judged on other examples, exported, loaded without Strata."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from helpers.today import MODELS
 from helpers.workflows import MINE, PASSING, Workflow
 from strata.study.layer_sets import CutModel
 
-# A process that has no Strata: loads a folder, answers the task's rows, prints accuracy and layers.
+# A process without Strata: loads a folder, predicts the task's rows, prints accuracy and layers.
 STRANGER = """
 import json, sys
 import pandas as pd, torch
@@ -34,7 +34,7 @@ assert "strata" not in sys.modules
 print(json.dumps([sum(right) / len(right), model.config.num_hidden_layers]))
 """
 
-# The same of a folder with ONNX, which has no torch either.
+# The same for a folder with ONNX, in a process without torch.
 OF_ONNX = """
 import json, sys
 import onnxruntime, pandas as pd
@@ -59,7 +59,7 @@ def read(workflow, path: str) -> pd.DataFrame:
 
 
 def by_a_stranger(workflow, folder: str, rows=range(96), script=STRANGER) -> tuple[float, int]:
-    """Accuracy on the task's own eval rows, and layers, of a folder that is loaded elsewhere."""
+    """Accuracy on the task's own eval rows, and layers, of a folder loaded in another process."""
     numbers = json.dumps(list(map(int, rows)))
     file = workflow.folder / "source/tasks/pairs-dev.jsonl"
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
@@ -91,7 +91,7 @@ def test_withheld_examples_choose_and_no_run_and_no_head_saw_them(today):
 
 
 def test_without_withheld_examples_one_half_of_eval_chooses_and_the_other_judges(mine):
-    """Of models that come fine-tuned, whatever the config withholds."""
+    """For models that come fine-tuned, whatever the config withholds."""
     answers = pd.read_parquet(mine.folder / "results/mine/frontier/mine_entail/full-seed1.parquet")
     parts = answers.groupby("part")["example_id"].unique()
     assert len(parts["choose"]) == len(parts["judge"]) == 48
@@ -115,13 +115,13 @@ def test_the_table_has_every_method_and_size_as_is_and_with_a_tuned_head(today, 
     run = today.folder / f"results/today/runs/{model}_entail/full/seed1/metrics.json"
     assert full["value"] == json.loads(run.read_text())["score"]
     assert table[["latency_ms", "file_mb", "memory_mb", "parameters"]].notna().all().all()
-    if model == "modern":  # whose first layer has no attention norm
+    if model == "modern":  # its first layer has no attention norm
         assert table["layers"].str.startswith("1").all()
 
 
 @pytest.mark.parametrize("model", MODELS)
 def test_a_set_that_is_exported_scores_what_the_table_says(today, model):
-    """In a process of its own, without Strata; with the head that was tuned, too."""
+    """In a separate process, without Strata; also with the tuned head."""
     table = read(today, f"results/today/frontier/{model}_entail.csv")
     others = table[(table["method"] == "every") & (table["size"] == 2)]
     targets = [f"results/today/export/{model}_entail/{name}" for name in others["name"]]
@@ -156,13 +156,13 @@ def test_the_smallest_certified_is_exported_and_its_card_says_by_which_claim(min
     card = (folder / "README.md").read_text()
     if row["size"] < row["total_layers"]:
         assert f"Layers {row['layers']} are the smallest set that is certified" in card
-        assert "That is a claim about this very model." in card
+        assert "This is a claim about this one model." in card
     else:
         assert "No smaller set of layers is certified to lose less than 1 point" in card
 
 
 def test_a_set_that_is_asked_for_is_scored_on_the_examples_that_judge(mine):
-    """As the table has it, though half of the eval examples chose."""
+    """As in the table, although half of the eval examples chose."""
     table = read(mine, "results/mine/frontier/mine_entail.csv")
     row = table[(table["method"] == "top") & (table["size"] == 2) & (table["seed"] == 1)].iloc[0]
     target = f"results/mine/export/mine_entail/{row['name']}"
@@ -210,7 +210,7 @@ def test_every_export_comes_as_onnx_that_a_stranger_can_load(mine, name):
     assert measured.loc["fp32", "n_examples"] == len(numbers)
     assert (mine.folder / folder / "onnx/model_quantized.onnx").is_file()
     card = (mine.folder / folder / "README.md").read_text()
-    assert f"the folder `{name}` beside this one" in card and "| accuracy |" in card
+    assert f"the folder `{name}` next to this one" in card and "| accuracy |" in card
 
 
 def test_a_tolerance_judges_formats_anew_and_measures_none(mine):
@@ -254,7 +254,7 @@ def test_what_was_trained_after_the_cut_is_in_the_table_and_its_weights_are_gone
 def test_a_model_trained_after_its_cut_is_exported_by_name_and_trained_again_for_it(
     today, tmp_path
 ):
-    """Its weights were gone; the same ones come, and a stranger gets the table's score."""
+    """Its weights were gone; training gives the same again, with the table's score elsewhere."""
     shutil.copytree(today.folder, tmp_path / "own", symlinks=True, ignore=PASSING)
     today = Workflow(tmp_path / "own/workflow", tmp_path / "own", today.planner)
     table = read(today, "results/today/frontier/decoder_entail.csv")
@@ -265,7 +265,7 @@ def test_a_model_trained_after_its_cut_is_exported_by_name_and_trained_again_for
     assert layers == 2 and score == pytest.approx(row["value"], abs=1e-9)
     card = (today.folder / target / "README.md").read_text()
     assert "of the pretrained encoder, trained for 12 steps on labels and on the full" in card
-    assert "The model was asked for by name; on the frontier: " in card
+    assert "The model was requested by name; on the frontier: " in card
     # Tables that say how long it took are made again; no model is trained again.
     again = {rule for rule, _ in today.planned()}
     assert not again & {"train_cut", "export_trained", "measure_costs", "score_sets"}
@@ -275,7 +275,9 @@ def test_a_model_that_came_fine_tuned_is_healed_with_its_own_head(mine):
     table = read(mine, "results/mine/frontier/mine_entail.csv")
     own = table[table["done"] == "trained"]
     assert set(own["name"]) == {"layers1-2_distil12"} and list(own["seed"]) == [1, 2]
-    assert own["seconds_in_all"].isna().all()  # nobody says how long the checkpoints were trained
+    assert (
+        own["seconds_in_all"].isna().all()
+    )  # it is not known how long the checkpoints were trained
     run = mine.folder / "results/mine/runs/mine_entail/layers1-2_distil12/seed2"
     (note,) = json.loads((run / "run.json").read_text())["notes"]
     source = "results/mine/runs/mine_entail/full/seed2/checkpoint"

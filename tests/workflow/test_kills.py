@@ -1,4 +1,4 @@
-"""A full disk, then a scheduler killed in the middle of training: the next call goes on.
+"""A full disk, then a scheduler killed in the middle of training: the next call continues.
 
 `make soak` does this at random moments, many times.
 """
@@ -15,7 +15,7 @@ from helpers import tiny
 from helpers.workflows import RECIPE, Workflow, copy_workflow, merge, write_tasks
 
 RUN = "runs/bert_entail/full/seed1"
-ROOM = 40_000  # bytes a file: enough for all there is but the optimiser's state
+ROOM = 40_000  # bytes per file: enough for everything except the optimiser's state
 
 
 @pytest.fixture(scope="module")

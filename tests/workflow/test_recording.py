@@ -1,4 +1,4 @@
-"""The code hash from below: whatever runs in a script's work is in what its hash covers."""
+"""The code hash from below: everything that runs in a script is covered by its hash."""
 
 from collections import defaultdict
 
@@ -7,7 +7,7 @@ import pytest
 from helpers.recording import recorded
 from strata.runtime.code_hash import REGISTRIES, SCRIPTS, CodeTree
 
-# What runs in a script for a line of progress, or of its log, alone.
+# What runs in a script only for a line of progress or of its log.
 SAID = {("strata.modeling.head_tuning", "_mean_loss")} | {
     ("strata.analysis.block_tables", name)
     for name in ("_kind_words", "_numbers", "_places", "block_words")
@@ -16,7 +16,7 @@ SAID = {("strata.modeling.head_tuning", "_mean_loss")} | {
 
 @pytest.fixture(scope="module")
 def entered(study, companions, mine, today) -> dict[str, set[tuple[str, str]]]:
-    """script -> (module, name) of the functions, or of their classes, that ran in it."""
+    """For each script, (module, name) of the functions, or of their classes, that ran in it."""
     found = defaultdict(set)
     studies = (study, companions, mine, today)
     for script, module, name in set().union(*(recorded(each.code) for each in studies)):

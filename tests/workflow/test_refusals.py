@@ -9,7 +9,7 @@ from helpers.workflows import RECIPE, Workflow, copy_workflow, impatient, write_
 
 @pytest.fixture(scope="module")
 def workflow(tmp_path_factory, planner, jobs) -> Workflow:
-    """One model and one task, nothing run."""
+    """One model and one task, with nothing run yet."""
     folder = tmp_path_factory.mktemp("refusals")
     study = {
         "outdir": "results/bad",
@@ -49,7 +49,7 @@ def test_a_missing_column_names_those_there_are(workflow):
 
 
 def test_an_eval_split_too_small_to_compare_representations_on_is_refused(workflow):
-    """Before any training, and a task that nothing can be done with does not stay."""
+    """Before any training; and a useless task is not left behind."""
     (workflow.folder / "tasks" / "few.jsonl").write_text(
         '{"premise": "w1", "hypothesis": "w2", "label": "yes"}\n'
         '{"premise": "w3", "hypothesis": "w4", "label": "no"}\n'
@@ -81,10 +81,10 @@ def test_an_unsupported_local_model_is_refused_while_planning(workflow):
 
 
 def test_a_head_that_no_plain_class_holds_is_refused_where_its_export_is_planned(workflow):
-    """Asked for by the config or by name."""
+    """Requested by the config or as a target."""
     wanted = {"heads": {"style": "jiant-pooler"}}
     sentence = (
-        "bert on entail: a head of style 'jiant-pooler' on bert cannot be exported, for no class "
+        "bert on entail: a head of style 'jiant-pooler' on bert cannot be exported: no class "
         "of Transformers has both that and a pooler before it; set heads.style to transformers"
     )
     done = workflow.configured("--dry-run", check=False, study={"analyses": ["export"]}, **wanted)

@@ -27,13 +27,13 @@ DRAWING = {
 }
 
 
-# What has every model's or task's results in it.
+# Outputs that contain every model's or task's results.
 JOINING = DRAWING | {"tabulate_summary", "tabulate_cka_models", "judge_claims"}
 
 
 @pytest.fixture
 def edited(study, tmp_path):
-    """The finished study, planned by another copy of the workflow, that the test may edit."""
+    """The finished study, planned by another copy of the workflow that the test may edit."""
     code = copy_workflow(tmp_path / "workflow", study.code)
     return Workflow(code, study.folder, study.planner)
 
@@ -89,7 +89,7 @@ def test_a_row_that_is_added_to_a_registry_reruns_nothing(edited):
 
 
 def test_a_row_that_is_edited_reruns_its_jobs(edited):
-    """What a model's architecture says is no matter of its download, nor of other models."""
+    """A model's architecture entry does not affect its download or other models."""
     edit(
         edited,
         "workflow_scripts/strata/study/architectures.py",
@@ -197,7 +197,7 @@ def test_a_third_seed_reruns_nothing_of_the_first_two(study):
             assert "seed3" in output, output
         elif rule == "dump_train":
             # Fresh heads need the pretrained encoder's (temporary) train activations again, and
-            # those of the first seeds are then tuned again beside the third's.
+            # those of the first seeds are then tuned again along with the third's.
             assert "seed3" in output or "pretrained" in output, output
 
 
@@ -273,7 +273,7 @@ def test_an_upgraded_library_reruns_nothing(edited):
 
 @pytest.fixture
 def restored():
-    """Files that a test may touch or edit; afterwards they are as they were."""
+    """Files that a test may touch or edit; afterwards they are restored."""
     kept = {}
 
     def keep(path: Path) -> Path:

@@ -1,4 +1,4 @@
-"""What rules hand to their jobs: params that Snakemake sees changes of."""
+"""What rules pass to their jobs: params in which Snakemake sees changes."""
 
 import json
 
@@ -6,10 +6,10 @@ import pytest
 
 from helpers.workflows import REPOSITORY
 
-# mine.yaml is to be copied, its paths are somebody else's.
+# mine.yaml is meant to be copied; its paths belong to somebody else.
 FILES = sorted(path.name for path in (REPOSITORY / "studies").glob("*.yaml"))
 STUDIES = [None, *(name for name in FILES if name != "mine.yaml")]
-# Run apart: Snakemake's API leaves its loggers and settings behind in the process.
+# Run in a separate process: Snakemake's API leaves loggers and settings behind.
 PARAMS = """
 import json, sys
 from pathlib import Path
@@ -52,13 +52,13 @@ with SnakemakeApi(OutputSettings(quiet={Quietness.ALL})) as api:
     ]
 Path(out).write_text(json.dumps(found))
 """
-# The last is Snakemake's own, of a param that waits for a checkpoint.
+# The last is Snakemake's own, for a param that waits for a checkpoint.
 PLAIN = {"dict", "list", "str", "int", "float", "bool", "NoneType", "TBDString"}
 
 
 @pytest.mark.parametrize("study", STUDIES)
 def test_params_are_plain(study, planner, tmp_path):
-    """Snakemake leaves params of any other type out of what it compares, without a word."""
+    """Snakemake silently leaves params of any other type out of its comparison."""
     script, out = tmp_path / "params.py", tmp_path / "params.json"
     script.write_text(PARAMS)
     files = [str(REPOSITORY / "studies" / study)] if study else []

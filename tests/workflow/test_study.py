@@ -1,4 +1,4 @@
-"""What the finished study holds: every artefact, and the equalities that must stand."""
+"""What the finished study contains: every artefact, and the equalities that must hold."""
 
 import html
 import json
@@ -14,7 +14,7 @@ from strata.analysis.activations import Activations
 from strata.analysis.cka import alignment
 
 MODELS, TASKS, SEEDS = ("roberta", "albert", "electra"), ("entail", "goodness", "endings"), (1, 2)
-RATES = [1e-4, 3e-4, 1e-3, 3e-3]  # config.yaml's for heads tuned to convergence
+RATES = [1e-4, 3e-4, 1e-3, 3e-3]  # config.yaml's, for heads tuned to convergence
 LAYERS = {"roberta": 4, "albert": 5, "electra": 4}
 PAIRS = [(model, task) for model in MODELS for task in TASKS]
 
@@ -34,7 +34,7 @@ def test_every_run_has_its_artefacts(results):
 
 
 def test_tiny_encoders_learn_the_tasks(results):
-    """Most runs do; nothing below would mean much otherwise."""
+    """Most runs do; otherwise nothing below would mean much."""
     good = [
         not json.loads(path.read_text())["failed"]
         for path in results.glob("runs/*/full/*/metrics.json")
@@ -120,7 +120,7 @@ def test_calibration_table(results, table, model, task):
 
 @pytest.mark.parametrize(("model", "task"), PAIRS)
 def test_early_exit_stands_beside_the_static_cuts(results, table, model, task):
-    if task == "goodness":  # a regression, whose answers state no confidence
+    if task == "goodness":  # a regression, whose predictions have no confidence
         assert not (results / f"exits/{model}_{task}.csv").exists()
         return
     rows = table(f"exits/{model}_{task}.csv")
@@ -168,7 +168,7 @@ def test_a_cka_value_is_that_of_the_activations(results, table):
     ):
         pair = y.vectors()[[4]], x.vectors()[[1]]
         expected = alignment(*pair, choices=y.choices).debiased.item()
-    # As if a row were an example it would be another number.
+    # If rows were taken for examples, it would be another number.
     assert alignment(*pair).debiased.item() != pytest.approx(expected, abs=1e-3)
     rows = table("cka/albert_endings.csv").query(
         "y_state == 'full-seed1' and x_state == 'pretrained' and y_depth == 5 and x_depth == 2"
@@ -196,7 +196,9 @@ def test_blocks_of_every_run_are_in_a_table(table):
         blocks = table(f"cka/{model}_{task}.blocks.csv")
         assert len(blocks) == 3 * 2 * 2  # states, poolings, kinds
         assert set(blocks["state"]) == {"pretrained", "full-seed1", "full-seed2"}
-        assert (blocks["layers"] == LAYERS[model]).all()  # depth 0 of `mean` is no layer's
+        assert (
+            blocks["layers"] == LAYERS[model]
+        ).all()  # depth 0 of `mean` is not a layer's output
         maps = table(f"cka/{model}_{task}.csv").query("estimator == 'debiased'")
         late = blocks.query("kind == 'late' and pooling == 'raw'").dropna(subset="separation")
         for block in late.itertuples():
@@ -271,7 +273,7 @@ def test_claims_are_judged_drawn_and_said(study, table, results):
     assert set(parts["verdict"]) <= {
         "holds", "does not hold", "cannot be told", "not in this study",
     }  # fmt: skip
-    # What is asked of all models is judged on every task, of each model that it speaks of.
+    # Claims about all models are judged on every task, for each model that they speak of.
     late = parts[(parts["claim"] == "P6") & (parts["part"] == "a")]
     asked = {(row.model, row.task) for row in late.dropna(subset="task").itertuples()}
     assert asked == {(model, task) for model in MODELS[:2] for task in TASKS}
@@ -281,7 +283,7 @@ def test_claims_are_judged_drawn_and_said(study, table, results):
     compared = parts[parts["claim"] == "P8"]
     assert set(compared["model"]) == {"albert less roberta"}
     assert "roberta & electra" in set(parts.loc[parts["claim"] == "P13", "model"])
-    # On skipped layers ELECTRA was not asked; nor was any task that the paper names.
+    # ELECTRA is not in study.skipping, and none of the tasks that the paper names is here.
     skipped = parts[(parts["claim"] == "P10") & (parts["part"] == "a")]
     absent = set(skipped.loc[skipped["verdict"] == "not in this study", "model"])
     assert absent == {"electra"}
@@ -294,7 +296,7 @@ def test_claims_are_judged_drawn_and_said(study, table, results):
 
 
 def test_claims_are_read_from_what_the_other_tables_say(table):
-    """By other code: what UNTUNED loses on its way, and what skipping the first layer does."""
+    """With other code: what UNTUNED loses on the way, and what skipping the first layer costs."""
     claims = table("claims.csv")
     for model, task in PAIRS[:6]:
         readings = table(f"claims/{model}_{task}.csv").set_index("measure")
@@ -356,7 +358,7 @@ def test_the_exported_model_is_a_plain_checkpoint(results, table, model, task, a
     tuned = scores.query("configuration == 'tuned-best' and depth == @depth and not failed")
     value = tuned.sort_values("seed")["value"].iloc[0]
     card = (folder / "README.md").read_text()
-    assert f"| {value:.4f} |" in card and "examples a second" in card
+    assert f"| {value:.4f} |" in card and "examples per second" in card
 
 
 def test_train_activations_are_gone_and_nothing_is_half_written(results):

@@ -1,17 +1,17 @@
-"""Representations of every depth, in one HDF5 file a state and split.
+"""Representations of every depth, in one HDF5 file per state and split.
 
-Layout: datasets of shape [depths, rows, hidden], contiguous. ``head``: what the model's head would
+Layout: contiguous datasets of shape (depths, rows, hidden). ``head``: what the model's head would
 read at each depth (the first token, the mean over attended tokens, or the last one, after the
-encoder's final norm). ``raw``: the same pooling before that norm; where there is none, the same
-dataset. ``mean``, where asked: over the tokens that are neither padding nor special. ``depth_head``
-and so on: the depth of each slice. ``label``, ``example_id`` and, for multiple choice, ``choice``,
-each [rows]. Depths of ``head`` and ``raw`` start at 1: at depth 0 the first token's vector is the
-same for every example. Attributes say whose representations they are.
+encoder's final norm). ``raw``: the same pooling before that norm; without such a norm, the same
+dataset. ``mean``, if requested: the mean over the tokens that are neither padding nor special.
+``depth_head`` and so on: the depth of each slice. ``label``, ``example_id`` and, for multiple
+choice, ``choice``, each of shape (rows,). Depths of ``head`` and ``raw`` start at 1: at depth 0 the
+first token's vector is the same for every example. Attributes say whose representations they are.
 
-``cosine`` and ``angle``, [L, rows], say how far each layer turns a row's vectors: slice k - 1 has
-the mean, over the row's tokens that are neither padding nor special, of the cosine between a
-token's vectors at depths k - 1 and k, and of that cosine's arccos / pi. A row without such tokens
-has NaN.
+``cosine`` and ``angle``, of shape (L, rows), say how far each layer turns a row's vectors: slice k
+- 1 has the mean, over the row's tokens that are neither padding nor special, of the cosine between
+a token's vectors at depths k - 1 and k, and of that cosine's arccos / pi. It is NaN for a row
+without such tokens.
 """
 
 import json
@@ -34,17 +34,18 @@ class Activations:
 
     Attributes
     ----------
-    attributes : what the file says of itself (model, task, split, state, seed, ...).
+    attributes : dict of str to object
+        The file's attributes (model, task, split, state, seed, ...).
     """
 
     def __init__(self, path: str | Path):
         self.path = Path(path)
         if not self.path.is_file():
-            self._fail("is not there")
+            self._fail("does not exist")
         try:
             self.file = h5py.File(path, "r")
         except OSError as error:
-            self._fail(f"is not a whole HDF5 file ({error})", error)
+            self._fail(f"is not a complete HDF5 file ({error})", error)
         self.attributes = dict(self.file.attrs)
         self._check()
 
@@ -83,12 +84,12 @@ class Activations:
         self._check_name()
 
     def _check_name(self) -> None:
-        """A name ``activations/{model}_{task}/{split}/{state}.h5`` says what the file holds."""
+        """A name ``activations/{model}_{task}/{split}/{state}.h5`` says what the file contains."""
         keys = ("model", "task", "split", "state")
         model, task, split, state = (self.attributes.get(key) for key in keys)
         held = Path("activations", f"{model}_{task}", split or "", f"{state}.h5")
         if "activations" in self.path.parts[-4:-3] and self.path.parts[-4:] != held.parts:
-            self._fail(f"holds {held}, not what its name says")
+            self._fail(f"contains {held}, not what its name says")
 
     @always_raises
     def _fail(self, problem: str, cause: Exception | None = None) -> NoReturn:
@@ -103,19 +104,19 @@ class Activations:
 
     @property
     def poolings(self) -> list[str]:
-        """Those that are compared: what heads read is a matter of heads."""
+        """The poolings that are compared: all except ``head``, which only heads need."""
         return [pooling for pooling in self._kept if pooling != "head"]
 
     @property
     def choices(self) -> int:
-        """Rows an example has."""
+        """The number of rows per example."""
         return int(self.attributes["choices"])
 
     def depths(self, pooling: str = "head") -> list[int]:
         return self.file[f"depth_{pooling}"][:].tolist()
 
     def vectors(self, pooling: str = "head") -> np.ndarray:
-        """[depths, rows, hidden] as an array mapped from the file: nothing is read until used."""
+        """Vectors (depths, rows, hidden), mapped from the file: nothing is read until used."""
         if pooling not in self._kept:
             self._fail(f"has no pooling '{pooling}' (it has {', '.join(self._kept)})")
         data = self.file[pooling]
@@ -123,11 +124,11 @@ class Activations:
         return np.memmap(self.path, data.dtype, "r", offset, data.shape)
 
     def turns(self, name: Literal["cosine", "angle"]) -> np.ndarray:
-        """[layers, rows]: how far each layer turns the vectors of each row's tokens."""
+        """How far each layer turns the vectors of each row's tokens, (layers, rows)."""
         return self.file[name][:]
 
     def examples(self) -> pd.DataFrame:
-        """example_id and label, a row an example."""
+        """Columns example_id and label, one row per example."""
         first = slice(None, None, self.choices)
         return pd.DataFrame(
             {"example_id": self.file["example_id"][first], "label": self.file["label"][first]}

@@ -1,10 +1,11 @@
-"""What each method says about each layer, side by side, and whether the methods agree.
+"""What each method says about each layer, and whether the methods agree.
 
 Four are a loss of score: all layers above a depth are cut, with the head as it is (``untuned``) or
 tuned there (``tuned``); one layer is skipped (``skipping``); its block is trained from new weights
-(``reinit``). Two are properties of a representation: how unlike the last depth's it is after
-fine-tuning (``cka``), and how unspecialised before (``variability``, nu). Two say how far a layer
-turns the representation (``analysis.movement``): ``block_influence`` and ``angular_distance``.
+(``reinit``). Two are properties of a representation: how much it differs from that of the last
+depth after fine-tuning (``cka``), and how unspecialised it is before (``variability``, nu). Two say
+how far a layer turns the representation (``analysis.movement``): ``block_influence`` and
+``angular_distance``.
 """
 
 from collections.abc import Mapping
@@ -35,20 +36,25 @@ def layer_table(
     nu: pd.DataFrame,
     movement: pd.DataFrame,
 ) -> pd.DataFrame:
-    """One row a depth of a model and task: every method's number for it.
+    """One row per depth of a model and task, with every method's number for it.
 
     Parameters
     ----------
-    cka, truncation, skipping : the pair's tables; failed runs are left out. TUNED is, as in the
-        summary, the better of its two recipes at each depth (configuration ``tuned-best``).
-    reinit : seed, depth, cost (``reinit.layer_costs``), None where there is none.
-    nu : the pair's variability table.
-    movement : the pair's (``movement.movement_table``), failed runs flagged.
+    cka, truncation, skipping : DataFrame
+        The pair's tables; failed runs are left out. As in the summary, TUNED is the better of its
+        two recipes at each depth (configuration ``tuned-best``).
+    reinit : DataFrame or None
+        Columns seed, depth, cost (``reinit.layer_costs``); None if there is no such table.
+    nu : DataFrame
+        The pair's variability table.
+    movement : DataFrame
+        The pair's movement table (``movement.movement_table``), with failed runs flagged.
 
     Returns
     -------
-    columns depth and one a method: means over the seeds that did not fail, NaN where a method has
-    nothing to say. Beside them n_examples and seeds: on which examples, and of which runs.
+    DataFrame
+        Columns depth and one per method: means over the seeds that did not fail, NaN where a method
+        has no value; and n_examples and seeds, which examples and runs they are from.
     """
     layers = int(nu["depth"].max())
     similarity = mean_similarity(cka, layers)
@@ -74,9 +80,9 @@ def layer_table(
 
 
 def mean_similarity(cka: pd.DataFrame, layers: int) -> np.ndarray:
-    """Debiased CKA of the fine-tuned encoder with itself (FT-FT), the mean of its seeds, [L, L].
+    """Debiased CKA of the fine-tuned encoder with itself (FT-FT), the mean over seeds, (L, L).
 
-    Failed runs are left out; all NaN where every run failed.
+    Failed runs are left out; all values are NaN if every run failed.
     """
     wanted = cka[
         (cka["y_state"] == cka["x_state"])
@@ -91,7 +97,7 @@ def mean_similarity(cka: pd.DataFrame, layers: int) -> np.ndarray:
 
 
 def with_blocks(table: pd.DataFrame, made: MadeBlocks) -> pd.DataFrame:
-    """The depths' table with ``block``: early or late, where fine-tuning made such blocks."""
+    """The depths' table with ``block``: early or late, if fine-tuning made such blocks."""
     late, depth = made.late_begin or made.two_late_begin, table["depth"]
     block = np.full(len(table), "", dtype=object)
     if made.early_begin is not None and made.early_end is not None:
@@ -104,11 +110,12 @@ def with_blocks(table: pd.DataFrame, made: MadeBlocks) -> pd.DataFrame:
 def suggested_depths(
     table: pd.DataFrame, made: MadeBlocks, tolerance: float
 ) -> dict[str, int | None]:
-    """To which depth each method would cut the model.
+    """The depth to which each method would cut the model.
 
-    cka: the first depth of the late block, where fine-tuning made one. untuned, tuned: the smallest
-    depth from which on no depth loses more than `tolerance`. skipping, reinit: the last layer whose
-    loss costs more. variability: where nu is lowest. The others order layers and name no depth.
+    cka: the first depth of the late block, if fine-tuning made one. untuned, tuned: the smallest
+    depth such that neither it nor any depth above it loses more than `tolerance`. skipping, reinit:
+    the last layer whose loss costs more. variability: the depth with the lowest nu. The other
+    methods rank layers and suggest no depth.
     """
     depths: dict[str, int | None] = dict.fromkeys(METHODS)
     layers = table["depth"].to_numpy()
@@ -133,8 +140,10 @@ def pair_finding(
 
     Parameters
     ----------
-    table : the pair's ``layer_table``.
-    blocks : the pair's ``block_tables.blocks_table``.
+    table : DataFrame
+        The pair's table from ``layer_table``.
+    blocks : DataFrame
+        The pair's table from ``block_tables.blocks_table``.
     """
     made = made_blocks(blocks)
     depths = suggested_depths(table, made, settings.tolerance)
@@ -162,9 +171,12 @@ def finding_words(
 
     Parameters
     ----------
-    blocks : what was found of them, in words.
-    depths : the depth that each method suggests.
-    runs : on how many examples, and of which seeds.
+    blocks : str
+        What was found about blocks, in words.
+    depths : mapping of str to int or None
+        The depth that each method suggests.
+    runs : str
+        The number of examples and the seeds, in words.
     """
     if depths["untuned"] is None:
         return "every run failed, so there is nothing to say of its layers"
@@ -186,14 +198,18 @@ def method_correlations(tables: pd.DataFrame, sampling: Sampling) -> pd.DataFram
 
     Parameters
     ----------
-    tables : ``layer_table`` of every pair, with columns model and task.
-    sampling : how many orders of depths p counts, and the intervals' confidence.
+    tables : DataFrame
+        ``layer_table`` of every pair, with added columns model and task.
+    sampling : Sampling
+        The number of orders of depths for p, and the intervals' confidence.
 
     Returns
     -------
-    a row a model and pair of methods: increment_spearman, low, high, p, orders, tasks, tasks_sd,
-    increments (``correlations.relate``), the finding in words; and trend_spearman, of the values
-    themselves: what two curves have in common that fall with depth, evidence of nothing.
+    DataFrame
+        One row per model and pair of methods: increment_spearman, low, high, p, orders, tasks,
+        tasks_sd, increments (``correlations.relate``), the finding in words; and trend_spearman,
+        the correlation of the values themselves, which any two curves that fall with depth have, so
+        that it is evidence of nothing.
     """
     records = []
     for model, of_model in tables.groupby("model", sort=False):

@@ -1,4 +1,4 @@
-"""The blocks of a study as a table, what holds in every run, and the finding in words."""
+"""The blocks of a study as a table, what is the same in every run, and the finding in words."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
@@ -28,26 +28,32 @@ DEPTHS = ("early_begin", "early_end", "late_begin")
 def state_blocks(
     finetuned: Activations, pretrained: Activations | None, settings: CkaSettings
 ) -> pd.DataFrame:
-    """Blocks of a fine-tuned and of the pretrained encoder: a row a state, pooling and kind.
+    """Blocks of a fine-tuned and of the pretrained encoder: one row per state, pooling and kind.
 
     Parameters
     ----------
-    finetuned, pretrained : of the same examples; without the latter, which is not at hand for every
-        model, nothing is said of whether fine-tuning made the blocks.
+    finetuned : Activations
+        Representations of the run.
+    pretrained : Activations or None
+        Representations of the same examples by the pretrained encoder; if None, the table does not
+        say whether fine-tuning made the blocks.
 
     Returns
     -------
-    state, pooling, kind, what ``blocks.Block`` holds, layers, n (rows compared), n_examples.
+    DataFrame
+        Columns state, pooling, kind, the fields of ``blocks.Block``, layers, n (rows compared),
+        n_examples.
 
     Raises
     ------
-    StrataError : the files hold different examples.
+    StrataError
+        The files contain different examples.
     """
     examples = finetuned.examples()
     if pretrained is not None and not examples.equals(pretrained.examples()):
         raise StrataError(
-            f"{finetuned.path} and {pretrained.path} hold different examples; delete both and run "
-            "again."
+            f"{finetuned.path} and {pretrained.path} contain different examples; delete both and "
+            "run again."
         )
     gold = settings.choice == "gold" and finetuned.choices > 1
     rows = gold_rows(examples["label"], finetuned.choices) if gold else slice(None)
@@ -61,7 +67,7 @@ def state_blocks(
             found = {own: compared(after, before), str(PRETRAINED): own_blocks(before)}
         for name, blocks in found.items():
             rows_of = _rows(name, pooling, blocks).assign(layers=len(after.value))
-            # Without the pretrained encoder it is not known what fine-tuning made.
+            # Without the pretrained encoder nobody knows what fine-tuning made.
             parts.append(rows_of.assign(made=None) if pretrained is None else rows_of)
     counts = {"n": len(examples) * choices, "n_examples": len(examples)}
     return pd.concat(parts, ignore_index=True).assign(**counts)
@@ -74,7 +80,7 @@ def _maps(
     choices: int,
     settings: CkaSettings,
 ) -> StateMaps:
-    first = file.depths(pooling).index(1)  # depth 0 is no layer's
+    first = file.depths(pooling).index(1)  # depth 0 is not the output of a layer
     vectors = file.vectors(pooling)[first:, rows]
     return state_maps(vectors, settings.resamples, 0, settings.memory_mb, choices)
 
@@ -91,14 +97,17 @@ def blocks_table(
 
     Parameters
     ----------
-    tables : ``state_blocks`` of each run.
-    runs : seed -> metrics.json.
+    tables : iterable of DataFrame
+        The tables from ``state_blocks`` of each run.
+    runs : mapping of int to RunMetrics
+        The metrics of each seed's run.
 
     Returns
     -------
-    their rows with model, task, seed, failed (the run does not beat its baseline), and of the rows
-    of runs that did not fail: seeds_agree_early_end, seeds_agree_late_begin (share of the other
-    such runs with the same j, k), made_in_every_run (fine-tuning made it).
+    DataFrame
+        Their rows with model, task, seed, failed (the run does not beat its baseline) and, for runs
+        that did not fail, seeds_agree_early_end, seeds_agree_late_begin (share of the other such
+        runs with the same j, k), made_in_every_run (fine-tuning made the block in all of them).
     """
     table = pd.concat(tables, ignore_index=True)
     table = table.drop_duplicates(["state", "pooling", "kind"], ignore_index=True)
@@ -125,7 +134,7 @@ def blocks_table(
 
 
 def _agreement(depths: pd.Series) -> list[float]:
-    """For each run's depth: the share of the other runs that have the same; NaN without others."""
+    """For each run's depth, the share of the other runs with the same depth; NaN without others."""
     others = len(depths) - 1
     if not others or depths.isna().any():
         return [np.nan] * len(depths)
@@ -134,12 +143,14 @@ def _agreement(depths: pd.Series) -> list[float]:
 
 @dataclass(frozen=True)
 class MadeBlocks:
-    """The depths that are in a block in every run that did not fail; fine-tuning made it.
+    """The depths that belong to a block made by fine-tuning in every run that did not fail.
 
     Attributes
     ----------
-    late_begin : first depth of the late block; None where fine-tuning made none.
-    early_begin, early_end, two_late_begin : the same of two blocks.
+    late_begin : int or None
+        First depth of the late block; None if fine-tuning made none.
+    early_begin, early_end, two_late_begin : int or None
+        The bounds of two blocks; None if fine-tuning made none.
     """
 
     late_begin: int | None = None
@@ -149,7 +160,7 @@ class MadeBlocks:
 
 
 def made_blocks(table: pd.DataFrame, pooling: str = "raw") -> MadeBlocks:
-    """What fine-tuning made, of a pair's ``blocks_table``."""
+    """The blocks that fine-tuning made, from a pair's ``blocks_table``."""
     late, two = (_runs(table, kind, pooling) for kind in KINDS)
     depths = {}
     if _made(late):
@@ -172,10 +183,10 @@ def _made(runs: pd.DataFrame) -> bool:
 
 
 def block_words(table: pd.DataFrame, pooling: str = "raw") -> str:
-    """What was found of blocks in a pair's ``blocks_table``, in words, and nothing more.
+    """What was found about blocks in a pair's ``blocks_table``, in words.
 
-    In brackets are the separations, a seed each; of blocks that were found, with their one-sided
-    95 % lower bounds over examples.
+    Separations are in brackets, one per seed; for blocks that were found, with their one-sided 95 %
+    lower bounds over examples.
     """
     runs = [_runs(table, kind, pooling) for kind in KINDS]
     if runs[0].empty:

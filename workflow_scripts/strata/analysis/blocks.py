@@ -1,17 +1,17 @@
 """Whether the depths of an encoder fall into blocks, and whether fine-tuning made them.
 
-Phang et al. (2021) speak of high similarity within clusters of layers and low similarity between
-them. That is the rule here: every pair of depths in a block is more alike, by debiased CKA, than
-any pair across. Two kinds are looked for.
+Phang et al. (2021) describe high similarity within clusters of layers and low similarity between
+them. That is the criterion here: every pair of depths within a block is more alike, by debiased
+CKA, than any pair across. There are two kinds.
 
-- A **late block**, depths k..L: its separation is the smallest CKA of two of its depths less the
-  largest of one of them with one of the depths 1..j.
-- **Two blocks**, depths i..j and k..L: the smallest CKA within either less the largest across.
+- A **late block**, depths k..L: its separation is the smallest CKA of two of its depths minus the
+  largest CKA of one of them with one of the depths 1..j.
+- **Two blocks**, depths i..j and k..L: the smallest CKA within either minus the largest across.
 
-Depths between j and k belong to neither. i, j and k are those of the largest separation; a block is
-found where that is above 0 by more than its sampling error, which half-samples of the examples
-tell. So this is a statement about geometry: the null hypothesis is a separation of at most 0 among
-all examples that might have been drawn, not that nothing changes from depth to depth, and layers
+Depths between j and k belong to neither. i, j and k are chosen for the largest separation; a block
+is found if that is above 0 by more than its sampling error, which is estimated from half-samples of
+the examples. So this is a statement about geometry: the null hypothesis is a separation of at most
+0 over all examples that might have been drawn, not that nothing changes from depth to depth. Layers
 that change less and less do have a late block.
 """
 
@@ -32,11 +32,12 @@ ONE_SIDED_95 = 1.645  # standard errors
 
 @dataclass(frozen=True)
 class Placing:
-    """Where blocks lie: depths i..j (None and j: all depths up to j are only below) and k..L.
+    """Where blocks are: depths i..j (i is None if the depths up to j are no block) and k..L.
 
     Attributes
     ----------
-    within, across : cells of a flattened [L, L] map, each pair of different depths once.
+    within, across : ndarray
+        Indices of the cells of a flattened (L, L) map, each pair of different depths once.
     """
 
     early_begin: int | None
@@ -48,23 +49,35 @@ class Placing:
 
 @dataclass(frozen=True)
 class Block:
-    """What one kind of block is like in one state.
+    """The properties of one kind of block in one state.
 
     Attributes
     ----------
-    found : the lower bound of its separation is above 0.
-    separation : at the placing where it is largest; NaN where no placing is possible.
-    separation_se : its standard error over examples.
-    separation_low : its one-sided 95 % lower bound, the placing held.
-    made : fine-tuning made it: found here, not in the pretrained encoder's own search, and the
-        lower bound of the difference is above 0. False where there is no pretrained encoder.
-    made_difference, made_low : this separation less the pretrained encoder's at the same placing,
-        and its one-sided 95 % lower bound.
-    early_begin, early_end, late_begin : i (None for a late block), j and k.
-    contrast : mean CKA within less mean CKA across.
-    step : 1 - CKA of the depths j and k.
-    step_within : the largest 1 - CKA of two neighbours in a block.
-    agree_early_end, agree_late_begin : share of the half-samples whose own search gives this j, k.
+    found : bool
+        Whether the lower bound of its separation is above 0.
+    separation : float
+        The separation at the placing where it is largest; NaN if no placing is possible.
+    separation_se : float
+        The separation's standard error over examples.
+    separation_low : float
+        The separation's one-sided 95 % lower bound, with the placing fixed.
+    made : bool
+        Whether fine-tuning made it: it is found here but not in the pretrained encoder's own
+        search, and the lower bound of the difference is above 0. False without a pretrained
+        encoder.
+    made_difference, made_low : float
+        This separation minus the pretrained encoder's at the same placing, and its one-sided 95 %
+        lower bound.
+    early_begin, early_end, late_begin : int or None
+        The depths i (None for a late block), j and k.
+    contrast : float
+        Mean CKA within blocks minus mean CKA across.
+    step : float
+        1 - CKA between the depths j and k.
+    step_within : float
+        The largest 1 - CKA between neighbouring depths of a block.
+    agree_early_end, agree_late_begin : float
+        Share of the half-samples in which a search gives the same j, or k.
     """
 
     found: bool = False
@@ -94,13 +107,16 @@ class BlockFinding:
 
 @dataclass(frozen=True)
 class StateMaps:
-    """Debiased CKA of a state's depths with each other: of all examples, and of halves of them.
+    """Debiased CKA of a state's depths with each other, from all examples and from halves of them.
 
     Attributes
     ----------
-    value : [L, L].
-    halves : [resamples, L, L].
-    scale : the spread over halves times this is the standard error with all examples.
+    value : ndarray of shape (L, L)
+        CKA from all examples.
+    halves : ndarray of shape (resamples, L, L)
+        CKA from each half-sample.
+    scale : float
+        Factor from the spread over halves to the standard error with all examples.
     """
 
     value: np.ndarray
@@ -120,13 +136,22 @@ def block_finding(
 
     Parameters
     ----------
-    finetuned, pretrained : [depths, rows, hidden], of the same examples; the first is depth 1.
-    resamples, seed : half-samples of the examples, the same for both.
-    choices : rows an example has; with several, CKA is taken at each position.
+    finetuned, pretrained : ndarray of shape (depths, rows, hidden)
+        Representations of the same examples; the first is depth 1.
+    resamples : int, default 100
+        Number of half-samples of the examples, which are the same for both.
+    seed : int, default 0
+        Draws the half-samples.
+    memory_mb : float, default 2048
+        Bound on the working memory, in MB.
+    choices : int, default 1
+        Rows per example; with several, CKA is computed at each position.
 
     Raises
     ------
-    ValueError : other shapes; different numbers of depths or rows; fewer than 4 examples.
+    ValueError
+        The arrays have other shapes or different numbers of depths or rows, or there are fewer than
+        4 examples.
     """
     if finetuned.shape[:2] != pretrained.shape[:2]:
         raise ValueError(
@@ -143,9 +168,9 @@ def block_finding(
 def state_maps(
     vectors: np.ndarray, resamples: int, seed: int, memory_mb: float = 2048, choices: int = 1
 ) -> StateMaps:
-    """The maps in which blocks of a state are looked for; parameters as for ``block_finding``.
+    """The maps in which a state's blocks are searched; parameters as for ``block_finding``.
 
-    Too few examples for half-samples leave its halves undefined, and so no block is found.
+    With too few examples for half-samples its halves are undefined, so no block is found.
     """
     whole = alignment(vectors, vectors, memory_mb, choices).debiased
     if vectors.shape[1] // choices < FEWEST:
@@ -155,7 +180,7 @@ def state_maps(
 
 
 def compared(finetuned: StateMaps, pretrained: StateMaps) -> BlockFinding:
-    """The blocks of a fine-tuned encoder; those of the pretrained one say whether it made them."""
+    """The blocks of a fine-tuned encoder, compared with the pretrained one's."""
     return BlockFinding(*(_made(kind, finetuned, pretrained) for kind in KINDS))
 
 
@@ -166,25 +191,26 @@ def own_blocks(maps: StateMaps) -> BlockFinding:
 
 @cache
 def placings(kind: Kind, layers: int) -> tuple[Placing, ...]:
-    """Every admissible placing of the blocks of an encoder with so many layers.
+    """Every admissible placing of the blocks of an encoder with this number of layers.
 
     Up to g depths between the blocks belong to neither: none below 12 layers, one below 24, else
-    two. A late block begins at depth 3 or later (4 from 12 layers on) and has two depths or more
-    below, so that an odd first depth makes no block; it has 2 depths (3 from 12 layers on), and one
-    more for each that is left out.
-    Of two blocks each has a quarter of the layers, and at least 2; from 12 layers on depth 1 may
-    belong to neither.
+    two. A late block begins at depth 3 or later (4 with 12 layers or more) and has at least two
+    depths below it, so that an unusual first depth alone makes no block. It has at least 2 depths
+    (3 with 12 layers or more), and one more for each depth that is left out. Each of two blocks has
+    at least a quarter of the layers, and at least 2; with 12 layers or more depth 1 may belong to
+    neither.
 
     Returns
     -------
-    those that leave out nothing first, so that of equals the simplest is taken.
+    tuple of Placing
+        The placings, those that leave out nothing first, so that ties go to the simplest.
     """
     deep = layers >= 12
     most_between = 2 if layers >= 24 else 1 if deep else 0
     found = []
     for between in range(most_between + 1):
         if kind == "late":
-            # Below are two depths at least: one alone would make a block where it is odd.
+            # At least two depths are below: a single unusual one would already make a block.
             for k in range(max(4 if deep else 3, between + 3), layers + 1):
                 if layers - k + 1 >= (3 if deep else 2) + between:
                     found.append(_late(k - 1 - between, k, layers))
@@ -216,11 +242,12 @@ def _pairs(depths: Sequence[int], layers: int) -> np.ndarray:
 
 
 def separations(maps: np.ndarray, places: Sequence[Placing]) -> np.ndarray:
-    """Separation at each placing in each of many maps, [..., placings].
+    """Separation at each placing in each of many maps, (..., placings).
 
     Parameters
     ----------
-    maps : [..., L, L]. A placing that needs an undefined value is NaN.
+    maps : ndarray of shape (..., L, L)
+        CKA maps; where a placing needs an undefined value, its separation is NaN.
     """
     cells = maps.reshape(*maps.shape[:-2], -1)
     values = [cells[..., p.within].min(-1) - cells[..., p.across].max(-1) for p in places]
@@ -228,7 +255,7 @@ def separations(maps: np.ndarray, places: Sequence[Placing]) -> np.ndarray:
 
 
 def _search(kind: Kind, maps: StateMaps) -> tuple[Block, Placing | None]:
-    """The block at the placing of the largest separation, and that placing."""
+    """The block at the placing with the largest separation, and that placing."""
     places = placings(kind, len(maps.value))
     values = separations(maps.value, places)
     if not np.isfinite(values).any():
@@ -272,7 +299,7 @@ def _made(kind: Kind, finetuned: StateMaps, pretrained: StateMaps) -> Block:
 def _bound(value: float, halves: np.ndarray, scale: float) -> tuple[float, float]:
     """Standard error of a value, and its one-sided 95 % lower bound.
 
-    NaN where a half-sample leaves the value undefined: then there is little to bound it by.
+    NaN if the value is undefined in a half-sample, since the bound would be unreliable.
     """
     se = float(standard_error(halves, scale))
     return se, value - ONE_SIDED_95 * se
@@ -281,7 +308,7 @@ def _bound(value: float, halves: np.ndarray, scale: float) -> tuple[float, float
 def _agreement(
     halves: np.ndarray, places: Sequence[Placing], place: Placing
 ) -> tuple[float, float]:
-    """Shares of half-samples, [resamples, placings], that put j and k where `place` has them."""
+    """The shares of half-samples (resamples, placings) with the same j and k as `place`."""
     defined = halves[np.isfinite(halves).any(axis=1)]
     if not len(defined):
         return np.nan, np.nan
@@ -292,6 +319,6 @@ def _agreement(
 
 
 def _neighbours(place: Placing, layers: int) -> np.ndarray:
-    """The cells within blocks that are of neighbouring depths."""
+    """The cells within blocks that compare neighbouring depths."""
     rows, columns = np.divmod(place.within, layers)
     return place.within[columns - rows == 1]

@@ -1,9 +1,9 @@
-"""How sure a cut model is, and which of its answers change, at every depth.
+"""How confident a cut model is, and which of its predictions change, at every depth.
 
-A score says how many answers are right. Beside it: how well the stated probabilities fit (negative
-log-likelihood), whether they mean what they say (expected calibration error; Guo et al. 2017, *On
-Calibration of Modern Neural Networks*, section 2), and which examples are answered differently from
-the full model, for better or for worse: a cut may keep the score and still change many answers.
+A score says how many predictions are right. This module adds how well the predicted probabilities
+fit (negative log-likelihood), whether they are calibrated (expected calibration error; Guo et al.
+2017, *On Calibration of Modern Neural Networks*, section 2), and which predictions differ from the
+full model's, for better or for worse: a cut may keep the score and still change many predictions.
 """
 
 from collections.abc import Mapping, Sequence
@@ -33,11 +33,14 @@ def log_probabilities(logits: np.ndarray) -> np.ndarray:
 
 
 def mean_loss(labels: np.ndarray, logits: np.ndarray, task: Task) -> float:
-    """Mean negative log-likelihood of the labels, or squared error.
+    """Mean negative log-likelihood of the labels or, for a regression, mean squared error.
 
     Parameters
     ----------
-    logits : [examples, answers]
+    labels : ndarray of shape (examples,)
+        The examples' labels.
+    logits : ndarray of shape (examples, answers)
+        The logits of each example's answers.
     """
     if task.kind.continuous:
         return float(np.mean((logits[:, 0] - labels) ** 2))
@@ -47,17 +50,20 @@ def mean_loss(labels: np.ndarray, logits: np.ndarray, task: Task) -> float:
 def bin_gaps(confidence: np.ndarray, right: np.ndarray) -> np.ndarray:
     """Expected calibration error of several sets of outcomes for the same confidences.
 
-    Top label, 15 bins of equal width, (0, 1/15], …: the mean over examples of the gap between a
-    bin's mean confidence and its share of right answers.
+    For the top label, with 15 bins of equal width, (0, 1/15], …: the mean over examples of the gap
+    between their bin's mean confidence and its share of right predictions.
 
     Parameters
     ----------
-    confidence : [examples], in (0, 1].
-    right : [sets, examples], whether the answer was right.
+    confidence : ndarray of shape (examples,)
+        Confidence of each prediction, in (0, 1].
+    right : ndarray of shape (sets, examples)
+        Whether each prediction was right.
 
     Returns
     -------
-    [sets]
+    ndarray of shape (sets,)
+        The error of each set.
     """
     edges = np.linspace(0, 1, BINS + 1)[1:-1]
     member = np.digitize(confidence, edges, right=True)[:, None] == np.arange(BINS)
@@ -66,15 +72,16 @@ def bin_gaps(confidence: np.ndarray, right: np.ndarray) -> np.ndarray:
 
 
 def calibration_noise(confidence: np.ndarray, seed: int = 0) -> np.ndarray:
-    """Calibration errors that perfectly calibrated answers of these confidences would show.
+    """Calibration errors that perfectly calibrated predictions with these confidences would show.
 
-    The expected calibration error is never below 0, so at finite n it is above 0 where nothing is
-    wrong, and the more so the fewer examples there are. Each draw lets every answer be right with
-    the probability that was stated.
+    The expected calibration error is never below 0, so at finite n it is above 0 even for
+    calibrated predictions, and more so with fewer examples. In each draw every prediction is right
+    with its stated probability.
 
     Returns
     -------
-    [DRAWS]
+    ndarray of shape (DRAWS,)
+        The error in each draw.
     """
     rng = np.random.default_rng(seed)
     drawn = (rng.random((DRAWS, len(confidence)), dtype=np.float32) < confidence).astype(np.int8)
@@ -82,15 +89,18 @@ def calibration_noise(confidence: np.ndarray, seed: int = 0) -> np.ndarray:
 
 
 def calibration_of_run(predictions: pd.DataFrame, task: Task) -> pd.DataFrame:
-    """Likelihood, calibration and changed answers of one run, a row a configuration and depth.
+    """Likelihood, calibration and changed predictions of one run, by configuration and depth.
 
     Parameters
     ----------
-    predictions : prediction tables with logits; UNTUNED at its last depth is the full model.
+    predictions : DataFrame
+        A prediction table with logits; UNTUNED at its last depth is the full model.
 
     Returns
     -------
-    configuration, depth and the columns of ``calibration_table`` but model, task, seed, failed.
+    DataFrame
+        One row per configuration and depth, with the columns of ``calibration_table`` except model,
+        task, seed, failed.
     """
     untuned = predictions[predictions["configuration"] == "untuned"]
     whole = untuned[untuned["depth"] == untuned["depth"].max()].set_index("example_id")
@@ -106,7 +116,7 @@ def calibration_of_run(predictions: pd.DataFrame, task: Task) -> pd.DataFrame:
 
 
 def _of_answers(group: pd.DataFrame, full: np.ndarray) -> dict[str, float]:
-    """Of one configuration and depth, where labels are classes or choices."""
+    """Numbers of one configuration and depth, if labels are classes or choices."""
     labels, predicted = group["label"].to_numpy(), group["prediction"].to_numpy()
     logs = log_probabilities(logits_of(group))
     confidence, right = np.exp(logs.max(-1)), predicted == labels
@@ -125,7 +135,7 @@ def _of_answers(group: pd.DataFrame, full: np.ndarray) -> dict[str, float]:
 
 
 def _of_values(group: pd.DataFrame, full: np.ndarray) -> dict[str, float]:
-    """Of one configuration and depth, where labels are numbers."""
+    """Numbers of one configuration and depth, if labels are numbers."""
     predicted = group["prediction"].to_numpy()
     error = (predicted - group["label"].to_numpy()) ** 2
     return _means({"squared_error": error, "moved": np.abs(predicted - full)})
@@ -147,23 +157,27 @@ def calibration_table(
     predictions: Mapping[int, Sequence[pd.DataFrame]],
     runs: Mapping[int, RunMetrics],
 ) -> pd.DataFrame:
-    """Likelihood, calibration and changed answers by depth, of every run and configuration.
+    """Likelihood, calibration and changed predictions by depth, for every run and configuration.
 
     Parameters
     ----------
-    predictions : seed -> its prediction tables, with logits.
-    runs : seed -> metrics.json.
+    predictions : mapping of int to sequence of DataFrame
+        The prediction tables of each seed, with logits.
+    runs : mapping of int to RunMetrics
+        The metrics of each seed's run.
 
     Returns
     -------
-    columns model, task, seed, configuration, depth and, each with its standard error over examples
-    (``_se``): nll, the negative log-likelihood in nats; flips, the share of answers that are not
-    the full model's, and of these worse (right before) and better (wrong before); for regression
-    instead squared_error, and moved, the mean absolute difference from the full model's value.
-    ece: expected calibration error; ece_noise, ece_noise_high: its mean and its 95th percentile had
-    each answer been right as often as it was said to be. n (rows the encoder read), n_examples,
-    failed. The row ``baseline`` has no seed and depth: the labels' shares as probabilities, or
-    their mean, which are the best constants by these two losses.
+    DataFrame
+        Columns model, task, seed, configuration, depth and, each with its standard error over
+        examples (``_se``): nll, the negative log-likelihood in nats; flips, the share of
+        predictions that differ from the full model's, split into worse (right before) and better
+        (wrong before); for regression instead squared_error, and moved, the mean absolute
+        difference from the full model's value. ece is the expected calibration error; ece_noise and
+        ece_noise_high are its mean and 95th percentile if every prediction were right with its
+        stated probability. n (rows the encoder read), n_examples, failed. The row ``baseline`` has
+        no seed and depth: it uses the labels' shares as probabilities, or their mean, which are the
+        best constants under these two losses.
     """
     tables = [
         calibration_of_run(pd.concat(tables, ignore_index=True), task).assign(seed=seed)

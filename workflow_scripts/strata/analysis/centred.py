@@ -7,16 +7,16 @@ from typing import Self, TypeVar
 import numpy as np
 from threadpoolctl import threadpool_info, threadpool_limits
 
-MIN_FLOAT32_EXAMPLES = 1000  # examples, from which on float32 products save time worth having
+MIN_FLOAT32_EXAMPLES = 1000  # examples; with fewer, float32 products save too little time
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
 class Pool:
-    """As many threads as BLAS would use, each of which calls a BLAS of one thread.
+    """As many threads as BLAS would use, each calling BLAS with a single thread.
 
-    So reading, centring and summing run side by side, too, and no number depends on how many
-    threads there are (but where memory is so short that more threads have smaller tiles).
+    So reading, centring and summing also run in parallel, and no number depends on how many threads
+    there are (unless memory is so short that more threads have smaller tiles).
     """
 
     def __enter__(self) -> Self:
@@ -34,23 +34,25 @@ class Pool:
         return list(self.each(work, items))
 
     def each(self, work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-        """As `map`, but one result after another in the items' order, none kept."""
+        """Like `map`, but yields one result after another in the items' order and keeps none."""
         return self._executor.map(work, items)
 
 
 class Centred:
-    """[depths, examples, features], read some examples at a time and centred.
+    """Representations (depths, examples, features), read some examples at a time and centred.
 
-    Products of many examples are taken in float32 where the values are stored in it (or in less),
-    which is twice as fast; whatever is summed over many products is summed in float64.
+    Products of many examples are computed in float32 if the values are stored in it (or in less),
+    which is twice as fast; sums over many products are in float64.
 
     Parameters
     ----------
-    picked : numbers of the examples that are meant, of all in `values`; all of them if None.
+    picked : ndarray, optional
+        Indices of the examples that are used, among those of `values`; by default all.
 
     Attributes
     ----------
-    norms : [depths, examples], squared lengths of the centred rows; filled while products are made.
+    norms : ndarray of shape (depths, examples)
+        Squared lengths of the centred rows, filled in while products are computed.
     """
 
     def __init__(
@@ -62,7 +64,7 @@ class Centred:
             self.n = len(picked)
         single = values.dtype.itemsize <= 4 and self.n >= MIN_FLOAT32_EXAMPLES
         self.dtype = np.dtype(np.float32 if single else np.float64)
-        # Small enough that reading never rivals the products' own memory.
+        # Small enough that reading needs little memory compared with the products.
         each = self.depths * self.features * self.dtype.itemsize
         self.step = max(1, int(memory_mb * 2**20 / 16 / each))
         self.means = np.stack(pool.map(self._mean, range(self.depths)))
@@ -78,12 +80,12 @@ class Centred:
         return self.values[depth, rows if self.picked is None else self.picked[rows]]
 
     def part(self, depth: int, rows: slice, memory: np.ndarray) -> np.ndarray:
-        """[rows, features] of one depth, in `memory`."""
+        """The rows (rows, features) of one depth, in `memory`."""
         centred = memory[: rows.stop - rows.start]
         return np.subtract(self._stored(depth, rows), self.means[depth], centred)
 
     def read(self, rows: slice) -> np.ndarray:
-        """[depths, rows, features], a depth a thread; not to be called by one of them."""
+        """Rows (depths, rows, features), one depth per thread; not to be called in a thread."""
         centred = np.empty((self.depths, rows.stop - rows.start, self.features), self.dtype)
         self.pool.map(lambda depth: self.part(depth, rows, centred[depth]), range(self.depths))
         return centred
@@ -98,7 +100,7 @@ class Centred:
 
     @property
     def constant(self) -> np.ndarray:
-        """Depths where what differs between rows is rounding in the stored type."""
+        """Depths at which rows differ only by rounding in the stored type."""
         scale = self.n * (self.means.astype(np.float64) ** 2).sum(axis=1)
         return self.totals <= (8 * np.finfo(self.values.dtype).eps) ** 2 * scale
 
@@ -109,7 +111,7 @@ def row_slices(n: int, size: int, begin: int = 0) -> Iterator[slice]:
 
 
 class Held:
-    """Some rows of all depths, centred and kept in memory; their `part` is `Centred`'s."""
+    """Some rows of all depths, centred and kept in memory, with the same `part` as `Centred`."""
 
     def __init__(self, centred: Centred, rows: slice):
         self.begin, self.values = rows.start, centred.read(rows)
@@ -119,7 +121,7 @@ class Held:
 
 
 class TileMemory:
-    """What one thread needs for a tile of the Grams of all depths."""
+    """The memory that one thread needs for a tile of the Gram matrices of all depths."""
 
     def __init__(self, centred: Centred, tile: int):
         self.depths = centred.depths
@@ -129,21 +131,21 @@ class TileMemory:
     def gram(
         self, left_of: Centred | Held, right_of: Centred | Held, left: slice, right: slice
     ) -> np.ndarray:
-        """[depths, rows, columns], until the next is asked for."""
+        """A tile (depths, rows, columns), valid until the next call."""
         rows, columns = left.stop - left.start, right.stop - right.start
         grams = self.grams[: self.depths * rows * columns].reshape(self.depths, rows, columns)
         for depth in range(self.depths):
             first = left_of.part(depth, left, self.sides[0])
-            # The same array twice: BLAS then does half of the work.
+            # Passing the same array twice lets BLAS do half of the work.
             second = first if left == right else right_of.part(depth, right, self.sides[1])
             np.matmul(first, second.T, grams[depth])
         return grams
 
 
 def triangle(side: slice, size: int) -> Iterator[tuple[slice, slice]]:
-    """Tiles that cover a square's diagonal and what is above it, and little below: (rows, columns).
+    """Tiles (rows, columns) that cover a square's diagonal, everything above, and little below it.
 
-    Along the diagonal they are smaller.
+    Tiles along the diagonal are smaller.
     """
     for large in row_slices(side.stop, size, side.start):
         for left in row_slices(large.start, size, side.start):

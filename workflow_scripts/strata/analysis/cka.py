@@ -2,12 +2,12 @@
 
     CKA(X, Y) = HSIC(X, Y) / sqrt(HSIC(X, X) HSIC(Y, Y)),   HSIC(X, Y) = tr(K H L H)
 
-with K = XX', L = YY' and H = I - 11'/n (Kornblith et al. 2019; Phang et al. 2021, appendix A,
-where the 1/b in H is a slip for 1/n; factors that depend on n alone cancel). With centred
-features Xc, tr(KHLH) = ||Xc' Yc||_F^2 = <Xc Xc', Yc Yc'>, so it can be had in feature space or in
-Gram space, whichever is cheaper. The debiased estimator (Szekely and Rizzo 2014; Song et al. 2012)
-needs, beyond that one number, only the row norms of the centred features, so both estimators come
-from the same products.
+with K = XX', L = YY' and H = I - 11'/n (Kornblith et al. 2019; Phang et al. 2021, appendix A, where
+the 1/b in H is a misprint for 1/n; factors that depend only on n cancel). With centred features Xc,
+tr(KHLH) = ||Xc' Yc||_F^2 = <Xc Xc', Yc Yc'>, so it can be computed in feature space or in Gram
+space, whichever is cheaper. Besides that number the debiased estimator (Szekely and Rizzo 2014;
+Song et al. 2012) needs only the row norms of the centred features, so both estimators come from the
+same products.
 """
 
 from collections.abc import Iterable, Sequence
@@ -21,12 +21,12 @@ import numpy as np
 from strata.analysis.centred import Centred, Held, Pool, TileMemory, row_slices, triangle
 
 TILE = 512  # examples along a side of a Gram tile: large enough for BLAS, small enough for caches
-CHUNK = 8192  # numbers of a float32 sum
+CHUNK = 8192  # numbers added up in float32
 
 
 @dataclass(frozen=True)
 class Alignment:
-    """CKA of every pair of depths, [depths of y, depths of x], by both estimators."""
+    """CKA of every pair of depths, (depths of y, depths of x), by both estimators."""
 
     biased: np.ndarray
     debiased: np.ndarray
@@ -37,12 +37,15 @@ def cka(x: np.ndarray, y: np.ndarray, debiased: bool = False) -> float:
 
     Parameters
     ----------
-    x, y : [examples, features], any number of features each.
-    debiased : the debiased estimator, which may be negative.
+    x, y : ndarray of shape (examples, features)
+        Representations with any number of features.
+    debiased : bool, default False
+        Whether to use the debiased estimator, which may be negative.
 
     Raises
     ------
-    ValueError : other shapes; fewer than 4 examples.
+    ValueError
+        The arrays have other shapes, or there are fewer than 4 examples.
     """
     return float(cka_matrix([x], [y], debiased)[0, 0])
 
@@ -50,11 +53,12 @@ def cka(x: np.ndarray, y: np.ndarray, debiased: bool = False) -> float:
 def cka_matrix(
     xs: Sequence[np.ndarray], ys: Sequence[np.ndarray], debiased: bool = False
 ) -> np.ndarray:
-    """Linear CKA of every x with every y, [len(xs), len(ys)].
+    """Linear CKA of every x with every y, (len(xs), len(ys)).
 
     Parameters
     ----------
-    xs, ys : arrays [examples, features], those of one sequence of one shape.
+    xs, ys : sequence of ndarray
+        Arrays of shape (examples, features); those in one sequence have the same shape.
     """
     both = alignment(np.asarray(xs), np.asarray(ys))
     return both.debiased if debiased else both.biased
@@ -63,21 +67,26 @@ def cka_matrix(
 def alignment(y: np.ndarray, x: np.ndarray, memory_mb: float = 2048, choices: int = 1) -> Alignment:
     """CKA of every depth of `y` with every depth of `x`.
 
-    From 1,000 examples on, values stored in float32 or float16 are multiplied in float32 and summed
-    in float64, which is within 1e-6 of all in float64. A representation without variance gives NaN.
+    With 1,000 examples or more, values stored in float32 or float16 are multiplied in float32 and
+    summed in float64, which is within 1e-6 of computing all in float64. A representation without
+    variance gives NaN.
 
     Parameters
     ----------
-    y, x : [depths, examples, features], arrays or memory maps, of any float type; `y is x` is
-        recognised and halves the work.
-    memory_mb : bound on the working memory; more means fewer passes over the data.
-    choices : rows of an example of multiple choice, which follow each other. They share a prompt,
-        so they are no independent rows. HSIC is taken at each position of choice, over rows of
-        different examples, and averaged over positions, HSIC of a depth with itself likewise.
+    y, x : ndarray of shape (depths, examples, features)
+        Arrays or memory maps of any float type; `y is x` is recognised and halves the work.
+    memory_mb : float, default 2048
+        Bound on the working memory, in MB; more means fewer passes over the data.
+    choices : int, default 1
+        Consecutive rows of each multiple-choice example. They share a prompt, so they are not
+        independent. HSIC is computed at each choice position, over rows of different examples, and
+        averaged over positions; the same holds for the HSIC of a depth with itself.
 
     Raises
     ------
-    ValueError : other shapes; different numbers of examples; fewer than 4 examples.
+    ValueError
+        The arrays have other shapes or different numbers of examples, or there are fewer than 4
+        examples.
     """
     n = examples_of(y, x, choices)
     if n < 4:
@@ -95,11 +104,12 @@ def alignment(y: np.ndarray, x: np.ndarray, memory_mb: float = 2048, choices: in
 
 
 def examples_of(y: np.ndarray, x: np.ndarray, choices: int) -> int:
-    """How many examples two stacks of representations have, checked.
+    """The number of examples of two stacks of representations, after checks.
 
     Raises
     ------
-    ValueError : other shapes; different numbers of rows, or such as leave part of an example.
+    ValueError
+        The stacks have other shapes, different numbers of rows, or incomplete examples.
     """
     for name, values in (("y", y), ("x", x)):
         if values.ndim != 3:
@@ -109,14 +119,14 @@ def examples_of(y: np.ndarray, x: np.ndarray, choices: int) -> int:
     if y.shape[1] != x.shape[1]:
         raise ValueError(f"y has {y.shape[1]} examples, x has {x.shape[1]}: they must be the same.")
     if y.shape[1] % choices:
-        raise ValueError(f"{y.shape[1]} rows are no whole examples of {choices} choices.")
+        raise ValueError(f"{y.shape[1]} rows do not make whole examples of {choices} choices.")
     return y.shape[1] // choices
 
 
 def gram_is_cheaper(y_shape: tuple[int, ...], x_shape: tuple[int, ...]) -> bool:
-    """Whether n x n Gram matrices take fewer operations than d x d cross products.
+    """Whether n x n Gram matrices need fewer operations than d x d cross products.
 
-    All pairs share the L Grams, so for equal shapes Gram space wins while n < L d (about).
+    All pairs share the L Gram matrices, so for equal shapes Gram space wins for about n < L d.
     """
     (ly, n, dy), (lx, _, dx) = y_shape, x_shape
     gram = n * n * (ly * dy + lx * dx + ly * lx)
@@ -125,12 +135,14 @@ def gram_is_cheaper(y_shape: tuple[int, ...], x_shape: tuple[int, ...]) -> bool:
 
 
 class Products(NamedTuple):
-    """HSIC, or what it is made of, up to a factor.
+    """HSIC, or the terms that it is made of, up to a factor.
 
     Attributes
     ----------
-    cross : [..., depths of y, depths of x].
-    self_y, self_x : of each depth with itself, [..., depths].
+    cross : ndarray of shape (..., depths of y, depths of x)
+        Of each depth of y with each depth of x.
+    self_y, self_x : ndarray of shape (..., depths)
+        Of each depth with itself.
     """
 
     cross: np.ndarray
@@ -139,14 +151,14 @@ class Products(NamedTuple):
 
 
 def add_products(parts: Iterable[Products]) -> Products:
-    """Their sum; no more than two of them are held at a time."""
+    """The sum of all parts; no more than two of them are held at a time."""
     return reduce(lambda one, other: Products(*map(np.add, one, other)), parts)
 
 
 def ratio(products: Products) -> np.ndarray:
-    """CKA, [..., depths of y, depths of x]."""
+    """CKA, (..., depths of y, depths of x)."""
     self_y, self_x = products.self_y[..., :, None], products.self_x[..., None, :]
-    # A debiased self-product at or below 0 leaves nothing to divide by.
+    # One cannot divide by a debiased self-product that is 0 or negative.
     defined = (self_y > 0) & (self_x > 0)
     return np.where(
         defined, products.cross / np.sqrt(np.where(defined, self_y * self_x, 1)), np.nan
@@ -156,7 +168,7 @@ def ratio(products: Products) -> np.ndarray:
 def _position(
     y: Centred, x: Centred, memory_mb: float
 ) -> tuple[Products, Products, np.ndarray, np.ndarray]:
-    """Of independent rows: HSIC by both estimators, and which depths vary (of y, of x)."""
+    """HSIC of independent rows by both estimators, and which depths of y and of x vary."""
     in_gram_space = gram_is_cheaper(y.shape, x.shape)
     products = _in_gram_space if in_gram_space else _in_feature_space
     biased = products(y, x, memory_mb)
@@ -169,15 +181,17 @@ def _position(
 
 
 def _in_gram_space(y: Centred, x: Centred, memory_mb: float) -> Products:
-    """Tiles of all Grams at once; the pairs of depths are then one product of flattened tiles.
+    """Tiles of all Gram matrices at once; all pairs of depths are one product of flattened tiles.
 
-    What half the memory holds is centred tile by tile, in file or memory: a copy would cost more
-    than it saves. Of more, as many rows as half the memory holds stay loaded while the rest streams
-    past them, so that a file is read about (n / rows held) / 2 times.
+    Data that fits into half the memory is centred tile by tile where it is, in a file or in memory:
+    a copy would cost more than it saves. Of larger data, as many rows as fit into half the memory
+    stay loaded while the rest streams past them, so that a file is read about (n / rows held) / 2
+    times.
     """
     numbers = memory_mb * 2**20 / y.dtype.itemsize
     features, depths = y.features + x.features, y.depths + x.depths
-    # A tile of all Grams, and the rows on both its sides, for each thread, in a quarter of it.
+    # For each thread a tile of all Gram matrices and the rows on both its sides, in a quarter of
+    # it.
     each = numbers / 8 / y.pool.threads
     tile = max(16, int(min(TILE, each / (2 * features), (each / depths) ** 0.5)))
     width = y.depths * y.features + (0 if y is x else x.depths * x.features)
@@ -186,7 +200,7 @@ def _in_gram_space(y: Centred, x: Centred, memory_mb: float) -> Products:
         return _grams_of(y, x, y, x, slice(0, y.n), tile)
     parts = []
     for rows in row_slices(y.n, max(1, held_rows // tile) * tile):
-        held_y = held_x = None  # freed before the next are read
+        held_y = held_x = None  # freed before the next rows are read
         held_y = Held(y, rows)
         held_x = held_y if y is x else Held(x, rows)
         parts.append(_grams_of(y, x, held_y, held_x, rows, tile))
@@ -201,9 +215,11 @@ def _grams_of(
     held: slice,
     tile: int,
 ) -> Products:
-    """The products of some rows, given by `left_y` and `left_x`, with themselves and all later."""
+    """The products of some rows, given by `left_y` and `left_x`, with themselves and all later
+    rows.
+    """
     same, pool = y is x, y.pool
-    # Memory for tiles, used again: fresh pages would cost as much as the sums do.
+    # Memory for tiles is reused: fresh pages would cost as much as the sums do.
     spare: SimpleQueue[list[TileMemory]] = SimpleQueue()
     for _ in range(pool.threads):
         spare.put([TileMemory(side, tile) for side in ((y,) if same else (y, x))])
@@ -222,7 +238,7 @@ def _grams_of(
         cross = _inner(gram_y, gram_x)
         selves = (cross, cross) if same else (_inner(gram_y, gram_y), _inner(gram_x, gram_x))
         spare.put(memory)
-        # Grams are symmetric: tiles beside the diagonal count twice.
+        # Gram matrices are symmetric: tiles off the diagonal count twice.
         weight = 1 if left == right else 2
         self_y, self_x = (weight * each.diagonal() for each in selves)
         return Products(weight * cross, self_y, self_x)
@@ -237,7 +253,7 @@ def _grams_of(
 
 
 def _inner(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Inner products of every matrix of one stack with every one of another, [len, len]."""
+    """Inner products of every matrix of one stack with every matrix of another, (len, len)."""
     first, second = first.reshape(len(first), -1), second.reshape(len(second), -1)
     # In parts, so that no float32 sum is long.
     parts = row_slices(first.shape[1], CHUNK)
@@ -250,14 +266,14 @@ def _squares(stack: np.ndarray) -> np.ndarray:
 
 
 def _in_feature_space(y: Centred, x: Centred, memory_mb: float) -> Products:
-    """Cross products of features, for as many depths of y a pass as half the memory holds."""
+    """Cross products of features, for as many depths of y per pass as fit into half the memory."""
     same = y is x
     each = y.features * (x.depths * x.features + y.features) * y.dtype.itemsize
     group = max(1, int(memory_mb * 2**20 / 2 / each))
     cross = np.zeros((y.depths, x.depths))
     self_y = np.zeros(y.depths)
     for depths in row_slices(y.depths, group):
-        # With y is x the products of later depths with earlier ones are there already.
+        # If y is x, the products of later depths with earlier ones are already there.
         begin = depths.start if same else 0
         cross[depths, begin:], self_y[depths] = _feature_products(y, x, depths, begin)
     if same:
@@ -269,9 +285,10 @@ def _in_feature_space(y: Centred, x: Centred, memory_mb: float) -> Products:
 def _feature_products(
     y: Centred, x: Centred, depths: slice, begin: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Squared norms of the cross products of some depths of y with x's from `begin` and themselves.
+    """Squared norms of the cross products of some depths of y with x's from `begin`, and with
+    themselves.
 
-    Where y is x, those with depths before a depth's own are left at 0, and so are the latter.
+    If y is x, products with earlier depths are left at 0, and so are those with themselves.
     """
     same, count = y is x, depths.stop - depths.start
     sums = np.zeros((count, x.depths - begin, y.features, x.features), y.dtype)
@@ -314,5 +331,5 @@ def _feature_norms(x: Centred, memory_mb: float) -> np.ndarray:
 
 
 def _bias(row_products: np.ndarray, total_products: np.ndarray, n: int) -> np.ndarray:
-    """What the debiased estimator takes off: from row norms and their totals."""
+    """What the debiased estimator subtracts, from row norms and their totals."""
     return n / (n - 2) * row_products - total_products / ((n - 1) * (n - 2))

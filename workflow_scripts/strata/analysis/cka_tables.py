@@ -12,36 +12,40 @@ from strata.analysis.half_samples import FEWEST, half_samples, standard_error
 from strata.runtime.errors import StrataError
 from strata.study.settings import CkaSettings
 
-FEW = 50  # examples, below which debiased CKA is too rough to read
+FEW = 50  # examples; with fewer, debiased CKA is too inaccurate to read
 
 
 def cka_table(
     y: Activations, x: Activations, identity: Mapping[str, Any], settings: CkaSettings
 ) -> pd.DataFrame:
-    """CKA of all depths of two open activation files, both estimators, every pooling of both.
+    """CKA of all depths of two open activation files, with both estimators and every pooling.
 
     Parameters
     ----------
-    y, x : of the same examples.
-    identity : columns that say which comparison this is.
+    y, x : Activations
+        Representations of the same examples.
+    identity : mapping of str to object
+        Columns that identify the comparison.
 
     Returns
     -------
-    those columns, y_depth, x_depth, pooling, estimator, n (rows compared), n_examples, cka, se
-    (its standard error, examples being a sample: the spread of half-samples; NaN where they are
-    too few or leave CKA undefined), note (what a reader must know, or nothing).
+    DataFrame
+        Those columns, y_depth, x_depth, pooling, estimator, n (rows compared), n_examples, cka, se
+        (its standard error over examples, from half-samples; NaN if they are too few or CKA is
+        undefined in them), note (what a reader must know, or empty).
 
     Raises
     ------
-    StrataError : the files hold different examples, or too few for CKA.
+    StrataError
+        The files contain different examples, or too few for CKA.
     """
     examples = y.examples()
     if not examples.equals(x.examples()):
         raise StrataError(
-            f"{y.path} and {x.path} hold different examples; delete both and run again."
+            f"{y.path} and {x.path} contain different examples; delete both and run again."
         )
     if len(examples) < 4:
-        raise StrataError(f"CKA needs at least 4 examples, {y.path} has {len(examples)}.")
+        raise StrataError(f"CKA needs at least 4 examples, but {y.path} has {len(examples)}.")
     gold = settings.choice == "gold" and y.choices > 1
     rows = gold_rows(examples["label"], y.choices) if gold else slice(None)
     choices = 1 if gold else y.choices
@@ -76,7 +80,7 @@ def _notes(examples: int, gold: bool) -> Iterator[str]:
 def _both_estimators(
     y: np.ndarray, x: np.ndarray, choices: int, settings: CkaSettings
 ) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
-    """Name of an estimator, and CKA and its standard error by it, [depths of y, depths of x]."""
+    """Each estimator's name, CKA and standard error, both (depths of y, depths of x)."""
     both = alignment(y, x, settings.memory_mb, choices)
     enough = y.shape[1] // choices >= FEWEST
     halves = (
@@ -91,11 +95,11 @@ def _both_estimators(
 
 
 def _long(matrix: np.ndarray) -> np.ndarray:
-    """Column by column: all depths of y with x's first, then with its second."""
+    """Flattened by column: all depths of y with x's first depth, then with its second."""
     return matrix.T.ravel()
 
 
 def gold_rows(labels: pd.Series, choices: int) -> np.ndarray:
-    """Row numbers of each example's gold choice."""
+    """Row indices of each example's gold choice."""
     first = np.arange(len(labels)) * choices
     return first + labels.to_numpy() if choices > 1 else first

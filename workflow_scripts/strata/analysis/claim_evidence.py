@@ -1,14 +1,14 @@
-"""What the claims about one model on one task are read from: finished tables and stored answers.
+"""The evidence for claims about one model on one task: finished tables and stored predictions.
 
-**Scores** are compared on the same bootstrap samples of the examples, with the bounds of certified
-depths (``depth_bounds``), one at either side. The least or the largest of several differences has
-an interval that is right whichever of them it is: where all lower ends are above a threshold, so is
-the least; its upper end is the least of the upper ends, each corrected for being one of so many.
+****Scores** are compared on the same bootstrap samples of the examples, with the bounds of
+certified depths (``depth_bounds``) on both sides. The interval of the smallest or largest of
+several differences is valid whichever of them it is: if all lower ends are above a threshold, so is
+the smallest; its upper end is the smallest of the upper ends, each corrected for multiplicity.
 
-**CKA** has a standard error in every cell (half-samples of the examples). A mean of cells, and a
-difference of two means, is taken to be no surer than if all errors went together the worst way
-(the mean of the standard errors, the sum of both means'), because cells of neighbouring depths
-share their examples and the tables do not say how their errors go together.
+****CKA** has a standard error in every cell (from half-samples of the examples). For a mean of
+cells, and for a difference of two means, the errors are assumed to add up in the worst way (the
+mean of the standard errors; the sum of both means' errors), because all cells share their examples
+and the tables do not say how their errors correlate.
 """
 
 from collections.abc import Mapping, Sequence
@@ -35,13 +35,14 @@ ORIG = str(PRETRAINED)
 
 @dataclass(frozen=True)
 class Pair:
-    """A model on a task: its tables, and the answers that scores are made of.
+    """A model on a task: its tables, and the predictions behind its scores.
 
     Attributes
     ----------
-    tables : by name, as the study's files hold them: "cka", "blocks", "truncation", "skipping";
-        "answers" (seed, configuration, depth, label, prediction) and "skipped" (seed, first, last,
-        label, prediction), examples in the same order everywhere.
+    tables : mapping of str to DataFrame
+        By name, as in the study's files: "cka", "blocks", "truncation", "skipping"; "answers"
+        (seed, configuration, depth, label, prediction) and "skipped" (seed, first, last, label,
+        prediction), with examples in the same order everywhere.
     """
 
     model: str
@@ -75,7 +76,9 @@ class Pair:
         return bool((self.tables["truncation"]["configuration"] == configuration).any())
 
     def lacking(self, reads: Sequence[str]) -> str:
-        """What it would take for a measure that reads what is not there; empty if all is."""
+        """What the study would need for a measure that reads missing things; empty if nothing is
+        missing.
+        """
         for name in reads:
             there = name in set(self.tables["cka"]["x_state"]) if name == ORIG else self.has(name)
             if not there:
@@ -83,7 +86,7 @@ class Pair:
         return ""
 
     def answers(self, configuration: str) -> Answers:
-        """Of the runs that did not fail, at the depths 1..L of a configuration."""
+        """Scores of the runs that did not fail, at depths 1..L of a configuration."""
         if configuration not in self._answers:
             table = self.tables["answers"]
             chosen = table[table["configuration"] == configuration]
@@ -91,11 +94,11 @@ class Pair:
         return self._answers[configuration]
 
     def full(self) -> Answers:
-        """Of the full models: UNTUNED at depth L."""
+        """Scores of the full models: UNTUNED at depth L."""
         return self.answers("untuned").at(slice(-1, None))
 
     def skipped(self) -> dict[tuple[int, int], Answers]:
-        """Of the models without each span (first, last)."""
+        """Scores of the models without each span (first, last)."""
         table = self.tables["skipped"]
         if "skipped" not in self._answers:
             self._answers["skipped"] = self._scored(table, ["first", "last"])
@@ -133,7 +136,7 @@ class Pair:
 
     @property
     def seeds(self) -> list[int]:
-        """Like `good`, by whichever table is there."""
+        """Like `good`, from whichever table exists."""
         if "truncation" in self.tables:
             return self.good
         blocks = self.tables["blocks"].dropna(subset="seed")
@@ -148,8 +151,10 @@ def evidence_tables(
 
     Parameters
     ----------
-    files : by name; CSV files are read as they are. Parquet files are answers, one a seed: those
-        called "skipped" are that table, all others are parts of "answers".
+    files : mapping of str to sequence of path-like
+        Files by the name of their table. CSV files are read as they are. Parquet files are
+        predictions, one file per seed: those named "skipped" make that table, all others are parts
+        of "answers".
     """
     tables, answers = {}, []
     for name, paths in files.items():
@@ -168,20 +173,20 @@ def evidence_tables(
 
 
 def _read_answers(paths: Sequence[str | Path], seeds: Sequence[int]) -> pd.DataFrame:
-    """Predictions without their logits, of a file a seed."""
+    """Predictions without logits, from one file per seed."""
     keys = ["configuration", "depth", "first", "last"]
     parts = []
     for seed, path in zip(seeds, paths, strict=True):
         there = [name for name in keys if name in read_schema(path).names]
         columns = [*there, "example_id", "label", "prediction"]
-        # Bootstrap samples are paired by the examples' places.
+        # Bootstrap samples are paired by the examples' positions.
         table = pd.read_parquet(path, columns=columns).sort_values("example_id", kind="stable")
         parts.append(_compact(table.drop(columns="example_id")).assign(seed=np.int64(seed)))
     return pd.concat(parts, ignore_index=True)
 
 
 def _compact(table: pd.DataFrame) -> pd.DataFrame:
-    """Whole numbers in as few bytes as hold them: 24 depths of 40,000 examples are many rows."""
+    """Integers in as few bytes as possible: 24 depths of 40,000 examples are many rows."""
     whole = table.select_dtypes("integer")
     return table.assign(**{str(n): pd.to_numeric(whole[n], downcast="integer") for n in whole})
 
@@ -190,7 +195,7 @@ def _compact(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def end_count(layers: int, share: float) -> int:
-    """How many depths at either end are called early, or late: two at least."""
+    """How many depths at either end are called early or late: at least two."""
     return max(2, ceil(share * layers - 1e-9))
 
 
@@ -207,11 +212,12 @@ def late_depths(layers: int, share: float) -> range:
 
 @dataclass(frozen=True)
 class Losses:
-    """What several cuts lose, [cuts] each: mean over the runs, and a two-sided interval of each.
+    """What several cuts lose, each (cuts,): the mean over runs, and a two-sided interval of each.
 
     Attributes
     ----------
-    low_of_many, high_of_many : the same, at a confidence that holds for all of them together.
+    low_of_many, high_of_many : ndarray
+        Interval ends at a confidence that holds for all cuts together.
     """
 
     value: np.ndarray
@@ -222,17 +228,18 @@ class Losses:
 
 
 def losses(full: Answers, cut: Answers, sampling: Sampling) -> Losses:
-    """The full model's score (or another's) less that of each cut.
+    """The full model's score (or another reference's) minus that of each cut.
 
     Parameters
     ----------
-    full, cut : of the same runs and examples; `full` has one depth, or those of `cut`.
+    full, cut : Answers
+        Scores of the same runs and examples; `full` has one depth, or those of `cut`.
     """
     tail = (1 - sampling.confidence) / 2
     ends = []
     for error in (tail, tail / cut.scores.shape[1]):
         gain, loss = cut.less(full, 1 - error), full.less(cut, 1 - error)
-        # Either side has the example more that speaks against it.
+        # Each bound includes one extra example that counts against it.
         ends += [loss.low, -gain.low]
     return Losses(gain.difference * -1, *ends)
 
@@ -244,19 +251,19 @@ def mean_of(answers: Answers, depths: Sequence[int]) -> Answers:
 
 
 def at_own_depths(answers: Answers, depths: Sequence[int]) -> Answers:
-    """Each run at a depth (from 1) of its own, as one depth."""
+    """Each run at its own depth (from 1), as one depth."""
     rows, places = np.arange(len(depths)), np.asarray(depths) - 1
     return answers.each(lambda part: part[rows, places][:, None])
 
 
 def joined(answers: Sequence[Answers]) -> Answers:
-    """One after the other, as depths."""
+    """Several scores one after the other, as depths."""
     parts = {name: np.concatenate([getattr(a, name) for a in answers], axis=1) for name in ARRAYS}
     return Answers(**parts, of_recipe=answers[0].of_recipe)
 
 
 def least(found: Losses) -> tuple[float, float, float]:
-    """The least of the losses, with its interval."""
+    """The smallest of the losses, with its interval."""
     return found.value.min(), found.low.min(), found.high_of_many.min()
 
 
@@ -275,23 +282,24 @@ def only(found: Losses) -> tuple[float, float, float]:
 
 @dataclass(frozen=True)
 class Cells:
-    """Debiased CKA of two states' depths, [depths of y, depths of x], and its standard error."""
+    """Debiased CKA of two states' depths, (depths of y, depths of x), and its standard error."""
 
     value: np.ndarray
     error: np.ndarray
 
     def at(self, y: Sequence[int], x: Sequence[int]) -> "Cells":
-        """Those of some depths, from 1."""
+        """The cells of some depths, counted from 1."""
         places = np.ix_([depth - 1 for depth in y], [depth - 1 for depth in x])
         return Cells(self.value[places], self.error[places])
 
 
 def cells(cka: pd.DataFrame, **wanted: object) -> Cells | None:
-    """The cells of one comparison in a table of CKA; None where a run failed, or there is none.
+    """The cells of one comparison in a CKA table; None if a run failed or the table lacks it.
 
     Parameters
     ----------
-    wanted : columns and values that say which comparison it is.
+    **wanted : object
+        Columns and values that identify the comparison.
     """
     keep = (cka["estimator"] == "debiased") & (cka["pooling"] == "raw")
     for column, value in wanted.items():
@@ -304,7 +312,7 @@ def cells(cka: pd.DataFrame, **wanted: object) -> Cells | None:
 
 
 def state_cells(pair: Pair, y_state: object, x_state: object) -> Cells | None:
-    """``cells`` of two states of a pair."""
+    """The cells (``cells``) of two states of a pair."""
     return cells(pair.tables["cka"], y_state=str(y_state), x_state=str(x_state))
 
 
@@ -320,20 +328,20 @@ class Estimate:
     error: float
 
     def less(self, other: "Estimate") -> "Estimate":
-        """Their difference, as unsure as if the errors were opposite."""
+        """The difference, with the error that opposite errors would give."""
         return Estimate(self.value - other.value, self.error + other.error)
 
 
 def mean_cell(part: Cells) -> Estimate:
-    """The mean of some cells, as unsure as if all errors were the same."""
+    """The mean of some cells, with the error that equal errors would give."""
     return Estimate(float(part.value.mean()), float(part.error.mean()))
 
 
 def likest(part: Cells, confidence: float) -> Estimate:
-    """The mean over rows of the largest cell of each.
+    """The mean over rows of each row's largest cell.
 
-    The largest of so many estimates is too large by up to what their number makes of their errors:
-    each error is widened to the one that holds for all of them together.
+    The largest of several estimates tends to be too large: each error is widened to one that holds
+    for all of them together.
     """
     count, tail = part.value.shape[1], (1 - confidence) / 2
     wider = NormalDist().inv_cdf(1 - tail / count) / NormalDist().inv_cdf(1 - tail)
@@ -345,8 +353,9 @@ def likest(part: Cells, confidence: float) -> Estimate:
 def over_runs(estimates: Sequence[Estimate], sampling: Sampling) -> tuple[float, float, float]:
     """The mean over runs with its two-sided interval.
 
-    Below five runs over examples alone, the runs' errors taken to be the same (they have the same
-    examples); from five on Student's t over runs and examples, as for certified depths.
+    With fewer than five runs it is over examples alone, with the runs' errors taken to be the same
+    (they have the same examples); with five or more it is Student's t over runs and examples, as
+    for certified depths.
     """
     values = np.array([each.value for each in estimates])
     error = float(np.mean([each.error for each in estimates]))
@@ -362,10 +371,10 @@ def over_runs(estimates: Sequence[Estimate], sampling: Sampling) -> tuple[float,
 
 
 def unknown(pair: Pair, note: str) -> Reading:
-    """A reading that the study should have and has not: the claim cannot be told."""
+    """A reading that the study should have but does not: the claim cannot be told."""
     return pair.reading(NAN, NAN, NAN, note)
 
 
 def absent(pair: Pair, missing: str) -> Reading:
-    """What the study does not have at all, and what it would take."""
+    """A reading that the study does not have at all, with what it would need."""
     return replace(pair.reading(NAN, NAN, NAN), missing=missing)

@@ -1,4 +1,4 @@
-"""All claims that a study is held against, and the measures that decide them."""
+"""All claims that a study is compared with, and the measures that decide them."""
 
 from strata.analysis import claims_phang, claims_tamkin, claims_xie
 

@@ -1,12 +1,12 @@
-"""What claims of the companion studies are read from: their runs' answers to the eval examples.
+"""The evidence for claims of the companion studies: their runs' predictions on eval examples.
 
-Runs are compared on the same bootstrap samples of the examples, with the bounds of certified
-depths (``claim_evidence.losses``). Seeds whose plain run failed say nothing, and are left out; a
-run with new weights that fails has lost what it lost.
+Runs are compared on the same bootstrap samples of the examples, with the bounds of certified depths
+(``claim_evidence.losses``). Seeds whose plain run failed say nothing and are left out; a run with
+new weights that fails counts with what it lost.
 
-Where one of several places is chosen by its score (the best-probing block), examples say so no more
-surely than its score: every place that may be the best is looked at, and an interval goes from the
-lowest end of theirs to the highest.
+If one of several places is chosen by its score (the best-probing block), the choice is as uncertain
+as the scores: every place that may be the best is considered, and an interval goes from the lowest
+of their ends to the highest.
 """
 
 from collections.abc import Sequence
@@ -26,17 +26,20 @@ LABEL = "label"
 
 
 def run_answers(paths: Sequence[str | Path], examples: pd.DataFrame) -> pd.DataFrame:
-    """What runs predict of the examples that count.
+    """The predictions of runs on the examples that count.
 
     Parameters
     ----------
-    paths : their predictions.parquet, in the folder of their variant and seed.
-    examples : with example_id.
+    paths : sequence of path-like
+        The runs' predictions.parquet, in the folder of their variant and seed.
+    examples : DataFrame
+        Examples with the column example_id.
 
     Returns
     -------
-    a row an example in the order of `examples`: label, and a column a run, called like its state
-    (``reinit1-3_n500-seed2``).
+    DataFrame
+        One row per example in the order of `examples`: label, and one column per run, named like
+        its state (``reinit1-3_n500-seed2``).
     """
     columns: dict[str, pd.Series] = {}
     for path in map(Path, dict.fromkeys(map(str, paths))):
@@ -50,11 +53,12 @@ def run_answers(paths: Sequence[str | Path], examples: pd.DataFrame) -> pd.DataF
 
 @dataclass(frozen=True)
 class Part:
-    """Runs of one part of a study, all trained on as many examples.
+    """Runs of one part of a study, all trained on the same number of examples.
 
     Attributes
     ----------
-    rows : of the part's table: series, position, variant, seed, train_examples, metric, failed.
+    rows : DataFrame
+        Rows of the part's table: series, position, variant, seed, train_examples, metric, failed.
     """
 
     pair: Pair
@@ -62,7 +66,7 @@ class Part:
 
     @property
     def seeds(self) -> list[int]:
-        """Those whose plain run did not fail; where the part has no plain run, all."""
+        """The seeds whose plain run did not fail; all if the part has no plain run."""
         plain = self.rows[[Variant.parse(v).kind == "full" for v in self.rows["variant"]]]
         good = plain if plain.empty else plain[~plain["failed"].astype(bool)]
         rows = self.rows if plain.empty else good
@@ -70,11 +74,11 @@ class Part:
 
     @property
     def examples(self) -> int:
-        """How many the runs were trained on."""
+        """The number of examples that the runs were trained on."""
         return int(self.rows["train_examples"].max())
 
     def series(self, name: str) -> pd.DataFrame:
-        """A row a variant of a series, in the order of their position."""
+        """One row per variant of a series, in order of position."""
         own = self.rows[self.rows["series"] == name]
         return own.drop_duplicates("variant").sort_values("position", kind="stable")
 
@@ -82,12 +86,12 @@ class Part:
         return list(self.series(name)["variant"])
 
     def answers(self, variants: Sequence[str]) -> Answers:
-        """Of the seeds that count, a depth a variant."""
+        """Scores of the seeds that count, one depth per variant."""
         return answers_of(self.pair, variants, self.seeds, str(self.rows["metric"].iloc[0]))
 
 
 def answers_of(pair: Pair, variants: Sequence[str], seeds: Sequence[int], metric: str) -> Answers:
-    """Of some runs, a depth a variant."""
+    """Scores of some runs, one depth per variant."""
     table = pair.tables["runs"]
     predictions = [
         np.stack([table[State.FORM.format(variant=v, seed=seed)].to_numpy() for v in variants])
@@ -97,7 +101,7 @@ def answers_of(pair: Pair, variants: Sequence[str], seeds: Sequence[int], metric
 
 
 def parts_by_size(pair: Pair, name: str) -> list[Part]:
-    """A part's runs by the number of training examples, fewest first; none where it has none."""
+    """A part's runs by the number of training examples, fewest first."""
     table = pair.tables.get(name)
     if table is None:
         return []
@@ -105,14 +109,14 @@ def parts_by_size(pair: Pair, name: str) -> list[Part]:
 
 
 def of_size(parts: Sequence[Part], examples: int) -> Part | None:
-    """The part of so many training examples."""
+    """The part with this number of training examples."""
     return next((part for part in parts if part.examples == examples), None)
 
 
 def reading(
     pair: Pair, ends: tuple[float, float, float], seeds: Sequence[int], note: str = ""
 ) -> Reading:
-    """Value, low and high end of some runs, as a reading."""
+    """A value and its interval from some runs, as a reading."""
     value, low, high = map(float, ends)
     names = " ".join(map(str, seeds))
     return Reading(
@@ -121,17 +125,17 @@ def reading(
 
 
 def mean_gain(better: Answers, worse: Answers, pair: Pair) -> tuple[float, float, float]:
-    """The mean over depths of one side's scores less that of the other's, with its interval."""
+    """The mean over depths of one side's scores minus the other's, with its interval."""
     more, less = (mean_of(each, range(1, each.scores.shape[1] + 1)) for each in (better, worse))
     found = losses(more, less, pair.settings)
     return found.value[0], found.low[0], found.high[0]
 
 
 def may_be_best(answers: Answers, pair: Pair) -> tuple[int, list[int]]:
-    """The place with the best score, and all that may have it, counted from 0.
+    """The place with the best score, and all places that may have it, counted from 0.
 
-    The best of several is ahead of each by luck alone, so that the differences' intervals are those
-    that hold for all of them together.
+    The best of several may be ahead by luck, so the differences' intervals are made to hold for all
+    of them together.
     """
     best = int(answers.scores.mean(0).argmax())
     ahead = losses(answers.at(slice(best, best + 1)), answers, pair.settings).low_of_many
@@ -139,6 +143,6 @@ def may_be_best(answers: Answers, pair: Pair) -> tuple[int, list[int]]:
 
 
 def over_places(found: Losses, best: int, places: Sequence[int]) -> tuple[float, float, float]:
-    """The loss at the best place, with an interval that holds whichever of some is the best."""
+    """The loss at the best place, with an interval valid whichever of some places is the best."""
     own = list(places)
     return found.value[best], found.low[own].min(), found.high[own].max()

@@ -19,11 +19,12 @@ COLUMNS = [
 def read_pair(
     pair: Pair, measures: Mapping[Measure, Callable[[Pair], Reading]], analyses: Collection[str]
 ) -> pd.DataFrame:
-    """The readings of a model on a task, of every measure whose analyses the study has.
+    """The readings of a model on a task, for every measure whose analyses the study has.
 
     Returns
     -------
-    a row a measure: model, task, measure and the fields of ``Reading``.
+    DataFrame
+        One row per measure: model, task, measure and the fields of ``Reading``.
     """
     rows = []
     for measure, read in measures.items():
@@ -42,7 +43,7 @@ def read_pair(
 
 
 def readings_of(table: pd.DataFrame) -> dict[tuple[str, str, str], Reading]:
-    """(measure, model, task) -> reading, from the tables of all pairs."""
+    """Readings by (measure, model, task), from the tables of all pairs."""
     found = {}
     for record in table.to_dict("records"):
         row = {str(name): value for name, value in record.items()}
@@ -54,13 +55,14 @@ def readings_of(table: pd.DataFrame) -> dict[tuple[str, str, str], Reading]:
 
 
 def claims_table(judged: Sequence[Judged]) -> pd.DataFrame:
-    """A row a verdict: claim by claim, parts before wholes, models before tasks.
+    """One row per verdict: claim by claim, parts before wholes, models before tasks.
 
     Returns
     -------
-    COLUMNS; `task` is empty in verdicts over tasks, whose value is the share of tasks in which the
-    claim holds, and whose interval adds the tasks that cannot be told; `whole` are verdicts on all
-    parts of a claim together, which have no value.
+    DataFrame
+        COLUMNS. `task` is empty in verdicts over tasks: their value is the share of tasks in which
+        the claim holds, and their interval adds the tasks that cannot be told. `whole` marks
+        verdicts on all parts of a claim together, which have no value.
     """
     rows = sorted(judged, key=lambda each: each.whole)
     order = {number: place for place, number in enumerate(_numbers(judged))}

@@ -1,4 +1,4 @@
-"""What a study says of the papers' claims, in a sentence each."""
+"""What a study says about the papers' claims, one sentence each."""
 
 from collections.abc import Iterator
 
@@ -8,10 +8,10 @@ from strata.analysis.claims import ABSENT, HOLDS
 
 
 def claim_sentences(table: pd.DataFrame) -> Iterator[str]:
-    """A sentence a claim, from ``claim_tables.claims_table``: whose, what, and the verdicts.
+    """One sentence per claim, from ``claim_tables.claims_table``: paper, statement and verdicts.
 
-    Verdicts are those over tasks, by model; of several parts that on all of them comes first. What
-    is not in the study at all is named in one sentence, the last.
+    Verdicts are over tasks, by model; if a claim has several parts, the verdict on all of them
+    comes first. Claims that are not in the study at all are named in one last sentence.
     """
     absent = []
     for number, rows in table[table["task"].isna()].groupby("claim", sort=False):
@@ -34,7 +34,8 @@ def _verdict(model: str, rows: pd.DataFrame, keys: pd.Series) -> str:
 
     Parameters
     ----------
-    keys : of all parts of the claim.
+    keys : Series
+        The keys of all parts of the claim.
     """
     whole = rows[rows["whole"].astype(bool)]
     parts = rows[~rows["whole"].astype(bool)].to_dict("records")
@@ -49,7 +50,7 @@ def _verdict(model: str, rows: pd.DataFrame, keys: pd.Series) -> str:
 
 
 def _why(row: dict) -> str:
-    """In how many tasks it holds, or what it would take."""
+    """In how many tasks the claim holds, or what the study would need."""
     if pd.notna(row["what_it_takes"]):
         return f", it takes {row['what_it_takes']}"
     if pd.notna(row["tasks"]):

@@ -1,16 +1,17 @@
-"""Claims of papers, held against what a study measured.
+"""Claims of papers, compared with what a study measured.
 
 A claim says how one quantity compares with a threshold. A study's reading of that quantity has an
-interval, and the verdict follows from it: the claim **holds** where all of the interval does, does
-**not hold** where none of it does, and **cannot be told** where the interval spans the threshold.
-What a study has no quantity for is **not in this study**, with what it would take.
+interval, which decides the verdict: the claim **holds** if all of the interval meets it, does **not
+hold** if none of it does, and **cannot be told** if the interval spans the threshold. A claim for
+which the study has no quantity is **not in this study**, with what it would need.
 
-Intervals are two-sided at the study's confidence (95 %), so a verdict is wrong in at most 2.5 %
-where the truth is beyond the threshold, and in at most 5 % where it is at it. They are over
-examples, and speak of these runs below five seeds.
+Intervals are two-sided at the study's confidence (95 %), so a verdict is wrong in at most 2.5 % of
+cases if the truth is beyond the threshold, and in at most 5 % if it is at the threshold. They are
+over examples, and with fewer than five seeds they speak of these runs.
 
 Over tasks the quantity is the share of tasks in which the claim holds. A task that cannot be told
-may go either way, so that share has an interval, too: from the tasks that hold to those that may.
+may go either way, so that share also has an interval: from the tasks in which it holds to those in
+which it may.
 """
 
 import re
@@ -40,11 +41,18 @@ class Reading:
 
     Attributes
     ----------
-    value, low, high : the quantity and its interval; NaN where they are unknown.
-    n_examples, seeds : of how many examples, and of which runs ("1 2").
-    about : what the interval speaks of, "these runs" or "the recipe".
-    note : what a reader must know of it.
-    missing : what it would take, where the study does not have the quantity.
+    value, low, high : float
+        The quantity and its interval; NaN if unknown.
+    n_examples : int or None
+        The number of examples.
+    seeds : str
+        The seeds of the runs ("1 2").
+    about : str
+        What the interval speaks of, "these runs" or "the recipe".
+    note : str
+        What a reader must know about it.
+    missing : str
+        What the study would need, if it does not have the quantity.
     """
 
     value: float = NAN
@@ -75,7 +83,7 @@ def compares(value: float, relation: Relation, threshold: float) -> bool:
 
 
 def together(verdicts: Collection[str]) -> str:
-    """The verdict on a claim of several parts: it holds if all do, and fails if one does."""
+    """The verdict on a claim of several parts: it holds if all hold, and fails if one fails."""
     if FAILS in verdicts:
         return FAILS
     if set(verdicts) == {HOLDS}:
@@ -85,15 +93,20 @@ def together(verdicts: Collection[str]) -> str:
 
 @dataclass(frozen=True)
 class Study:
-    """What claims are judged by.
+    """The evidence by which claims are judged.
 
     Attributes
     ----------
-    architectures : model -> its architecture, in the study's order.
-    tasks : in the study's order.
-    analyses : those of the study, whose tables claims may use.
-    readings : (measure, model, task) -> reading, of the jobs that look at one pair.
-    tables : of the whole study: "cka-models", ``permutation-correlations``.
+    architectures : mapping of str to str
+        The architecture of each model, in the study's order.
+    tasks : sequence of str
+        The tasks, in the study's order.
+    analyses : collection of str
+        The study's analyses, whose tables claims may use.
+    readings : mapping of tuple of str, str and str to Reading
+        Readings by (measure, model, task), from the jobs that look at one pair.
+    tables : mapping of str to DataFrame
+        Tables of the whole study: "cka-models", "permutation-correlations".
     """
 
     architectures: Mapping[str, str]
@@ -106,13 +119,16 @@ class Study:
 
 @dataclass(frozen=True)
 class Found:
-    """A reading and whose it is.
+    """A reading, with its model and task.
 
     Attributes
     ----------
-    model : a model's name, or several ("albert less roberta").
-    task : empty where the reading is one over all tasks.
-    architectures : of the models.
+    model : str
+        A model's name, or several ("albert less roberta").
+    task : str
+        The task; empty if the reading is over all tasks.
+    architectures : tuple of str
+        The architectures of the models.
     """
 
     model: str
@@ -126,10 +142,10 @@ class Source(Protocol):
 
     @property
     def needs(self) -> tuple[str, ...]:
-        """Analyses of the study."""
+        """The analyses of the study that are needed."""
 
     def found(self, study: Study, tasks: Sequence[str]) -> Iterator[Found]:
-        """The readings of those tasks that the claim speaks of."""
+        """The readings for these tasks, which the claim speaks of."""
 
 
 @dataclass(frozen=True)
@@ -138,22 +154,37 @@ class Claim:
 
     Attributes
     ----------
-    key : "P6a": the paper's letter, the claim's number, and the part's letter if it has several.
-    place : in the paper.
-    title : a few words, for the figure.
-    statement : in our words.
-    quantity : what decides it, in words.
-    threshold : a number, or the name of a key of the config's section ``claims``.
-    named : architectures that the paper says it of.
-    others : whether it is also judged, as what the paper says of fine-tuned encoders in general,
-        for architectures beyond `named` and `silent`.
-    silent : architectures that the paper studied and does not say it of.
-    tasks : that it speaks of; empty for all.
-    but : tasks that it does not speak of.
-    share : in how many of these tasks it must hold.
-    of_tasks : how many the paper had; 0 where it does not say.
-    remark : what a reader must know of the claim.
-    takes : what a study needs that has no model or task that it speaks of, if that is not plain.
+    key : str
+        Like "P6a": the paper's letter, the claim's number, and the part's letter if it has parts.
+    place : str
+        The place in the paper.
+    title : str
+        A short title, for the figure.
+    statement : str
+        The claim in our words.
+    quantity : str
+        The quantity that decides it, in words.
+    threshold : float or str
+        A number, or a key of the config's section ``claims``.
+    named : tuple of str
+        Architectures for which the paper makes the claim.
+    others : bool
+        Whether it is also judged for architectures beyond `named` and `silent`, as a claim about
+        fine-tuned encoders in general.
+    silent : tuple of str
+        Architectures that the paper studied, but for which it does not make the claim.
+    tasks : tuple of str
+        Tasks that it speaks of; empty for all.
+    but : tuple of str
+        Tasks that it does not speak of.
+    share : Share
+        The share of these tasks in which it must hold.
+    of_tasks : int
+        The number of tasks in the paper; 0 if it does not say.
+    remark : str
+        What a reader must know about the claim.
+    takes : str
+        What a study without such models or tasks would need, if that is not obvious.
     """
 
     key: str
@@ -182,7 +213,7 @@ class Claim:
         return re.sub(r"[a-z]+$", "", self.key)
 
     def speaks_of(self, architectures: Collection[str]) -> str:
-        """Whether it is about these models, about models like them, or (empty) about neither."""
+        """NAMED if it names these models, LIKE_IT if it covers models like them, else empty."""
         if set(architectures) <= set(self.named):
             return NAMED
         told = self.others and not set(architectures) & set(self.silent)
@@ -194,7 +225,7 @@ class Claim:
         return [task for task in study.tasks if task in told and task not in self.but]
 
     def missing(self) -> str:
-        """What a study needs that the claim speaks of neither its models nor its tasks."""
+        """What a study needs if the claim covers neither its models nor its tasks."""
         if self.takes:
             return self.takes
         models = "" if self.others else f"models: {', '.join(self.named)}"
@@ -205,15 +236,19 @@ class Claim:
 
 @dataclass(frozen=True)
 class Measure:
-    """A quantity of a model on a task; a paper's module says how it is read (``MEASURES``).
+    """A quantity of a model on a task; a paper's module says how to read it (``MEASURES``).
 
     Attributes
     ----------
-    name : its key in the table of readings.
-    needs : analyses of the study that its tables are of.
-    of_runs : it needs a fine-tuned run that did not fail.
-    reads : what else not every study has: the state of the pretrained encoder, and configurations
-        of truncation.
+    name : str
+        The key in the table of readings.
+    needs : tuple of str
+        The study's analyses that its tables come from.
+    of_runs : bool
+        Whether it needs a fine-tuned run that did not fail.
+    reads : tuple of str
+        What else it needs that not every study has: the state of the pretrained encoder, and
+        configurations of truncation.
     """
 
     name: str
@@ -224,7 +259,7 @@ class Measure:
 
 @dataclass(frozen=True)
 class OfPairs:
-    """A measure of each model and task."""
+    """A measure for each model and task."""
 
     measure: Measure
 
@@ -241,14 +276,15 @@ class OfPairs:
 
 @dataclass(frozen=True)
 class Between:
-    """A measure of the first model of one architecture less that of another, on each task.
+    """A measure of the first model of one architecture minus that of another, on each task.
 
-    The interval of the difference goes from the one's low end less the other's high end to the
-    opposite: no narrower than it must be, however the two errors go together.
+    The interval of the difference goes from the one's low end minus the other's high end to the
+    opposite, so that it is wide enough however the two errors correlate.
 
     Attributes
     ----------
-    of : the architecture of the two that the claim is about; empty for both.
+    of : str
+        Which of the two architectures the claim is about; empty for both.
     """
 
     measure: Measure
@@ -274,7 +310,7 @@ class Between:
 
 
 def difference(more: Reading, less: Reading) -> Reading:
-    """One reading less another, see ``Between``."""
+    """One reading minus another, see ``Between``."""
     notes = dict.fromkeys(filter(None, (more.note, less.note)))
     return replace(
         more,
@@ -289,7 +325,7 @@ def difference(more: Reading, less: Reading) -> Reading:
 
 @dataclass(frozen=True)
 class OfStudy:
-    """What a function makes of the whole study, task by task or over tasks (empty task)."""
+    """Readings that a function computes from the whole study, by task or over tasks."""
 
     needs: tuple[str, ...]
     read: Callable[[Study, Sequence[str]], Iterator[Found]]
@@ -304,11 +340,15 @@ class Judged:
 
     Attributes
     ----------
-    architectures : of the models.
-    tasks, tasks_hold : over tasks, how many can be looked at, and in how many the claim holds.
-    whole : of all parts of the claim together; then there is no one reading, and the claim is the
-        first part.
-    speaks_of : "this model" where the paper names it, else "models like it".
+    architectures : tuple of str
+        The architectures of the models.
+    tasks, tasks_hold : int or None
+        Over tasks, in how many the claim can be judged, and in how many it holds.
+    whole : bool
+        Whether it is about all parts of the claim together; then there is no single reading, and
+        the claim is the first part.
+    speaks_of : str
+        "this model" if the paper names it, else "models like it".
     """
 
     claim: Claim
@@ -326,13 +366,13 @@ class Judged:
 
 
 def judge_claims(claims: Sequence[Claim], study: Study) -> list[Judged]:
-    """Every claim and part by model and task, over tasks, and claims of several parts as wholes."""
+    """Verdicts on every claim and part by model and task, over tasks, and on whole claims."""
     parts = [judged for claim in claims for judged in judge_claim(claim, study)]
     return [*parts, *_wholes(parts)]
 
 
 def judge_claim(claim: Claim, study: Study) -> list[Judged]:
-    """The verdicts on one claim or part: task by task, then over tasks, of every model."""
+    """The verdicts on one claim or part for every model: task by task, then over tasks."""
     lacking = [name for name in claim.source.needs if name not in study.analyses]
     if lacking:
         missing = f"study.analyses with {' and '.join(lacking)}"
@@ -356,7 +396,7 @@ def judge_claim(claim: Claim, study: Study) -> list[Judged]:
 
 
 def _over_tasks(rows: Sequence[Judged], settings: ClaimSettings) -> Judged:
-    """The verdict over tasks from those on each of a model's tasks."""
+    """The verdict over tasks, from the verdicts on each of a model's tasks."""
     claim, told = rows[0].claim, [row for row in rows if row.verdict != ABSENT]
     if not told:
         return replace(rows[0], task="")
@@ -383,10 +423,10 @@ def _over_tasks(rows: Sequence[Judged], settings: ClaimSettings) -> Judged:
 
 
 def _wholes(parts: Sequence[Judged]) -> Iterator[Judged]:
-    """The verdicts on claims of several parts, of each model and task, and of each model.
+    """The verdicts on claims of several parts, for each model and task, and for each model.
 
-    Only the parts count that speak of the model, and of the task. One of which the study has
-    nothing keeps the whole from holding.
+    Only the parts that speak of the model and task count. If the study has nothing on one of them,
+    the whole claim cannot hold.
     """
     numbers: dict[str, list[Judged]] = {}
     for part in parts:

@@ -1,9 +1,9 @@
 """The claims of Phang, Liu and Bowman (2021) about clusters of layers, and what decides them.
 
-Early and late depths are a quarter of them at either end (``claims.ends``), the middle is the rest.
-CKA is debiased and of the CLS vector. What is lost is the full model's score less another's.
-Section 3 of the paper says "high inter-cluster but low intra-cluster similarity" of its blocks; its
-figures, abstract and introduction say the reverse, which is what is judged here.
+Early and late depths are the quarters at either end (``claims.ends``), the middle is the rest. CKA
+is debiased and of the CLS vector. A loss is the full model's score minus another's. Section 3 of
+the paper says "high inter-cluster but low intra-cluster similarity" of its blocks; its figures,
+abstract and introduction say the reverse, which is what is judged here.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -63,7 +63,7 @@ MORE_LAYERS = "a model of more layers"
 
 
 def _separation(pair: Pair, kind: str, pretrained: bool = False) -> Reading:
-    """How much more alike the depths within blocks are than across, at the least."""
+    """How much more alike depths within blocks are than across: the separation."""
     table = pair.tables["blocks"]
     rows = table[(table["kind"] == kind) & (table["pooling"] == "raw")]
     own = rows["seed"].isna() if pretrained else rows["seed"].isin(pair.seeds)
@@ -79,13 +79,13 @@ def _separation(pair: Pair, kind: str, pretrained: bool = False) -> Reading:
 
 
 def _border(pair: Pair, expected: int) -> Reading:
-    """How far from `expected` the depth lies that the first of two blocks ends at."""
+    """The distance from `expected` to the depth at which the first of two blocks ends."""
     table = pair.tables["blocks"]
     rows = table[(table["kind"] == "two") & (table["pooling"] == "raw")]
     rows = rows[rows["seed"].isin(pair.seeds)]
     if not rows["found"].astype(bool).all():
         return unknown(pair, "no two blocks are found in every run")
-    # Depths between the blocks belong to neither, so the border is anywhere among them.
+    # Depths between the blocks belong to neither, so the border may be anywhere among them.
     ends = np.concatenate([rows["early_end"], rows["late_begin"] - 1]).astype(float)
     distances = np.abs(ends - expected)
     low = 0.0 if ends.min() <= expected <= ends.max() else distances.min()
@@ -105,7 +105,7 @@ def _listed(depths: pd.Series) -> str:
 
 
 def _early_like_orig(pair: Pair) -> Reading:
-    """The best CKA of FT with any depth of ORIG: mean of the early less that of the late depths."""
+    """The best CKA of FT with any depth of ORIG: mean over early minus mean over late depths."""
     layers, ends, estimates = pair.layers, pair.settings.ends, []
     for seed in pair.seeds:
         found = state_cells(pair, state_of(seed), ORIG)
@@ -121,7 +121,7 @@ def _early_like_orig(pair: Pair) -> Reading:
 
 
 def _seeds_alike(pair: Pair) -> Reading:
-    """FT[1]-FT[2]: mean CKA of late with late depths less that of late with early ones."""
+    """FT[1]-FT[2]: mean CKA of late with late depths minus that of late with early ones."""
     table = pair.tables["cka"]
     others = table[(table["y_state"] != table["x_state"]) & (table["x_state"] != ORIG)]
     if others.empty:
@@ -135,7 +135,7 @@ def _seeds_alike(pair: Pair) -> Reading:
 
 
 def _ends_alike(found: Cells, share: float) -> tuple[Estimate, Estimate]:
-    """Mean CKA of late with late depths, and of early with early ones, less late with early."""
+    """Mean CKA of late with late depths, and of early with early ones, minus late with early."""
     layers = found.value.shape
     early, late = ([f(count, share) for count in layers] for f in (early_depths, late_depths))
     parts = found.at(early[0], late[1]), found.at(late[0], early[1])
@@ -147,7 +147,7 @@ def _ends_alike(found: Cells, share: float) -> tuple[Estimate, Estimate]:
 
 
 def _models_alike(end: str, study: Study, tasks: Sequence[str]) -> Iterator[Found]:
-    """``_ends_alike`` of every two models, by task: the mean over seeds."""
+    """``_ends_alike`` for every two models, by task: the mean over seeds."""
     if "cka-models" not in study.tables:
         return
     table, settings = study.tables["cka-models"], study.settings
@@ -174,7 +174,7 @@ def _models_alike(end: str, study: Study, tasks: Sequence[str]) -> Iterator[Foun
 
 
 def _lost_late(pair: Pair, reference: str | None = None) -> Reading:
-    """What UNTUNED loses of the full model (or of `reference`), the mean over late depths but L."""
+    """What UNTUNED loses against the full model or `reference`, mean over late depths except L."""
     depths = late_depths(pair.layers, pair.settings.ends)[:-1]
     cut = mean_of(pair.answers("untuned"), depths)
     of = pair.full() if reference is None else mean_of(pair.answers(reference), depths)
@@ -182,7 +182,7 @@ def _lost_late(pair: Pair, reference: str | None = None) -> Reading:
 
 
 def _lost_without(pair: Pair, configuration: str, top: int) -> Reading:
-    """What is lost without so many top layers."""
+    """What is lost without this number of top layers."""
     depth = pair.layers - top
     if depth < 1:
         return absent(pair, MORE_LAYERS)
@@ -196,7 +196,7 @@ def _lost_below_late(pair: Pair) -> Reading:
 
 
 def _unlike_below_late(pair: Pair) -> Reading:
-    """1 - CKA of the deepest depth below the late ones with depth L, of FT."""
+    """1 - CKA between the deepest depth below the late ones and depth L, of FT."""
     depth, estimates = pair.layers - end_count(pair.layers, pair.settings.ends), []
     for seed in pair.seeds:
         found = state_cells(pair, state_of(seed), state_of(seed))
@@ -208,9 +208,9 @@ def _unlike_below_late(pair: Pair) -> Reading:
 
 
 def _gap_to_orig(pair: Pair, tuned: str, orig: str) -> Reading:
-    """TUNED less TUNEDORIG: the least over the depths where TUNED beats the baseline by far.
+    """TUNED minus TUNEDORIG: the smallest over the depths where TUNED beats the baseline by far.
 
-    Where TUNED beats the baseline by less than that, TUNEDORIG could not be far below it.
+    At other depths TUNEDORIG could not be far below TUNED.
     """
     if not (pair.has(tuned) and pair.has(orig)):
         return absent(pair, "heads.converged")
@@ -228,9 +228,9 @@ def _depths_words(depths: Sequence[int]) -> str:
 
 
 def _share_lost(pair: Pair, configuration: str) -> Reading:
-    """The share of layers that can be cut from the top with a loss that stays little.
+    """The share of layers that can be cut from the top while the loss stays small.
 
-    The interval goes from the depths whose loss is surely little to those whose loss may be.
+    The interval goes from the depths whose loss is certainly small to those whose loss may be.
     """
     found = losses(pair.full(), pair.answers(configuration), pair.settings)
     value, low, high = (
@@ -288,7 +288,7 @@ def _spans(pair: Pair, spans: Sequence[tuple[int, int]]) -> Answers | None:
 
 
 def _skipping(pair: Pair, spans: Sequence[tuple[int, int]], kind: str) -> Reading:
-    """What skipping spans loses: the "mean", the "least" or the "largest" of them."""
+    """What skipping spans loses: the "mean", the "least" or the "largest" of the losses."""
     if "skipped" not in pair.tables:
         return absent(pair, f"{pair.model} in study.skipping")
     cut = _spans(pair, spans)
@@ -302,7 +302,7 @@ def _skipping(pair: Pair, spans: Sequence[tuple[int, int]], kind: str) -> Readin
 
 
 def _skip_any(pair: Pair) -> Reading:
-    """Skipping one layer but the first."""
+    """Skipping any one layer except the first."""
     return _skipping(pair, [(layer, layer) for layer in range(2, pair.layers + 1)], "largest")
 
 
@@ -311,14 +311,14 @@ def _skip_first(pair: Pair) -> Reading:
 
 
 def _skip_middle(pair: Pair, count: int) -> Reading:
-    """Skipping so many contiguous middle layers, the mean of all places."""
+    """Skipping a number of contiguous middle layers, the mean of all places."""
     ends = end_count(pair.layers, pair.settings.ends)
     firsts = range(ends + 1, pair.layers - ends - count + 2)
     return _skipping(pair, [(first, first + count - 1) for first in firsts], "mean")
 
 
 def _skip_late(pair: Pair) -> Reading:
-    """Skipping two or more contiguous late layers, the least of all ways."""
+    """Skipping two or more contiguous late layers, the smallest loss of all spans."""
     return _skipping(
         pair, list(combinations(late_depths(pair.layers, pair.settings.ends), 2)), "least"
     )
@@ -353,7 +353,7 @@ SKIP_TWO = Measure("skip-middle-2", SKIPS)
 SKIP_THREE = Measure("skip-middle-3", SKIPS)
 SKIP_FOUR = Measure("skip-middle-4", SKIPS)
 SKIP_LATE = Measure("skip-late", SKIPS)
-# How each is read from a pair's tables; what judges claims needs their names alone.
+# How each is read from a pair's tables; judging claims needs only their names.
 MEASURES: Mapping[Measure, Callable[[Pair], Reading]] = {
     TWO_BLOCKS: partial(_separation, kind="two"),
     LATE_BLOCK: partial(_separation, kind="late"),
@@ -392,7 +392,7 @@ def _claim(key: str, place: str, title: str, statement: str, quantity: str, **mo
 
 
 def _alike(measure: Measure) -> dict[str, Any]:
-    """Decided by a difference of CKA, which is to be above 0."""
+    """Decided by a difference of CKA, which must be above 0."""
     return {"unit": "CKA", "source": OfPairs(measure), "relation": ">", "threshold": 0.0}
 
 
@@ -405,7 +405,7 @@ def _much(measure: Measure) -> dict[str, Any]:
 
 
 def _between_models(end: str) -> dict[str, Any]:
-    """Decided by the likeness of two models' early, or late, depths."""
+    """Decided by the similarity of two models' early, or late, depths."""
     source = OfStudy(CKA, partial(_models_alike, end))
     about = {"unit": "CKA", "source": source, "relation": ">", "threshold": 0.0}
     return about | {"named": STUDIED, "silent": (), "takes": "two models"}

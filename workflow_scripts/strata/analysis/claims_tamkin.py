@@ -1,7 +1,7 @@
 """The claims of Tamkin et al. (2020) about what pretrained layers give, and what decides them.
 
-Only the abstract is at hand: T1 and T2 are from it, T3 to T6 from the authors' published code.
-Scores are compared at one number of training examples; what is lost is the plain run's score less
+Only the abstract was available: T1 and T2 are from it, T3 to T6 from the authors' published code.
+Scores are compared at one number of training examples; a loss is the plain run's score minus
 another's.
 """
 
@@ -29,12 +29,12 @@ from strata.study.variants import Variant
 PAPER = "Tamkin et al. 2020"
 UNCHECKED = "from the authors' code; not checked against the paper"
 SHARED = "a model whose layers have weights of their own"
-PLENTIFUL = 10  # times as many training examples as where they are scarce
+PLENTIFUL = 10  # times as many training examples as the scarce number
 PLAIN_FAILED = "every plain run of as many examples failed"
 
 
 def _losses(part: Part, variants: Sequence[str]) -> Losses:
-    """What variants lose of the plain run's score."""
+    """What variants lose against the plain run."""
     plain = part.answers([_plain(part)])
     return losses(plain, part.answers(variants), part.pair.settings)
 
@@ -44,7 +44,7 @@ def _plain(part: Part) -> str:
 
 
 def _absent(pair: Pair, key: str) -> Reading:
-    """What it takes where a part has no runs."""
+    """What the study would need if a part has no runs."""
     return Reading(missing=f"reinit.{key}" if set(PARTS) & set(pair.tables) else SHARED)
 
 
@@ -52,9 +52,9 @@ def _absent(pair: Pair, key: str) -> Reading:
 
 
 def _best_probing(pair: Pair) -> tuple[Part, list[str], int, list[int]] | Reading:
-    """The localized part, the spans of its blocks, the best-probing one and all that may be it.
+    """The localized part, the spans of its blocks, the best-probing block and all that may be it.
 
-    A block probes as well as its last layer: the head is trained on the frozen layers up to there.
+    A block probes as well as its last layer: the head is trained on the frozen layers up to it.
     """
     parts = parts_by_size(pair, "localized")
     if not parts:
@@ -95,7 +95,7 @@ def _without_best(pair: Pair) -> Reading:
 
 
 def _best_alone(pair: Pair) -> Reading:
-    """The score halfway from all layers new to none new, less that with the best block alone kept.
+    """The score halfway from all layers new to none new, minus that with only the best block kept.
 
     Above 0, the block alone recovers less than half of what pretraining gives.
     """
@@ -136,14 +136,14 @@ def _plentiful_and_scarce(pair: Pair) -> tuple[Part, Part] | Reading:
 
 
 def _steps(part: Part) -> tuple[Answers, Answers]:
-    """Scores with each layer (or `step` of them) preserved beside those below, and without it."""
+    """Scores with each layer (or `step` layers) preserved besides those below, and without it."""
     scored = part.answers(part.variants("reinitialised"))
     count = scored.scores.shape[1]
     return scored.at(slice(1, count)), scored.at(slice(0, count - 1))
 
 
 def _most_when_plentiful(pair: Pair) -> Reading:
-    """What the pretrained weights of one layer give with most examples, the most of all layers."""
+    """What one layer's pretrained weights gain with most examples: the largest over layers."""
     found = _plentiful_and_scarce(pair)
     if isinstance(found, Reading):
         return found
@@ -156,14 +156,14 @@ def _most_when_plentiful(pair: Pair) -> Reading:
 
 
 def _same_when_scarce(pair: Pair) -> Reading:
-    """What that layer's weights give with fewest examples."""
+    """What the same layer's weights gain with fewest examples."""
     found = _plentiful_and_scarce(pair)
     if isinstance(found, Reading):
         return found
     plentiful, scarce = found
     given, few = (losses(*_steps(part), pair.settings) for part in found)
     best = int(given.value.argmax())
-    # Which layer gives most is no surer than what it gives.
+    # Which layer gains most is as uncertain as the gains.
     places = [place for place, high in enumerate(given.high) if high >= given.low[best]]
     words = f"layer {_layers_of(plentiful, best)}, {scarce.examples:,} examples"
     return reading(pair, over_places(few, best, places), scarce.seeds, words)
@@ -179,7 +179,7 @@ def _layers_of(part: Part, place: int) -> str:
 
 
 def _early_missed_more(pair: Pair) -> Reading:
-    """What a new block loses: mean of the blocks in the lower half less those in the upper half."""
+    """What a new block loses: mean over blocks in the lower half minus mean over the upper half."""
     parts = parts_by_size(pair, "localized")
     if not parts:
         return _absent(pair, "localized")
@@ -209,7 +209,7 @@ def _permuted(pair: Pair) -> Reading:
 def _orders_alike(study: Study, tasks: Sequence[str]) -> Iterator[Found]:
     """Spearman's correlation of two tasks over orders of the layers, the mean over pairs of tasks.
 
-    As unsure as if all their errors were the same, since the pairs share the orders.
+    Its error is the one that equal errors would give, since the pairs share the orders.
     """
     table = study.tables.get("permutation-correlations", pd.DataFrame(columns=["model", "kind"]))
     for model, architecture in study.architectures.items():
@@ -227,14 +227,14 @@ def _orders_alike(study: Study, tasks: Sequence[str]) -> Iterator[Found]:
 
 
 def _gained(pair: Pair, key: str, part: str, series: str) -> Reading:
-    """What another way to train new layers gains, mean over how many are new, most examples."""
+    """What another way to train new layers gains with most examples, mean over how many are new."""
     parts = parts_by_size(pair, part)
     if not parts:
         return _absent(pair, key)
     own = parts[-1]
     if not own.seeds:
         return Reading(note=PLAIN_FAILED)
-    # The last of each is the plain run, in which no layer is new.
+    # The last of each is the plain run, without new layers.
     other, usual = (own.variants(name)[:-1] for name in (series, "reinitialised"))
     ends = mean_gain(own.answers(other), own.answers(usual), pair)
     lost = only(

@@ -1,9 +1,9 @@
 """The claims of Xie et al. (2022) about layers that variability selects, and what decides them.
 
-Only the abstract is at hand, which says "can" and "often": a claim is to hold in most tasks. How
-many layers are trained is not chosen by the score: the comparison with as many last layers is the
-mean over all numbers, the others are with the largest. Seconds and memory are those of the jobs,
-beside whatever else ran there; their intervals are Student's t over seeds, of logarithms.
+Only the abstract was available. It says "can" and "often", so a claim must hold in most tasks. How
+many layers are trained is not chosen by the score: the comparison with the same number of last
+layers is the mean over all numbers, the others use the largest. Seconds and memory are those of the
+jobs, whatever else ran on the machine; their intervals are Student's t over seeds, of logarithms.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -37,12 +37,12 @@ def _variant(pair: Pair, comparison: str, top: float | None = None) -> str | Non
 
 
 def _tops(pair: Pair) -> list[int]:
-    """How many layers up to the selected depth are trained, where it has so many."""
+    """The numbers of layers up to the selected depth that are trained."""
     return sorted({int(top) for top in _rows(pair, "selected")["top"]})
 
 
 def _nothing_selected(pair: Pair) -> Reading:
-    """What it takes that no number of the selected layers is trained, and why none is."""
+    """What the study would need, and why none of the selected layers are trained."""
     table = pair.tables["selection"]
     reasons = table.loc[table["comparison"] == "selected", "reason"].dropna()
     why = "; ".join(dict.fromkeys(map(str, reasons)))
@@ -50,7 +50,7 @@ def _nothing_selected(pair: Pair) -> Reading:
 
 
 def _seeds(pair: Pair) -> list[int]:
-    """Those whose run of the whole model did not fail."""
+    """The seeds whose run of the whole model did not fail."""
     rows = _rows(pair, "whole")
     return [int(seed) for seed in rows.loc[~rows["failed"].astype(bool), "seed"]]
 
@@ -69,7 +69,7 @@ def _answers(pair: Pair, variants: Sequence[str]) -> Any:
 
 
 def _selected_less_last(pair: Pair) -> Reading:
-    """Training the selected layers less training as many last ones, mean over how many."""
+    """Training the selected layers minus training as many last ones, mean over how many."""
     if not _seeds(pair):
         return Reading(note=NO_RUNS)
     pairs = {
@@ -91,7 +91,7 @@ def _selected_less_last(pair: Pair) -> Reading:
 
 
 def _below(pair: Pair, comparison: str) -> Reading:
-    """What training the selected layers loses of the score of another way to train."""
+    """What training the selected layers loses against another way to train."""
     if not _seeds(pair):
         return Reading(note=NO_RUNS)
     tops = _tops(pair)
@@ -110,11 +110,11 @@ def _below(pair: Pair, comparison: str) -> Reading:
 def _steady(pair: Pair, varied: str) -> Reading:
     """The share of subsamples from which nu selects the depth that it selects from all examples.
 
-    In models of 24 layers a depth beside it counts, which is half a depth of 12.
+    In models of 24 layers a neighbouring depth counts as the same: it is half a depth of 12.
     """
     table, found = pair.tables["robustness"], pair.tables["nu-finding"].iloc[0]
     rows = table[(table["varied"] == varied) & (table["measure"] == "nu")]
-    # The largest size is of all examples, and one ratio is of classes as frequent as each other.
+    # The largest size is all examples, and one ratio is equally frequent classes.
     rows = rows[rows["repeats"] > 1] if varied == "size" else rows[rows["level"] > 1]
     if rows.empty:
         reason = table.loc[table["varied"] == varied, "reason"].dropna()
@@ -134,7 +134,7 @@ def _steady(pair: Pair, varied: str) -> Reading:
 
 
 def _wilson(share: float, count: int, confidence: float) -> tuple[float, float]:
-    """The interval of a share of so many (Wilson 1927)."""
+    """The interval of a share (Wilson 1927)."""
     from statistics import NormalDist
 
     z = NormalDist().inv_cdf((1 + confidence) / 2)
@@ -147,7 +147,7 @@ def _wilson(share: float, count: int, confidence: float) -> tuple[float, float]:
 
 
 def _share_of_an_epoch(pair: Pair) -> Reading:
-    """nu's seconds by those of an epoch of fine-tuning the whole model on as many examples."""
+    """nu's seconds as a share of an epoch's of fine-tuning the whole model on as many examples."""
     cost, whole = pair.tables["nu-cost"].iloc[0], _rows(pair, "whole")
     if (whole["device"] != cost["device"]).any():
         return Reading(note=f"nu ran on {cost['device']}, fine-tuning on {whole['device'].iloc[0]}")
@@ -167,7 +167,7 @@ def _saved(pair: Pair, column: str) -> Reading:
     if not tops:
         return _nothing_selected(pair)
     part = _rows(pair, "selected", tops[-1])
-    # By a training example: a batch or an epoch need not be the same in both.
+    # Per training example: batches and epochs may differ between the two.
     costs = [
         rows[column] / (rows["train_examples"] if column == "epoch_seconds" else 1)
         for rows in (part, whole)
@@ -187,7 +187,7 @@ def cost_ratio(own: np.ndarray, whole: np.ndarray, confidence: float) -> tuple[f
     """The ratio of two costs' geometric means, and its interval over seeds.
 
     Student's t of the logarithms with Welch's degrees of freedom (1947). A cost that was measured
-    once is taken to vary as the other does; without two seeds there is no interval.
+    once is assumed to vary as the other does; with a single seed there is no interval.
     """
     from scipy.special import stdtrit  # only where costs are compared
 

@@ -1,4 +1,4 @@
-"""What the similarity of a state's depths is made of, as a table."""
+"""Controls of the similarity of a state's depths, as a table."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
@@ -20,30 +20,35 @@ Key = tuple[int, int | None, str]
 
 
 def controls_table(activations: Activations, identity: Mapping[str, Any]) -> pd.DataFrame:
-    """All measures of ``analysis.controls`` of one state, at every depth, of every pooling.
+    """All measures of ``analysis.controls`` for one state, at every depth and pooling.
 
-    Of more than 4,000 examples a fixed subset of 4,000 is measured; `n` says so.
+    With more than 4,000 examples a fixed subset of 4,000 is measured; `n` says so.
 
     Parameters
     ----------
-    activations : of the eval examples.
-    identity : columns that say whose they are.
+    activations : Activations
+        The representations of the eval examples.
+    identity : mapping of str to object
+        Columns that identify the state.
 
     Returns
     -------
-    `identity`, and pooling, depth, other_depth, measure, value, se, chance, n, n_examples. Measures
-    of one depth have no other depth; those of two are of every depth with the next and with the
-    last. `se` is the spread over half-samples of examples, empty where there is none; `chance` what
-    unrelated representations give, empty where it has no meaning; `n` counts rows.
+    DataFrame
+        The columns of `identity`, and pooling, depth, other_depth, measure, value, se, chance, n,
+        n_examples. Measures of one depth have no other depth; those of two compare every depth with
+        the next and with the last. `se` is the spread over half-samples of examples, empty if there
+        is none; `chance` is what unrelated representations give, empty if it has no meaning; `n`
+        counts rows.
 
     Raises
     ------
-    StrataError : fewer than four examples.
+    StrataError
+        There are fewer than four examples.
     """
     count = len(activations.examples())
     if count < 4:
         raise StrataError(
-            f"{activations.path} has {count} examples, and comparisons of depths need at least 4; "
+            f"{activations.path} has {count} examples, but comparing depths needs at least 4; "
             "raise evaluation.max_eval_examples."
         )
     chosen = np.arange(count)
@@ -77,7 +82,7 @@ def controls_table(activations: Activations, identity: Mapping[str, Any]) -> pd.
 def _parts(
     activations: Activations, pooling: str, chosen: np.ndarray, position: int
 ) -> Iterator[tuple[Key, Part]]:
-    """Every measure at one choice position of the chosen examples."""
+    """Every measure at one choice position, for the chosen examples."""
     vectors, depths = activations.vectors(pooling), activations.depths(pooling)
     label, classes, is_class = labels_at(activations, chosen, position)
     rows, weights = chosen * activations.choices + position, half_weights(len(chosen))
@@ -104,10 +109,10 @@ def _parts(
 def labels_at(
     activations: Activations, chosen: np.ndarray, position: int
 ) -> tuple[np.ndarray, np.ndarray, bool]:
-    """Of the chosen examples: the label, [n], the class, [n], and whether the label is a class.
+    """For the chosen examples: label (n,), class (n,), and whether the label is a class.
 
-    Multiple choice: whether the choice at this position is the right one. A number as a label has
-    two classes, its lower and its upper half; equal numbers share one.
+    For multiple choice the label is whether the choice at this position is right. Labels that are
+    numbers make two classes, the lower and the upper half; equal numbers share one.
     """
     label = activations.examples()["label"].to_numpy()[chosen]
     if activations.choices > 1:

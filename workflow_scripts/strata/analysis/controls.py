@@ -1,14 +1,14 @@
-"""What the similarity of two depths is made of (Davari et al. 2022: CKA is not to be read alone).
+"""What the similarity of two depths consists of (Davari et al. 2022: do not read CKA alone).
 
-Of one depth: how much of the variance its first principal component holds, how that component
-goes with the label, and how far the layer moves the vector. Of two depths: debiased CKA, and what
-is left of it without each depth's first component, within classes, and without the examples
+For one depth: how much of the variance its first principal component holds, how that component
+correlates with the label, and how far the layer moves the vector. For two depths: debiased CKA, and
+what is left of it without each depth's first component, within classes, and without the examples
 farthest from the mean; the overlap of nearest neighbours; and orthogonal Procrustes similarity.
-These are descriptions, with standard errors where there is one, and no tests.
+These are descriptions, some with standard errors, and not tests.
 
 Rows of one multiple-choice example share a prompt, so they are not independent: each choice
-position is measured by itself, HSICs are averaged over positions before their ratio is taken, and
-all else is averaged as it is.
+position is measured separately, HSICs are averaged over positions before their ratio is taken, and
+all other measures are averaged directly.
 """
 
 from collections.abc import Sequence
@@ -25,10 +25,14 @@ class Part:
 
     Attributes
     ----------
-    values : a number; or [1 + half-samples], that of all examples first; or [3, 1 + half-samples],
-        the HSICs of two representations: with each other, the first's own, the second's own.
-    n : rows that it was taken from.
-    chance : what unrelated representations, or a label without effect, give.
+    values : ndarray
+        A number; or shape (1 + half-samples,), with all examples first; or shape (3, 1 +
+        half-samples), the HSICs of two representations: with each other, of the first with itself,
+        of the second with itself.
+    n : int
+        The number of rows it was computed from.
+    chance : float
+        The value for unrelated representations, or for a label without effect.
     """
 
     values: np.ndarray
@@ -38,7 +42,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Measured:
-    """A measure over all choice positions; `se` is NaN where it has none."""
+    """A measure over all choice positions; `se` is NaN if it has no standard error."""
 
     value: float
     se: float
@@ -47,7 +51,7 @@ class Measured:
 
 
 def combined(parts: Sequence[Part]) -> Measured:
-    """A measure, from its parts at every choice position."""
+    """Combine a measure's parts at all choice positions."""
     values = np.mean([part.values for part in parts], axis=0)
     if values.ndim == 2:
         values = _ratio(*values)
@@ -63,7 +67,7 @@ def combined(parts: Sequence[Part]) -> Measured:
 
 
 def _ratio(cross: np.ndarray, own_y: np.ndarray, own_x: np.ndarray) -> np.ndarray:
-    # At or below 0 there is nothing to divide by.
+    # One cannot divide by a value that is 0 or negative.
     defined = (own_y > 0) & (own_x > 0)
     return cross / np.sqrt(np.where(defined, own_y * own_x, np.nan))
 
@@ -72,7 +76,7 @@ def _ratio(cross: np.ndarray, own_y: np.ndarray, own_x: np.ndarray) -> np.ndarra
 
 
 def depth_parts(one: Representation, label: np.ndarray, is_class: bool) -> dict[str, Part]:
-    """Measures of a depth by itself, at one choice position; NaN where nothing varies.
+    """Measures of a single depth, at one choice position; NaN if nothing varies.
 
     - ``pc1_share``: the first principal component's share of the variance.
     - ``participation_ratio``: (sum of eigenvalues)^2 / sum of their squares, of the covariance: how
@@ -82,7 +86,12 @@ def depth_parts(one: Representation, label: np.ndarray, is_class: bool) -> dict[
 
     Parameters
     ----------
-    label : [n], classes or numbers.
+    one : Representation
+        The depth's representation.
+    label : ndarray of shape (n,)
+        Classes or numbers.
+    is_class : bool
+        Whether labels are classes.
     """
     share, ratio, correlation = np.nan, np.nan, np.nan
     if not one.constant:
@@ -90,7 +99,7 @@ def depth_parts(one: Representation, label: np.ndarray, is_class: bool) -> dict[
         share = squares[-1] / squares.sum()
         ratio = squares.sum() ** 2 / (squares**2).sum()
         correlation = label_correlation(scores, label, is_class)
-    # The mean of the squared multiple correlation with so many unrelated numbers.
+    # The mean squared multiple correlation with that many unrelated numbers.
     regressors = len(np.unique(label)) - 1 if is_class else 1
     chance = float(np.sqrt(regressors / (one.n - 1)))
     return {
@@ -101,11 +110,11 @@ def depth_parts(one: Representation, label: np.ndarray, is_class: bool) -> dict[
 
 
 def label_correlation(scores: np.ndarray, label: np.ndarray, is_class: bool) -> float:
-    """Correlation of `scores` with a label, from 0 to 1; NaN where one of them is constant.
+    """Correlation of `scores` with a label, from 0 to 1; NaN if one of them is constant.
 
-    Classes: the multiple correlation with one indicator a class, which is the square root of the
-    correlation ratio (eta) and, for two classes, Pearson's without its sign. Numbers: Pearson's
-    without its sign.
+    For classes, the multiple correlation with one indicator per class, which is the square root of
+    the correlation ratio (eta) and, for two classes, the absolute Pearson correlation. For numbers,
+    the absolute Pearson correlation.
     """
     if len(np.unique(label)) < 2:
         return np.nan
@@ -135,15 +144,15 @@ def pair_parts(y: Representation, x: Representation) -> dict[str, Part]:
     """Measures of two depths of the same examples, at one choice position.
 
     - ``cka``: debiased CKA (Song et al. 2012).
-    - ``cka_without_pc1``: of both, each without its own first component. Half-samples keep the
+    - ``cka_without_pc1``: each depth without its own first component. Half-samples use the
       components of all examples.
     - ``cka_within_classes``: from HSICs within each class, see `hsic_within`.
-    - ``cka_without_largest``: without the 5 % of examples whose centred vectors are longest, at
+    - ``cka_without_largest``: without the 5 % of examples with the longest centred vectors at
       either depth (the union of both, so 5 to 10 % are left out).
     - ``neighbours``: see `neighbour_overlap`.
     - ``procrustes``: see `procrustes`.
 
-    Where one of the two has no variance, or none is left, they are NaN.
+    They are NaN if one of the two has no variance, or none is left.
     """
     n, undefined = y.n, y.constant or x.constant
     class_is_point = not (y.varies_within and x.varies_within)
@@ -189,9 +198,9 @@ def _of_some(y: Representation, x: Representation, kept: np.ndarray) -> np.ndarr
 def neighbour_overlap(y: Representation, x: Representation) -> float:
     """Mutual nearest neighbours (Huh et al. 2024, section 2): their overlap, from 0 to 1.
 
-    The share of the 10 nearest of an example in one representation that are among its 10 nearest
-    in the other, averaged over examples; vectors are first brought to length 1, as in their code.
-    NaN for fewer than 12 examples, where it could not differ from 1.
+    The share of an example's 10 nearest neighbours in one representation that are also among its 10
+    nearest in the other, averaged over examples; vectors are first scaled to length 1, as in their
+    code. NaN for fewer than 12 examples, for which it could only be 1.
     """
     if y.n < NEIGHBOURS + 2:
         return np.nan
@@ -199,10 +208,10 @@ def neighbour_overlap(y: Representation, x: Representation) -> float:
 
 
 def procrustes(y: np.ndarray, x: np.ndarray) -> float:
-    """Orthogonal Procrustes similarity of centred [n, features]: ||Y'X||_* / (||Y||_F ||X||_F).
+    """Orthogonal Procrustes similarity of centred (n, features): ||Y'X||_* / (||Y||_F ||X||_F).
 
-    ||.||_* is the sum of singular values; with both of norm 1, the squared Procrustes distance of
-    Ding et al. (2021, section 3) is 2 less twice this. Unrelated representations are far above 0
+    ||.||_* is the sum of singular values; if both have norm 1, the squared Procrustes distance of
+    Ding et al. (2021, section 3) is 2 minus twice this. Unrelated representations are far above 0
     unless there are many more examples than features.
     """
     singular = np.linalg.svd(y.T @ x, compute_uv=False)

@@ -1,7 +1,7 @@
 """Correlations of few values: of curves over depth in several tasks, and of pairs.
 
-Curves over depth share a trend, whatever they measure, so their values correlate by themselves: two
-monotone curves perfectly. Here their **increments** are correlated, by ranks within each task.
+Curves over depth share a trend, whatever they measure, so their values correlate anyway: two
+monotone curves perfectly. So their **increments** are correlated here, by ranks within each task.
 """
 
 from dataclasses import dataclass
@@ -14,8 +14,8 @@ import pandas as pd
 
 from strata.study.settings import Sampling
 
-MIN_TASKS = 8  # below them, a spread over tasks is too uncertain for an interval
-ROUNDING = 1e-9  # correlations that differ by less are equal
+MIN_TASKS = 8  # with fewer, the spread over tasks is too uncertain for an interval
+ROUNDING = 1e-9  # correlations that differ by less count as equal
 
 
 @dataclass(frozen=True)
@@ -24,15 +24,23 @@ class Relation:
 
     Attributes
     ----------
-    value : the mean over tasks of the rank correlation of increments; NaN where no task has one.
-    low, high : its interval; NaN below eight tasks.
-    p : how often orders of the depths by chance give a correlation as far from 0.
-    orders : how many such orders `p` counts, that of the data among them.
-    tasks : how many have a correlation.
-    increments : how many each of them has.
-    spread : the standard deviation of the tasks' correlations.
-    trend : the mean over tasks of the rank correlation of the values themselves, which their
-        trends make; it describes, and is evidence of nothing.
+    value : float
+        The mean over tasks of the rank correlation of increments; NaN if no task has one.
+    low, high : float
+        The interval of `value`; NaN with fewer than eight tasks.
+    p : float
+        How often random orders of the depths give a correlation as far from 0.
+    orders : int
+        The number of orders behind `p`, including that of the data.
+    tasks : int
+        The number of tasks with a correlation.
+    increments : int
+        The number of increments in each task.
+    spread : float
+        The standard deviation of the tasks' correlations.
+    trend : float
+        The mean over tasks of the rank correlation of the values themselves. It comes from their
+        trends, so it is a description and evidence of nothing.
     """
 
     value: float
@@ -48,7 +56,7 @@ class Relation:
 
 @dataclass(frozen=True)
 class Correlation:
-    """A correlation, its interval and its p; NaN where a side is constant."""
+    """A correlation, its interval and its p; NaN if a side is constant."""
 
     value: float
     low: float
@@ -59,28 +67,30 @@ class Correlation:
 def relate(a: np.ndarray, b: np.ndarray, sampling: Sampling, seed: int = 0) -> Relation:
     """Rank correlation between the increments of two sets of curves.
 
-    An increment is a value less that of the depth before it. Increments are ranked within a task,
-    Spearman's correlation is taken in each task, and the mean over tasks is `value`.
+    An increment is a value minus that of the depth before it. Increments are ranked within a task,
+    Spearman's correlation is computed in each task, and the mean over tasks is `value`.
 
-    `p` leaves `a` as it is and gives `b`'s depths other orders, each order to all tasks alike, so
-    that what the tasks of a model share stays shared. It does so in two ways: the increments of
-    `b` are reordered, which is right for curves that wander (independent increments); or the
-    values of `b` are reordered and their increments taken anew, which is right for curves without
-    a trend (independent values, whose neighbouring increments are opposed). In each way p is the
-    share of orders, that of the data among them, whose correlation is at least as far from 0; the
-    larger of the two p is taken. All orders are gone through where there are at most
-    ``sampling.resamples``, else so many are drawn, p being (1 + as large) / (1 + drawn).
+    For `p`, `a` stays as it is and `b`'s depths get other orders. All tasks get the same order, so
+    that what the tasks of a model share stays shared. There are two ways: the increments of `b` are
+    reordered, which is right for curves that wander (independent increments); or the values of `b`
+    are reordered and their increments computed again, which is right for curves without a trend
+    (independent values, with opposed neighbouring increments). In each way p is the share of
+    orders, including that of the data, with a correlation at least as far from 0; the larger of the
+    two p is used. All orders are tried if there are at most ``sampling.resamples``; otherwise that
+    many are drawn, and p is (1 + as large) / (1 + drawn).
 
-    The interval is Student's t over tasks, from eight tasks on, but its half-width is never less
-    than the correlation that is exceeded by chance orders with probability 1 - confidence: tasks of
+    With eight tasks or more the interval is Student's t over tasks, but its half-width is never
+    less than the correlation that random orders exceed with probability 1 - confidence: tasks of
     one model are not independent, and t alone excludes 0 for unrelated curves in up to a third of
-    simulations (docs/errors.md). An interval without 0 so implies p <= 1 - confidence.
+    simulations (docs/errors.md). So an interval without 0 implies p <= 1 - confidence.
 
     Parameters
     ----------
-    a, b : [tasks, depths], with NaN where there is no value. Tasks without two neighbouring values
-        of both are left out; of the others, the depths at which all have both increments count.
-    sampling : ``resamples`` orders, and the interval's confidence.
+    a, b : ndarray of shape (tasks, depths)
+        The curves, with NaN where there is no value. Tasks without two neighbouring values of both
+        are left out; of the others, only depths at which all of them have both increments are used.
+    sampling : Sampling
+        The number of orders (``resamples``) and the interval's confidence.
     """
     a, b = np.asarray(a, dtype=float), np.asarray(b, dtype=float)
     trend = _mean(_products(_scaled(a + 0 * b), _scaled(b + 0 * a)))
@@ -103,7 +113,7 @@ def relate(a: np.ndarray, b: np.ndarray, sampling: Sampling, seed: int = 0) -> R
             float(np.quantile(np.abs(drawn), sampling.confidence, method="higher"))
             for drawn in chance
         ]
-        from scipy.special import stdtrit  # only where there are so many tasks
+        from scipy.special import stdtrit  # only needed with enough tasks
 
         t = float(stdtrit(tasks - 1, (1 + sampling.confidence) / 2))
         half = max(t * spread / sqrt(tasks), *exceeded) + ROUNDING
@@ -114,16 +124,17 @@ def relate(a: np.ndarray, b: np.ndarray, sampling: Sampling, seed: int = 0) -> R
 def correlate(
     x: np.ndarray, y: np.ndarray, ranks: bool, sampling: Sampling, seed: int = 0
 ) -> Correlation:
-    """Pearson's or, by ranks, Spearman's correlation of pairs that are drawn independently.
+    """Pearson's or, by ranks, Spearman's correlation of independently drawn pairs.
 
     The interval is Fisher's, with the standard error of Bonett and Wright (2000) for ranks; NaN
-    below five pairs, and where the correlation is 1 or -1. p counts the pairings of x with y, all
-    of them where there are at most ``sampling.resamples``, else so many drawn ones, whose
-    correlation is at least as far from 0.
+    with fewer than five pairs, and if the correlation is 1 or -1. p is the share of pairings of x
+    with y with a correlation at least as far from 0, among all pairings if there are at most
+    ``sampling.resamples``, else among that many drawn ones.
 
     Parameters
     ----------
-    x, y : [values], pairs with a NaN are left out.
+    x, y : ndarray of shape (values,)
+        The pairs' values; pairs with a NaN are left out.
     """
     x, y = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
     there = np.isfinite(x) & np.isfinite(y)
@@ -148,40 +159,43 @@ def mean_ranks(values: np.ndarray) -> np.ndarray:
 def _by_chance(
     left: np.ndarray, b: np.ndarray, kept: np.ndarray, resamples: int, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Mean correlations where `b`'s increments, and where its values, have other orders, [orders].
+    """Mean correlations if `b`'s increments, and if its values, are reordered, (orders,) each.
 
     Parameters
     ----------
-    left : [tasks, increments], the scaled increments of the other side.
-    b : [tasks, depths], the values.
-    kept : the increments that count.
+    left : ndarray of shape (tasks, increments)
+        The scaled increments of the other side.
+    b : ndarray of shape (tasks, depths)
+        The values of this side.
+    kept : ndarray
+        Which increments are used.
     """
     right = _scaled(_increments(b)[:, kept])
     products = left.T @ right / len(left)
     orders = _orders(len(kept), resamples, seed)
     by_increments = products[np.arange(len(kept)), orders].sum(1)
-    # Values that belong to no increment that counts stay where they are.
+    # Values that no used increment needs stay where they are.
     places = np.union1d(kept, kept + 1)
     orders = _orders(len(places), resamples, seed)
     moved = np.repeat(b[:, None], len(orders), axis=1)
     moved[:, :, places] = b[:, places[orders]]
-    # An order that makes all increments equal says nothing, and counts as 0.
+    # An order that makes all increments equal says nothing and counts as 0.
     anew = np.nan_to_num(_scaled(_increments(moved)[..., kept]))
     return by_increments, np.einsum("tk,tmk->m", left, anew) / len(left)
 
 
 def _increments(curves: np.ndarray) -> np.ndarray:
-    """Each value less the one before, in units of the largest; equal ones stay equal.
+    """Each value minus the one before, in units of the largest; equal ones stay equal.
 
-    Of scores that are fractions of n, equal increments differ in their last digits, and ranks must
-    not.
+    Equal increments of scores that are fractions of n differ in their last digits, but their ranks
+    must not differ.
     """
     size = np.where(np.isfinite(curves), np.abs(curves), 0).max(-1, initial=0, keepdims=True)
     return np.round(np.diff(curves, axis=-1) / np.where(size > 0, size, 1), 10)
 
 
 def _orders(count: int, resamples: int, seed: int) -> np.ndarray:
-    """Orders of so many places, [orders, count], the first of them as they are."""
+    """Orders of `count` places, (orders, count); the first is the identity."""
     if factorial(count) <= resamples:
         return np.array(list(permutations(range(count))))
     drawn = np.tile(np.arange(count), (1 + resamples, 1))
@@ -190,12 +204,12 @@ def _orders(count: int, resamples: int, seed: int) -> np.ndarray:
 
 
 def _share(chance: np.ndarray, value: float) -> float:
-    """Of correlations by chance, the share that is at least as far from 0, up to rounding."""
+    """The share of random correlations that are at least as far from 0, up to rounding."""
     return float(np.mean(np.abs(chance) >= abs(value) - ROUNDING))
 
 
 def _scaled(values: np.ndarray, ranks: bool = True) -> np.ndarray:
-    """Ranks (or values) along the last axis, centred, of length 1; NaN where all are equal."""
+    """Ranks (or values) along the last axis, centred, of length 1; NaN if all are equal."""
     if ranks:
         flat = pd.DataFrame(values.reshape(int(np.prod(values.shape[:-1])), values.shape[-1]))
         values = flat.rank(axis=1).to_numpy().reshape(values.shape)
@@ -209,7 +223,7 @@ def _scaled(values: np.ndarray, ranks: bool = True) -> np.ndarray:
 
 
 def _products(left: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """The correlation in each row, from scaled values; NaN where a side is constant or empty."""
+    """The correlation in each row, from scaled values; NaN if a side is constant or empty."""
     products = left * right
     sums = np.where(np.isfinite(products), products, 0).sum(-1)
     return np.where(np.isfinite(products).any(-1), np.clip(sums, -1, 1), np.nan)

@@ -1,14 +1,14 @@
-"""How much is lost at each depth, with one-sided bounds that err as often as they say.
+"""How much is lost at each depth, with one-sided bounds that are wrong as often as they say.
 
 With fewer than five seeds the seeds are fixed: examples are resampled, and a bound is about these
-runs (as it is of models that came fine-tuned, however many). From five on it is about the recipe:
-mean -+ t(S - 1) sqrt(s^2 / S + e^2), with s the standard deviation of the seeds' differences and e
-the standard error, over examples, of their mean.
+runs (for models that came fine-tuned, always). With five or more it is about the recipe: mean -+
+t(S - 1) sqrt(s^2 / S + e^2), where s is the standard deviation of the seeds' differences and e the
+standard error, over examples, of their mean.
 
-A bootstrap of answers that all agree is certain of what it has not seen, and one of few changed
-answers nearly so: where a cut truly costs a point and every changed answer is a wrong one, its
-lower bound at 95 % errs in up to 9 %. So lower bounds have one example more, which the reference
-answers rightly and the cut model wrongly (docs/errors.md has both).
+A bootstrap of answers that all agree shows no uncertainty, and one with few changed answers too
+little: if a cut really costs a point and every changed answer is a wrong one, its lower bound at 95
+% is wrong in up to 9 % of cases. So lower bounds include one extra example, which the reference
+answers right and the cut model wrong (docs/errors.md has both).
 """
 
 from collections.abc import Callable, Sequence
@@ -22,18 +22,21 @@ from strata.study.metrics import METRICS
 from strata.study.settings import Sampling
 
 ARRAYS = ("scores", "drawn", "right", "wrong")  # of ``Answers``
-SPLITS = 20  # of the examples into halves, for the cross-fitted loss
+SPLITS = 20  # how often examples are split into halves, for the cross-fitted loss
 
 
 @dataclass(frozen=True)
 class Bounds:
-    """The mean over seeds of (cut - reference), [depths].
+    """The mean over seeds of (cut - reference), (depths,).
 
     Attributes
     ----------
-    low, high : one-sided bounds, each at the asked confidence.
-    error : standard error over examples, the seeds held.
-    drawn : [depths, resamples] of examples, the seeds held.
+    low, high : ndarray
+        One-sided bounds, each at the requested confidence.
+    error : ndarray
+        Standard error over examples, with the seeds fixed.
+    drawn : ndarray of shape (depths, resamples)
+        Values over bootstrap samples of examples, with the seeds fixed.
     """
 
     difference: np.ndarray
@@ -45,14 +48,18 @@ class Bounds:
 
 @dataclass(frozen=True)
 class Answers:
-    """Scores of runs at some depths, of all examples and of bootstrap samples of them.
+    """Scores of runs at some depths, on all examples and on bootstrap samples of them.
 
     Attributes
     ----------
-    scores : [seeds, depths]
-    drawn : [seeds, depths, resamples]
-    right, wrong : like `drawn`, with one example more that is answered rightly or wrongly.
-    of_recipe : the runs are a sample of their recipe's (``Sampling.of_recipe``).
+    scores : ndarray of shape (seeds, depths)
+        Scores on all examples.
+    drawn : ndarray of shape (seeds, depths, resamples)
+        Scores on bootstrap samples.
+    right, wrong : ndarray
+        Like `drawn`, with one extra example that is answered right or wrong.
+    of_recipe : bool
+        Whether the runs are a sample of their recipe's runs (``Sampling.of_recipe``).
     """
 
     scores: np.ndarray
@@ -65,12 +72,12 @@ class Answers:
     def of(
         cls, metric: str, labels: np.ndarray, predictions: np.ndarray, sampling: Sampling
     ) -> Self:
-        """Of predictions, [seeds, depths, examples]."""
+        """From predictions (seeds, depths, examples)."""
         shape, flat = predictions.shape[:2], predictions.reshape(-1, len(labels))
         scores, recipe = full_scores(metric, labels, predictions), sampling.of_recipe(shape[0])
         plain = resampled_scores(metric, labels, flat, sampling).reshape(*shape, -1)
         if "regression" in METRICS[metric].task_types:
-            # No two answers are alike, so the bootstrap has seen what there is to see.
+            # No two answers are equal, so the bootstrap shows all the uncertainty.
             return cls(scores, plain, plain, plain, recipe)
         rare, other = _rarest_and_another(labels)
         more = np.append(labels, rare)
@@ -82,16 +89,16 @@ class Answers:
         return cls(scores, plain, right, wrong, recipe)
 
     def at(self, depths: slice) -> Self:
-        """Those of some depths, counted from 0."""
+        """The scores at some depths, counted from 0."""
         return self.each(lambda part: part[:, depths])
 
     def each(self, change: Callable[[np.ndarray], np.ndarray]) -> Self:
-        """The same of what `change` makes of every array."""
+        """The same with every array changed by `change`."""
         parts = {name: change(getattr(self, name)) for name in ARRAYS}
         return type(self)(**parts, of_recipe=self.of_recipe)
 
     def less(self, reference: Self, confidence: float) -> Bounds:
-        """Bounds of the mean over seeds of these scores less the reference's, of one depth."""
+        """Bounds of the mean over seeds of these scores minus a reference's of one depth."""
         drawn = (self.drawn - reference.drawn).mean(0)
         guarded = (self.wrong - reference.right).mean(0)
         differences = self.scores - reference.scores
@@ -99,7 +106,7 @@ class Answers:
 
 
 def full_scores(metric: str, labels: np.ndarray, predictions: np.ndarray) -> np.ndarray:
-    """Scores on all examples of predictions [seeds, depths, examples], [seeds, depths]."""
+    """Scores (seeds, depths) of predictions (seeds, depths, examples), on all examples."""
     flat = predictions.reshape(-1, len(labels))
     scores = scores_in(metric, labels, flat, np.ones((1, len(labels))))
     return scores.reshape(predictions.shape[:2])
@@ -112,12 +119,15 @@ def bounds(
     confidence: float,
     of_recipe: bool,
 ) -> Bounds:
-    """Bounds from differences [seeds, depths] and resampled means over seeds [depths, resamples].
+    """Bounds from differences (seeds, depths) and resampled means over seeds (depths, resamples).
 
     Parameters
     ----------
-    guarded : resampled with the example that only the reference answers, for the lower bound.
-    of_recipe : the seeds are a sample of the recipe's runs; else they are fixed.
+    guarded : ndarray
+        Resampled means with the extra example that only the reference answers right, for the lower
+        bound.
+    of_recipe : bool
+        Whether the seeds are a sample of the recipe's runs; otherwise they are fixed.
     """
     mean, seeds, error = differences.mean(0), len(differences), drawn.std(1)
     if not of_recipe:
@@ -138,8 +148,10 @@ def mean_bounds(differences: np.ndarray, sampling: Sampling, seed: int = 0) -> B
 
     Parameters
     ----------
-    differences : [seeds, depths, examples], each example's (cut - reference), from -1 to 1.
-    seed : draws the samples.
+    differences : ndarray of shape (seeds, depths, examples)
+        Each example's difference (cut - reference), from -1 to 1.
+    seed : int, default 0
+        Draws the bootstrap samples.
     """
     means = differences.mean(0)
     count = means.shape[1]
@@ -156,16 +168,18 @@ def mean_bounds(differences: np.ndarray, sampling: Sampling, seed: int = 0) -> B
 def fixed_sequence(low: Sequence[np.ndarray], tolerance: float) -> int:
     """The smallest depth that is certified: L - 1, L - 2, … are tried until one fails.
 
-    As each is tried only after those above it have passed, trying many costs no confidence.
+    Each depth is tried only after those above it have passed, so trying many costs no confidence.
 
     Parameters
     ----------
-    low : lower bounds of (cut - reference) at depths 1..L, one array a reference; that of L does
-        not count.
+    low : sequence of ndarray
+        Lower bounds of (cut - reference) at depths 1..L, one array per reference; the value at L is
+        not used.
 
     Returns
     -------
-    L where L - 1 fails.
+    int
+        The smallest certified depth; L if L - 1 fails.
     """
     passes = np.all(np.stack(low) > -tolerance, axis=0).tolist()
     depth = len(passes)
@@ -179,23 +193,26 @@ def smallest_within(differences: np.ndarray, tolerance: float) -> int:
 
     Parameters
     ----------
-    differences : (cut - reference) at depths 1..L; L is always taken to be within.
+    differences : ndarray of shape (depths,)
+        Differences (cut - reference) at depths 1..L; L always counts as within.
     """
-    # The last digits of a float are no reason to keep a layer.
+    # Rounding in a float's last digits is no reason to keep a layer.
     return fixed_sequence([np.asarray(differences) + 1e-9], tolerance)
 
 
 def examples_needed(error: np.ndarray, n_examples: int, tolerance: float) -> np.ndarray:
-    """With about how many examples what loses nothing would be certified.
+    """About how many examples would certify a cut that loses nothing.
 
-    In four of five studies: (1.64 + 0.84)^2 variances of an example's difference over the tolerance
-    squared, which for one run and accuracy is 6 times the share of changed answers over it; and
-    what one example more makes of the bound, at least 3 over the tolerance. Infinite with a
-    tolerance of 0: what loses nothing cannot be told from what loses little.
+    In four of five studies: (1.64 + 0.84)^2 times the variance of an example's difference, divided
+    by the squared tolerance, which for one run and accuracy is 6 times the share of changed answers
+    divided by it; and, because of the extra example in the bound, at least 3 divided by the
+    tolerance. Infinite with a tolerance of 0: a cut that loses nothing cannot be told from one that
+    loses little.
 
     Parameters
     ----------
-    error : standard errors over so many examples.
+    error : ndarray
+        Standard errors over `n_examples` examples.
     """
     if tolerance == 0:
         return np.full(len(error), np.inf)
@@ -213,17 +230,20 @@ def cross_fitted(
 ) -> tuple[float, np.ndarray]:
     """What the smallest depth within the tolerance loses on examples that did not choose it.
 
-    The depth is chosen on one half of the examples and scored on the other, and back, for several
-    ways to halve them (20).
+    The depth is chosen on one half of the examples and scored on the other, and vice versa, for 20
+    ways to halve them.
 
     Parameters
     ----------
-    cut : [seeds, depths, examples] predictions at depths 1..L.
-    reference : [seeds, 1, examples]
+    cut : ndarray of shape (seeds, depths, examples)
+        Predictions at depths 1..L.
+    reference : ndarray of shape (seeds, 1, examples)
+        Predictions of the full model.
 
     Returns
     -------
-    the mean of (cut - reference), and how often each depth was chosen, [depths], summing to 1.
+    tuple of float and ndarray
+        The mean of (cut - reference), and how often each depth was chosen, (depths,), with sum 1.
     """
     rng, count = np.random.default_rng(seed), len(labels)
     halves = np.zeros((SPLITS, count))
@@ -243,9 +263,9 @@ def cross_fitted(
 
 
 def _rarest_and_another(labels: np.ndarray) -> tuple[float, float]:
-    """The label that is met least, whose loss metrics feel most, and the one that is met most."""
+    """The rarest label, to which metrics are most sensitive, and the most frequent one."""
     values, counts = np.unique(labels, return_counts=True)
     rare = values[counts.argmin()]
     others = values[values != rare]
-    # Of one label alone: any other number is another answer.
+    # If there is only one label, any other number is a different answer.
     return rare, others[counts[values != rare].argmax()] if len(others) else rare + 1

@@ -1,4 +1,4 @@
-"""Representations of every depth written to HDF5, in one forward pass."""
+"""Writing the representations of every depth to HDF5, in one forward pass."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -25,12 +25,14 @@ HEAD, RAW = "head", "raw"
 
 @dataclass(frozen=True)
 class Source:
-    """Whose representations are written.
+    """The model whose representations are written.
 
     Attributes
     ----------
-    encoder : on its device.
-    about : attributes of the file: model, task, state, and what else is known (None is left out).
+    encoder : Encoder
+        The encoder, on its device.
+    about : mapping of str to str, int or None
+        Attributes of the file: model, task, state, and more if known (None is left out).
     """
 
     encoder: Encoder
@@ -43,18 +45,20 @@ def dump(
 ) -> None:
     """Write the representations of all depths in one forward pass, streaming.
 
-    Beside them, how far each layer turns its tokens' vectors (``activations``).
+    It also writes how far each layer turns its tokens' vectors (``activations``).
 
-    Memory holds a batch and a window of rows at a time. A value that overflows float16 restarts
-    the file in float32.
+    Only a batch and a window of rows are in memory at a time. If a value overflows float16, the
+    file is started again in float32.
 
     Parameters
     ----------
-    path : written to a temporary name and renamed.
+    path : path-like
+        The file, written under a temporary name and then renamed.
 
     Raises
     ------
-    StrataError : a representation is not finite; names state, depth and count.
+    StrataError
+        A representation is not finite; the message names state, depth and count.
     """
     try:
         with written_whole(path) as partial:
@@ -88,13 +92,13 @@ def _write(path: Path, source: Source, storage: StorageSettings, forward: Forwar
                 file[name][:, window.start : window.stop] = values
             progress.advance(len(window))
         for pooling in set(storage.poolings) - file.keys():
-            # The other of `head` and `raw`, under its name, too.
+            # Of `head` and `raw` the other one, as a second name.
             for name in ("{}", "depth_{}"):
                 file[name.format(pooling)] = file[name.format(RAW if pooling == HEAD else HEAD)]
 
 
 def _stored(source: Source, storage: StorageSettings) -> list[str]:
-    """The poolings that are stored: of what is the same twice, one."""
+    """The poolings that are stored; of two identical ones, only one."""
     same = source.encoder.norm is None and {HEAD, RAW} <= set(storage.poolings)
     return [pooling for pooling in storage.poolings if not (same and pooling == HEAD)]
 
@@ -119,7 +123,7 @@ def _describe(file: h5py.File, source: Source, storage: StorageSettings) -> None
 def of_window(
     source: Source, window: range, poolings: Sequence[str], forward: ForwardSettings
 ) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """Of a window of rows: pooling -> float32 [depths, window, hidden], and [2, layers, window]."""
+    """A window's vectors (depths, window, hidden) by pooling, and turns (2, layers, window)."""
     buffers: dict[str, np.ndarray] = {}
     turns = np.empty((len(TURNS), source.encoder.num_layers, len(window)), dtype=np.float32)
 
@@ -149,12 +153,14 @@ def of_window(
 def pool(
     encoder: Encoder, hidden: Tensor, inputs: dict[str, Tensor], plain: Tensor, pooling: str
 ) -> np.ndarray:
-    """[batch, tokens, hidden] -> float32 [batch, hidden], see ``activations`` for the poolings.
+    """Pool (batch, tokens, hidden) to float32 (batch, hidden); ``activations`` has the poolings.
 
     Parameters
     ----------
-    inputs : tokenizer output that the hidden states are of.
-    plain : [batch, tokens], true for tokens that are neither padding nor special.
+    inputs : dict of str to Tensor
+        The tokenizer output that the hidden states belong to.
+    plain : Tensor of shape (batch, tokens)
+        True for tokens that are neither padding nor special.
     """
     if pooling == HEAD:
         pooled = encoder.read(hidden, inputs)
@@ -167,12 +173,14 @@ def pool(
 
 
 def turn(below: Tensor, above: Tensor, plain: Tensor) -> Tensor:
-    """How far a layer turns a row's vectors, [2, batch]: mean cosine, mean arccos(cosine) / pi.
+    """How far a layer turns a row's vectors, (2, batch): mean cosine, mean arccos(cosine) / pi.
 
     Parameters
     ----------
-    below, above : [batch, tokens, hidden], what goes into the layer and what comes out.
-    plain : [batch, tokens], the tokens over which the mean is taken; a row without any has NaN.
+    below, above : Tensor of shape (batch, tokens, hidden)
+        The layer's input and output.
+    plain : Tensor of shape (batch, tokens)
+        True for tokens over which the mean is taken; a row without any gives NaN.
     """
     cosine = torch.cosine_similarity(below.float(), above.float(), dim=-1).clamp(-1, 1)
     both = torch.stack([cosine, torch.arccos(cosine) / torch.pi])
@@ -185,8 +193,8 @@ def _check_values(buffer: np.ndarray, pooling: str, source: Source, dtype: str) 
         slot = int(bad.any(axis=(1, 2)).argmax())
         about = source.about
         raise StrataError(
-            f"Activations of state '{about['state']}' ({about['model']} on {about['task']}) hold "
-            f"{int(bad[slot].sum()):,} values that are not finite at depth "
+            f"Activations of state '{about['state']}' ({about['model']} on {about['task']}) "
+            f"contain {int(bad[slot].sum()):,} values that are not finite at depth "
             f"{slot + FIRST_DEPTH[pooling]} ('{pooling}'): the model has diverged; lower the "
             "learning rate or use precision float32."
         )

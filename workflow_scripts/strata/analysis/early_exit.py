@@ -1,9 +1,9 @@
-"""Early exit, from stored logits alone: each example leaves at the first depth that is sure of it.
+"""Early exit, from stored logits alone: an example leaves at the first depth that is confident.
 
-A threshold is chosen on one half of the examples and judged on the other, and back; beside it
-stands the static cut, which stops every example at one depth. The heads are TUNED's (at each depth
-the better of its two recipes), and the full model's own at the last depth. What a batch waits for
-is its deepest example: that depth's expectation is exact, over all batches that can be drawn.
+A threshold is chosen on one half of the examples and judged on the other, and vice versa. It is
+compared with the static cut, which stops every example at one depth. The heads are TUNED's (at each
+depth the better of its two recipes), and the full model's own at the last depth. A batch waits for
+its deepest example: the expectation of that depth is exact, over all batches that can be drawn.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,10 +22,10 @@ from strata.study.run_records import RunMetrics
 from strata.study.settings import Sampling
 
 STATIC, FULL, CURVE, CHOSEN = "static", "full", "curve", "chosen"  # kinds of rows
-# What a batch of so many examples waits for -> its column.
+# Batch size -> the column with the depth that such a batch waits for.
 BATCHES = {1: "mean_depth", 8: "deepest_8", 32: "deepest_32"}
-AT_ONCE, NEVER = 0.0, 1.0  # thresholds that the first depth always passes, and none but the last
-SHARES = np.linspace(0, 1, 201)  # of confidences, whose quantiles are thresholds
+AT_ONCE, NEVER = 0.0, 1.0  # thresholds passed at the first depth always, or only at the last
+SHARES = np.linspace(0, 1, 201)  # the quantiles of the confidences that serve as thresholds
 COMPARED = ("difference", "difference_8", "difference_32", "from_full")
 COLUMNS = [
     "model", "task", "seed", "kind", "depth", "threshold", "threshold_back", "metric", "value",
@@ -36,13 +36,16 @@ COLUMNS = [
 
 @dataclass(frozen=True)
 class DepthAnswers:
-    """What the heads of one run answer, the full model's own at the last depth.
+    """The predictions of one run's heads; at the last depth the full model's own.
 
     Attributes
     ----------
-    labels : [examples]
-    predictions : [depths, examples]
-    confidence : [depths, examples], the largest probability.
+    labels : ndarray of shape (examples,)
+        The examples' labels.
+    predictions : ndarray of shape (depths, examples)
+        Predictions at each depth.
+    confidence : ndarray of shape (depths, examples)
+        The largest probability at each depth.
     """
 
     labels: np.ndarray
@@ -64,13 +67,13 @@ class DepthAnswers:
         return cls(whole["label"].to_numpy(), predictions, np.exp(logs))
 
     def part(self, examples: np.ndarray) -> Self:
-        """Of some examples, by their places."""
+        """The answers for some examples, by index."""
         return type(self)(
             self.labels[examples], self.predictions[:, examples], self.confidence[:, examples]
         )
 
     def given(self, left: np.ndarray) -> np.ndarray:
-        """The answers of examples that leave at these depths, counted from 0; [..., examples]."""
+        """The predictions if examples leave at these depths, counted from 0; (..., examples)."""
         return self.predictions[left, np.arange(left.shape[-1])]
 
 
@@ -79,12 +82,15 @@ def exit_depths(confidence: np.ndarray, threshold: float) -> np.ndarray:
 
     Parameters
     ----------
-    confidence : [depths, examples]
-    threshold : what a confidence must exceed; the last depth takes all the rest.
+    confidence : ndarray of shape (depths, examples)
+        Confidence at each depth.
+    threshold : float
+        What a confidence must exceed; the rest leave at the last depth.
 
     Returns
     -------
-    [examples]
+    ndarray of shape (examples,)
+        The depths, counted from 0.
     """
     sure = confidence > threshold
     sure[-1] = True
@@ -96,16 +102,20 @@ def deepest_of(left: np.ndarray, size: int) -> float:
 
     Parameters
     ----------
-    left : [examples], depths counted from 0.
-    size : examples a batch; with 1 this is the mean depth.
+    left : ndarray of shape (examples,)
+        The depths at which examples leave, counted from 0.
+    size : int
+        Examples per batch; with 1 the result is the mean depth.
 
     Returns
     -------
-    layers run, so counted from 1; NaN where there are fewer examples than that.
+    float
+        The number of layers run, so counted from 1; NaN if there are fewer examples than `size`.
     """
     if len(left) < size:
         return float("nan")
-    # Of the examples that leave at each depth or before, a batch draws its first, its second, ...
+    # A batch draws its first, its second, ... example among those that leave at each depth or
+    # before.
     before = np.cumsum(np.bincount(left))[:, None]
     drawn = np.arange(size)
     within = np.prod((before - drawn) / (len(left) - drawn), axis=1)
@@ -118,13 +128,14 @@ def threshold_grid(confidence: np.ndarray) -> np.ndarray:
 
 
 def choose_thresholds(answers: DepthAnswers, metric: str) -> np.ndarray:
-    """For every budget, the threshold with the best score among those that keep to it.
+    """For every budget, the threshold with the best score among those within it.
 
-    Of equal scores the lowest threshold, with which examples leave first.
+    Ties go to the lowest threshold, with which examples leave earliest.
 
     Returns
     -------
-    [depths - 1]: for a mean depth of at most 1, 2, … layers.
+    ndarray of shape (depths - 1,)
+        Thresholds for a mean depth of at most 1, 2, … layers.
     """
     grid, left, scores = _all_thresholds(answers, metric)
     budgets = np.arange(1, len(answers.predictions))[:, None]
@@ -137,7 +148,8 @@ def exits_of_run(answers: DepthAnswers, metric: str, sampling: Sampling) -> pd.D
 
     Returns
     -------
-    columns of ``exits_table``, without model, task, seed, metric, n_examples and failed.
+    DataFrame
+        Columns of ``exits_table``, without model, task, seed, metric, n_examples and failed.
     """
     (cuts, left), (chosen, others) = _static(answers), _chosen(answers, metric)
     table = pd.DataFrame(cuts + chosen)
@@ -155,18 +167,18 @@ def exits_of_run(answers: DepthAnswers, metric: str, sampling: Sampling) -> pd.D
 
 
 def _compared_with(table: pd.DataFrame) -> dict[str, pd.Series]:
-    """The depth of the cut that each row is compared with; NaN where there is none to compare."""
+    """The depth of the cut that each row is compared with; NaN if there is none."""
     chosen = table["kind"] == CHOSEN
     full = pd.Series(table.loc[table["kind"] == FULL, "depth"].item(), index=table.index)
     depths = {"difference": table["depth"].where(chosen)}
     for size in (8, 32):
-        # The last digits of a float are no layer.
+        # Rounding in a float's last digits is no layer.
         depths[f"difference_{size}"] = np.floor(table[BATCHES[size]] + 1e-9).where(chosen)
     return depths | {"from_full": full.where(table["kind"] != FULL)}
 
 
 def _interval(drawn: np.ndarray, sampling: Sampling) -> np.ndarray:
-    """Of resampled values [sets, resamples], (low, high), each [sets]."""
+    """The (low, high) ends, each (sets,), from resampled values (sets, resamples)."""
     tail = (1 - sampling.confidence) / 2
     return np.quantile(drawn, [tail, 1 - tail], axis=1)
 
@@ -178,26 +190,30 @@ def exits_table(
     runs: Mapping[int, RunMetrics],
     sampling: Sampling,
 ) -> pd.DataFrame:
-    """Early exit beside static cuts, of every run of a pair.
+    """Early exit compared with static cuts, for every run of a pair.
 
     Parameters
     ----------
-    answers : seed -> what its heads answer.
-    runs : seed -> metrics.json.
+    answers : mapping of int to DepthAnswers
+        The predictions of each seed's heads.
+    runs : mapping of int to RunMetrics
+        The metrics of each seed's run.
 
     Returns
     -------
-    COLUMNS. Scores are fractions, depths layers, and each seed has rows of four kinds:
+    DataFrame
+        COLUMNS. Scores are fractions, depths count layers, and each seed has rows of four kinds:
 
-    - ``static``: every example stopped at `depth`; ``full``: the whole model.
-    - ``chosen``: early exit with a mean depth of at most `depth` on the examples that chose.
-      `threshold` is the first half's choice, with which the second is judged, `threshold_back` the
-      second's. Paired differences, each with its interval, are from the static cut at `depth`
-      (difference), from that with as many layers as a batch of 8 or of 32 waits for, rounded down
-      (difference_8, difference_32), and from the full model (from_full, of static cuts too).
-    - ``curve``: one threshold, on all examples.
+        - ``static``: every example stopped at `depth`; ``full``: the whole model.
+        - ``chosen``: early exit with a mean depth of at most `depth` on the examples that chose.
+          `threshold` is the first half's choice, with which the second is judged, `threshold_back`
+          the second's. Paired differences, each with its interval, are from the static cut at
+          `depth` (difference), from the static cut with as many layers as a batch of 8 or of 32
+          waits for, rounded down (difference_8, difference_32), and from the full model (from_full,
+          also for static cuts).
+        - ``curve``: one threshold, on all examples.
 
-    deepest_8 and deepest_32 are NaN where a half has fewer examples than that.
+        deepest_8 and deepest_32 are NaN if a half has fewer than 8 or 32 examples.
     """
     tables = [
         exits_of_run(own, task.metric, sampling).assign(
@@ -211,11 +227,13 @@ def exits_table(
     return table.reindex(columns=COLUMNS)
 
 
-Rows = tuple[list[dict[str, Any]], list[np.ndarray]]  # and at which depths examples leave, each
+Rows = tuple[
+    list[dict[str, Any]], list[np.ndarray]
+]  # rows, and for each the depths at which examples leave
 
 
 def _static(answers: DepthAnswers) -> Rows:
-    """Cuts at every depth, of which the last is none."""
+    """Cuts at every depth; at the last depth nothing is cut."""
     depths, examples = answers.predictions.shape
     left = [np.full(examples, depth) for depth in range(depths)]
     rows = [{"kind": STATIC, "depth": each[0] + 1, **_waits([each])} for each in left]
@@ -241,7 +259,7 @@ def _chosen(answers: DepthAnswers, metric: str) -> Rows:
 
 
 def _curve(answers: DepthAnswers, metric: str) -> pd.DataFrame:
-    """Every threshold on all examples: a description, since nothing is chosen."""
+    """Every threshold on all examples: only a description, since nothing is chosen."""
     grid, left, scores = _all_thresholds(answers, metric)
     waits = pd.DataFrame([_waits([each]) for each in left])
     return waits.assign(kind=CURVE, threshold=grid, value=scores)
@@ -250,14 +268,14 @@ def _curve(answers: DepthAnswers, metric: str) -> pd.DataFrame:
 def _all_thresholds(
     answers: DepthAnswers, metric: str
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Thresholds, at which depths examples leave, [thresholds, examples], and what that scores."""
+    """Thresholds, the depths at which examples leave (thresholds, examples), and the scores."""
     grid = threshold_grid(answers.confidence)
     left = np.stack([exit_depths(answers.confidence, each) for each in grid])
     return grid, left, _scores(metric, answers.labels, answers.given(left))
 
 
 def _waits(parts: Sequence[np.ndarray]) -> dict[str, float]:
-    """What batches of every size wait for; a batch is of one part of the examples."""
+    """The depth that batches of every size wait for; a batch is from one part of the examples."""
     counts = [len(part) for part in parts]
     return {
         column: float(np.average([deepest_of(part, size) for part in parts], weights=counts))
@@ -266,5 +284,5 @@ def _waits(parts: Sequence[np.ndarray]) -> dict[str, float]:
 
 
 def _scores(metric: str, labels: np.ndarray, predictions: np.ndarray) -> np.ndarray:
-    """On all examples, of predictions [sets, examples]."""
+    """Scores of predictions (sets, examples), on all examples."""
     return scores_in(metric, labels, predictions, np.ones((1, len(labels))))[:, 0]

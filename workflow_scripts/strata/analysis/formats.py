@@ -1,10 +1,10 @@
 """The frontier in other formats: what a candidate loses as float32 or int8 ONNX, and its verdict.
 
 Candidates are those of the frontier: fixed by the examples that choose, before those that judge are
-looked at. Formats are fixed by the config. So each category and format has a sequence of its own,
-as each category has in torch: the whole model in that format first, then L - 1 layers, L - 2, …
-until one is not certified to lose less than the tolerance of the full model in torch. To take the
-best of several formats by these scores would flatter.
+used. Formats are fixed by the config. So each category and format has its own sequence, as each
+category has in torch: the whole model in that format first, then L - 1 layers, L - 2, … until one
+is not certified to lose less than the tolerance against the full model in torch. Taking the best of
+several formats by these scores would be biased.
 """
 
 import numpy as np
@@ -42,18 +42,19 @@ COLUMNS = [
 def beside_torch(
     own: pd.DataFrame, torch: pd.DataFrame, task: Task, sampling: Sampling
 ) -> dict[str, float]:
-    """What a format answers beside torch, of the same layers and the same examples.
+    """A format's predictions compared with torch's, for the same layers and examples.
 
     Parameters
     ----------
-    own, torch : of ``predictions.answers``.
+    own, torch : DataFrame
+        Tables of ``predictions.answers``.
 
     Returns
     -------
-    value, low, high : the score, with its interval over examples.
-    from_torch, from_torch_low, from_torch_high : its paired difference from torch's.
-    agreement : share of the examples that are answered alike; of a regression there is none.
-    max_difference : the largest difference of a logit.
+    dict of str to float
+        The score with its interval over examples (value, low, high); its paired difference from
+        torch's (from_torch, from_torch_low, from_torch_high); the share of equal predictions
+        (agreement; NaN for a regression); the largest difference of a logit (max_difference).
     """
     labels = own["label"].to_numpy()
     both = np.stack([own["prediction"].to_numpy(), torch["prediction"].to_numpy()])
@@ -78,7 +79,8 @@ def candidates_of_run(run: RunSets, task: Task, most: int) -> list[str]:
 
     Parameters
     ----------
-    most : sizes of each category, evenly spread from the largest to the smallest.
+    most : int
+        The largest number of sizes per category, evenly spread from the largest to the smallest.
     """
     names = []
     for category in run.categories:
@@ -92,17 +94,21 @@ def candidates_of_run(run: RunSets, task: Task, most: int) -> list[str]:
 def frontier_of_formats(
     run: RunSets, answers: pd.DataFrame, costs: pd.DataFrame, task: Task, settings: SummarySettings
 ) -> pd.DataFrame:
-    """A row a candidate and format, those of the whole model among them.
+    """One row per candidate and format, including the whole model.
 
     Parameters
     ----------
-    run : of which `answers` are.
-    answers : columns name, format and those of ``predictions.answers``, of the examples that judge.
-    costs : a row a layer set and format.
+    run : RunSets
+        The run that `answers` are from.
+    answers : DataFrame
+        Columns name, format and those of ``predictions.answers``, for the examples that judge.
+    costs : DataFrame
+        One row per layer set and format.
 
     Returns
     -------
-    COLUMNS, without model, task and seed.
+    DataFrame
+        COLUMNS, without model, task and seed.
     """
     formats, tables = list(dict.fromkeys(answers["format"])), []
     for category in run.categories:
@@ -134,15 +140,15 @@ def _whole(category: Category) -> str:
 
 
 def _reference(run: RunSets, answers: pd.DataFrame) -> pd.DataFrame:
-    """The full model in torch."""
+    """The predictions of the full model in torch."""
     (as_is,) = (each for each in run.categories if each.done == AS_IS)
     return _of(answers, _whole(as_is), TORCH)
 
 
 def _in_format(category: Category, answers: pd.DataFrame, form: str) -> Category:
-    """Those of a category's cut models that are there, in a format.
+    """A category's cut models that have predictions in a format.
 
-    The whole model in torch stays what they are compared with; in another format it is one of them.
+    The whole model in torch stays the reference; in another format it is one of the candidates.
     """
     whole = _whole(category)
     rows = category.rows.drop_duplicates("name")
@@ -169,7 +175,7 @@ def _renamed(table: pd.DataFrame, name: str, to: str) -> pd.DataFrame:
 
 
 def _as_they_are(table: pd.DataFrame, form: str) -> pd.DataFrame:
-    """A row a cut model, by its own name; that of the whole model in torch is torch's alone."""
+    """One row per cut model, by its own name; the whole model in torch has a row only for torch."""
     if form == TORCH:
         return table
     table = table[table["method"] != FULL]

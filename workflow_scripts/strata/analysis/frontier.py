@@ -1,15 +1,15 @@
-"""The frontier: what each layer set scores, which of them may be cut to, and what they cost.
+"""The frontier: the score of each layer set, which of them are certified, and what they cost.
 
-Choosing and judging are apart. The examples that choose fix one candidate a size and category (as
-it is, with its head tuned, or trained after the cut) before those that judge are looked at. Then
+Choosing and judging are separate. The examples that choose fix one candidate per size and category
+(as it is, with its head tuned, or trained after the cut) before those that judge are used. Then
 sizes are tried from the largest down until one is not certified (``depth_bounds.fixed_sequence``),
-so that neither many methods nor many sizes cost confidence. A verdict is about this very model, the
-run's: its weights are what is cut. Sets that were not chosen have scores and intervals, and no
-verdict.
+so that neither many methods nor many sizes cost confidence. A verdict is about this one model, the
+run's, since its weights are what is cut. Sets that were not chosen have scores and intervals, but
+no verdict.
 
 Tuned heads were trained longer than the model, so they are certified against the full model and
-against the full model with its head tuned. What was trained after the cut is likewise held against
-the whole model that was trained as long, where the study has it.
+against the full model with its head tuned. In the same way, a model trained after its cut is also
+compared with the whole model trained as long, if the study has it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -32,7 +32,7 @@ from strata.study.settings import SummarySettings
 from strata.study.trained_cuts import TrainedCut
 
 FULL, NOT_CHOSEN, FAILED = "full", "not chosen", "failed run"
-NAMES = dict.fromkeys(["layers", "next_layers"], str)  # "3" is a layer set, and no number
+NAMES = dict.fromkeys(["layers", "next_layers"], str)  # "3" is a layer set, not a number
 CONFIGURATIONS = {AS_IS: "layers", HEAD: "layers-head", TRAINED: "layers-trained"}
 COSTS = [
     "latency_ms", "latency_p95_ms", "latency_ratio", "examples_per_second", "speed_ratio",
@@ -59,15 +59,18 @@ ANSWER_COLUMNS = [
 
 @dataclass(frozen=True)
 class RunSets:
-    """What a run answers without some of its layers.
+    """A run's predictions without some of its layers.
 
     Attributes
     ----------
-    proposals : of ``layer_selection.proposals``.
-    answers : of ``set_heads.answers_of_sets``.
-    trained : of ``cut_training.answers_of_cut``, a table for each model trained after its cut.
-    seconds : the name of each of those -> seconds that it was trained; "full" -> the run itself,
-        where that is known.
+    proposals : DataFrame
+        The table of ``layer_selection.proposals``.
+    answers : DataFrame
+        The table of ``set_heads.answers_of_sets``.
+    trained : sequence of DataFrame
+        Tables of ``cut_training.answers_of_cut``, one for each model trained after its cut.
+    seconds : mapping of str to float
+        Seconds of training of each of those, by name, and of the run itself under "full", if known.
     """
 
     proposals: pd.DataFrame
@@ -78,18 +81,18 @@ class RunSets:
 
     @property
     def whole(self) -> str:
-        """All layers, in words."""
+        """The set of all layers, as text."""
         return str(max(LayerSet.parse(text) for text in self.answers["layers"].unique()))
 
     @property
     def categories(self) -> list["Category"]:
-        """As it is; with tuned heads, where there are some; trained after the cut, likewise."""
+        """As it is; with tuned heads, if there are any; trained after the cut, if there are any."""
         there = [done for done in (AS_IS, HEAD) if (self.answers["done"] == done).any()]
         return [*map(self._cut, there), *([self._trained()] if self.trained else [])]
 
     @property
     def reference(self) -> pd.DataFrame:
-        """What the full model answers of the examples that judge."""
+        """The full model's predictions on the examples that judge."""
         own = self.answers[(self.answers["done"] == AS_IS) & (self.answers["part"] == JUDGE)]
         return own[own["layers"] == self.whole]
 
@@ -127,13 +130,16 @@ class RunSets:
 
 @dataclass(frozen=True)
 class Category:
-    """Cut models to which the same was done.
+    """Cut models that were treated in the same way.
 
     Attributes
     ----------
-    done : AS_IS, HEAD or TRAINED.
-    rows : columns method, size, layers, name and others; method FULL has all layers.
-    answers : columns name, part (CHOOSE, JUDGE) and those of ``predictions.answers``.
+    done : str
+        What was done to them: AS_IS, HEAD or TRAINED.
+    rows : DataFrame
+        Columns method, size, layers, name and more; method FULL has all layers.
+    answers : DataFrame
+        Columns name, part (CHOOSE, JUDGE) and those of ``predictions.answers``.
     """
 
     done: str
@@ -141,7 +147,7 @@ class Category:
     answers: pd.DataFrame
 
     def of(self, part: str) -> dict[str, pd.DataFrame]:
-        """Name -> what was answered of a part's examples, in order."""
+        """The predictions on a part's examples, in order, by name."""
         own = self.answers[self.answers["part"] == part]
         return {str(name): table for name, table in own.groupby("name", sort=False)}
 
@@ -151,16 +157,18 @@ def _added(seconds: float | None, more: float | None) -> float:
 
 
 def choose_candidates(proposals: pd.DataFrame) -> list[str]:
-    """One set a size, by what it scores on the examples that choose.
+    """The best set of each size, by the examples that choose.
 
     Parameters
     ----------
-    proposals : columns method, size, name, choose_score and choose_loss, of one category.
+    proposals : DataFrame
+        Columns method, size, name, choose_score and choose_loss, of one category.
 
     Returns
     -------
-    names, the smallest size first; of equal scores the lower loss, then the method that METHODS
-    names first.
+    list of str
+        Names, the smallest size first. Ties go to the lower loss, then to the method that METHODS
+        names first.
     """
     order = proposals.assign(place=[METHODS.index(method) for method in proposals["method"]])
     order = order.sort_values(
@@ -174,16 +182,19 @@ def choose_candidates(proposals: pd.DataFrame) -> list[str]:
 def judge_candidates(
     cut: Answers, references: Sequence[Answers], settings: SummarySettings
 ) -> tuple[list[Bounds], list[str]]:
-    """Verdicts on a candidate a size, the smallest first; the last is none, but a whole model.
+    """Verdicts on one candidate per size, the smallest first; the last entry is a whole model.
 
     Parameters
     ----------
-    cut : scores of the candidates and of the last, [runs, sizes + 1].
-    references : what each is compared with, [runs, 1]; the first is the full model.
+    cut : Answers
+        Scores of the candidates and, last, of a whole model, (runs, sizes + 1).
+    references : sequence of Answers
+        What each is compared with, (runs, 1); the first is the full model.
 
     Returns
     -------
-    bounds against each reference; the verdicts, without the last.
+    tuple of list of Bounds and list of str
+        Bounds against each reference, and the verdicts on the candidates.
     """
     bounds = [cut.less(reference, settings.confidence) for reference in references]
     smallest = fixed_sequence([each.low for each in bounds], settings.tolerance)
@@ -195,15 +206,17 @@ def judge_candidates(
 def frontier_of_run(
     run: RunSets, task: Task, costs: pd.DataFrame, settings: SummarySettings
 ) -> pd.DataFrame:
-    """A row a method, size and category, and one for the whole model in each category.
+    """One row per method, size and category, and one for the whole model in each category.
 
     Parameters
     ----------
-    costs : of ``export.costs``, a row a set.
+    costs : DataFrame
+        The table of ``export.costs``, one row per set.
 
     Returns
     -------
-    COLUMNS, without model, task and seed.
+    DataFrame
+        COLUMNS, without model, task and seed.
     """
     parts = [judged(each, run.reference, task, settings) for each in run.categories]
     table = pd.concat(parts, ignore_index=True)
@@ -214,7 +227,7 @@ def frontier_of_run(
 
 
 def candidates_of(category: Category, task: Task) -> tuple[pd.DataFrame, list[str]]:
-    """A category's rows with what chose, and the names of its candidates, the smallest first."""
+    """A category's rows with the choosing scores, and its candidates' names, the smallest first."""
     worth = {name: _worth(own, task) for name, own in category.of(CHOOSE).items()}
     table = category.rows.assign(
         choose_score=[worth[name][0] for name in category.rows["name"]],
@@ -226,11 +239,12 @@ def candidates_of(category: Category, task: Task) -> tuple[pd.DataFrame, list[st
 def judged(
     category: Category, reference: pd.DataFrame, task: Task, settings: SummarySettings
 ) -> pd.DataFrame:
-    """A category's rows with what chose, scores, differences and verdicts.
+    """A category's rows with choosing scores, scores, differences and verdicts.
 
     Parameters
     ----------
-    reference : what the full model answers of the examples that judge.
+    reference : DataFrame
+        The full model's predictions on the examples that judge.
     """
     table, chosen = candidates_of(category, task)
     answers_of, labels = category.of(JUDGE), reference["label"].to_numpy()
@@ -263,7 +277,7 @@ def judged(
 
 
 def _worth(own: pd.DataFrame, task: Task) -> tuple[float, float]:
-    """Score and mean loss of a set's answers."""
+    """Score and mean loss of a set's predictions."""
     labels = own["label"].to_numpy()
     value = score(task.metric, labels, own["prediction"].to_numpy()).value
     return value, mean_loss(labels, logits_of(own), task)
@@ -277,7 +291,7 @@ def _scores(
 
 
 def _at(scored: Answers, places: Sequence[int]) -> Answers:
-    """Those of some sets."""
+    """The scores of some sets."""
     return scored.each(lambda part: part[:, list(places)])
 
 
@@ -288,11 +302,12 @@ def _scored(
     n_examples: int,
     settings: SummarySettings,
 ) -> dict[str, dict[str, object]]:
-    """Name -> score and paired difference from the full model, with their intervals.
+    """Scores and paired differences from the full model, with their intervals, by name.
 
     Parameters
     ----------
-    scored : of the names, in order, and of the full model.
+    scored : Answers
+        Scores of the names, in order, and of the full model.
     """
     against: Bounds = scored.less(reference, settings.confidence)
     needed = examples_needed(against.error, n_examples, settings.tolerance)
@@ -319,7 +334,7 @@ def _scored(
 def _from_tuned(
     found: dict[str, dict[str, object]], against: Bounds, n_examples: int, settings: SummarySettings
 ) -> None:
-    """Add to each how it compares with the whole model to which the same was done."""
+    """Add to each row how it compares with the whole model that was treated in the same way."""
     needed = examples_needed(against.error, n_examples, settings.tolerance)
     for place, row in enumerate(found.values()):
         low, high = interval(against.drawn[place], settings.confidence)
@@ -358,7 +373,7 @@ def frontier_answers(table: pd.DataFrame, settings: SummarySettings) -> pd.DataF
 
 
 def _answer(own: pd.DataFrame, full: pd.Series) -> dict[str, object]:
-    """The answer of one run and category; the whole model where no smaller one is certified."""
+    """The answer of one run and category; the whole model if no smaller one is certified."""
     if (own["verdict"] == FAILED).any():
         return {"note": FAILED}
     chosen = own[own["chosen"]].drop_duplicates("size").sort_values("size")
@@ -391,11 +406,12 @@ def _answer(own: pd.DataFrame, full: pd.Series) -> dict[str, object]:
 
 
 def front(points: pd.DataFrame, cost: str) -> pd.DataFrame:
-    """The rows of which no other is at least as good and as cheap, and better in one.
+    """The rows for which no other row is at least as good and as cheap, and better in one.
 
     Parameters
     ----------
-    points : with `value` and the column `cost`.
+    points : DataFrame
+        Columns `value` and the one named by `cost`.
     """
     order = points.dropna(subset=[cost]).sort_values([cost, "value"], ascending=[True, False])
     before = order["value"].cummax().shift(fill_value=-np.inf)

@@ -36,14 +36,14 @@ def frontier_text(answers: pd.DataFrame) -> str:
 
 def _of_run(seed: object, own: pd.DataFrame) -> Iterator[str]:
     if (own["note"] == FAILED).any():
-        yield f"  seed {seed}: FAILED, its score does not beat the baseline; nothing is said of it"
+        yield f"  seed {seed}: FAILED, its score does not beat the baseline, so there is no answer"
         return
     for _, row in own.iterrows():
         yield f"  seed {seed}, {HOW[row['done']]}: {_answer(row)}"
 
 
 def _answer(row: pd.Series) -> str:
-    """A run's answer in one category, and why the next smaller one is not it."""
+    """A run's answer in one category, and why the next smaller model is not certified."""
     if row["size"] == row["total_layers"]:
         words = f"none smaller than all {row['total_layers']:.0f} layers"
     else:
@@ -63,12 +63,12 @@ def _answer(row: pd.Series) -> str:
         lost += f"; {_points(row, 'next_from_tuned')} from {WHOLE[row['done']]}"
     if row["next_verdict"] == LOSES_MORE:
         return f"{words}; {following} lose more ({lost})"
-    unsure = f"{words}; of {following} it cannot be told ({lost})"
+    unsure = f"{words}; for {following} it cannot be told ({lost})"
     if np.isinf(row["next_examples"]):
         return f"{unsure}; with a tolerance of 0, no number of examples certifies a set"
     return (
-        f"{unsure}: were nothing lost, about {rounded(row['next_examples']):,} examples would show "
-        f"it, and {row['n_examples']:,.0f} judge"
+        f"{unsure}: if nothing is lost, showing it takes about {rounded(row['next_examples']):,} "
+        f"examples, and there are {row['n_examples']:,.0f}"
     )
 
 
@@ -77,7 +77,7 @@ def _named(row: pd.Series) -> str:
 
 
 def _training(row: pd.Series) -> str:
-    """How it was trained, and for how long with what that needed."""
+    """How it was trained, and for how long, including the models that it needed."""
     if row["done"] != TRAINED:
         return ""
     seconds = row["seconds_in_all"]
@@ -86,7 +86,7 @@ def _training(row: pd.Series) -> str:
 
 
 def _points(row: pd.Series, name: str) -> str:
-    """A difference with its interval; of `next` the difference from the full model."""
+    """A difference with its interval; for `next` the difference from the full model."""
     parts = [name, f"{name}_low", f"{name}_high"]
     if name == "next":
         parts[0] = "next_difference"

@@ -1,18 +1,18 @@
-"""CKA of half-samples of the examples, whose spread is the standard error of CKA.
+"""CKA of half-samples of the examples; its spread is the standard error of CKA.
 
 A half-sample is m // 2 of m examples, drawn without replacement. The variance of an average over
-it, given the m, is that of an average over all m (the factor 1/h - 1/m is 1/m at h = m/2), and so
-it is, to first order, of a ratio of U-statistics such as CKA (Politis and Romano 1994 on
-subsampling). A bootstrap would draw examples twice, whose duplicates are alike in any
-representation and raise debiased CKA.
+it, given the m, equals that of an average over all m (the factor 1/h - 1/m is 1/m at h = m/2). To
+first order the same holds for a ratio of U-statistics such as CKA (Politis and Romano 1994 on
+subsampling). A bootstrap would draw examples twice; the duplicates are alike in any representation
+and raise debiased CKA.
 
-With w the 0/1 weights of a half-sample of h examples, K and L Gram matrices, and K', L' those
-without their diagonals, HSIC of its examples needs nothing but sums over all of them:
+With w the 0/1 weights of a half-sample of h examples, K and L Gram matrices, and K', L' the same
+without their diagonals, HSIC of its examples needs only sums over all examples:
 
     biased:    w'(K∘L)w - 2/h sum_i w_i (Kw)_i (Lw)_i + (w'Kw)(w'Lw) / h^2
     debiased:  the same sums of K' and L', with 2/(h-2) and 1/((h-1)(h-2)) (Song et al. 2012)
 
-so all half-samples of all pairs of depths come from one pass over tiles of the Gram matrices:
+So all half-samples of all pairs of depths come from one pass over tiles of the Gram matrices:
 (K∘L)W with W the weights of all half-samples, and KW = X(X'W), which needs no Gram matrix.
 """
 
@@ -24,9 +24,9 @@ import numpy as np
 from strata.analysis.centred import Centred, Pool, TileMemory, row_slices, triangle
 from strata.analysis.cka import Products, add_products, examples_of, ratio
 
-MOST = 4000  # examples that half-samples are taken of: their cost grows with the square
-FEWEST = 8  # examples, half of which is what debiased CKA needs
-ROWS = 512  # of a product with all half-samples
+MOST = 4000  # the most examples for half-samples: the cost grows with the square
+FEWEST = 8  # examples; debiased CKA needs half as many
+ROWS = 512  # rows of a product with all half-samples
 TILE = 256  # examples along a side of a tile: products of all pairs of depths stay in caches
 
 
@@ -36,10 +36,11 @@ class HalfSamples:
 
     Attributes
     ----------
-    biased, debiased : [resamples, depths of y, depths of x]; NaN where a half-sample leaves it
-        undefined.
-    scale : the spread over half-samples times this is the standard error at the full number of
-        examples: 1, or sqrt(m / n) where half-samples are of m of n examples.
+    biased, debiased : ndarray of shape (resamples, depths of y, depths of x)
+        CKA by each estimator; NaN where a half-sample leaves it undefined.
+    scale : float
+        Factor from the spread over half-samples to the standard error at the full number of
+        examples: 1, or sqrt(m / n) if half-samples are drawn from m of n examples.
     """
 
     biased: np.ndarray
@@ -48,9 +49,9 @@ class HalfSamples:
 
 
 def standard_error(values: np.ndarray, scale: float) -> np.ndarray:
-    """Of anything that is computed from half-samples, [resamples, ...]: their spread.
+    """The standard error of values (resamples, ...) from half-samples: their scaled spread.
 
-    NaN where a half-sample leaves it undefined.
+    It is NaN where a half-sample leaves a value undefined.
     """
     return scale * values.std(axis=0, ddof=1)
 
@@ -65,24 +66,36 @@ def half_samples(
 ) -> HalfSamples:
     """CKA of every depth of `y` with every depth of `x`, in every half-sample of the examples.
 
-    Which examples a half-sample has depends on their number, `resamples` and `seed` alone, so the
-    half-samples of different states are the same ones, and what is computed from two of them is
-    paired. Of more than 4,000 examples, half-samples are of a fixed 4,000.
+    Which examples a half-sample has depends only on their number, `resamples` and `seed`, so
+    different states have the same half-samples, and values computed from two states are paired.
+    With more than 4,000 examples, half-samples are drawn from a fixed 4,000.
 
     Parameters
     ----------
-    y, x, memory_mb, choices : as for `cka.alignment`; rows of an example stay together.
+    y, x : ndarray of shape (depths, examples, features)
+        As for `cka.alignment`; rows of an example stay together.
+    resamples : int, default 100
+        Number of half-samples.
+    seed : int, default 0
+        Draws the half-samples.
+    memory_mb : float, default 2048
+        As for `cka.alignment`.
+    choices : int, default 1
+        As for `cka.alignment`.
 
     Raises
     ------
-    ValueError : other shapes; different numbers of examples; fewer than 8 examples; fewer than 2
-        half-samples.
+    ValueError
+        The arrays have other shapes or different numbers of examples, or there are fewer than 8
+        examples or fewer than 2 half-samples.
     """
     n = examples_of(y, x, choices)
     if n < FEWEST:
         raise ValueError(f"{n} examples are too few: half-samples need at least {FEWEST}.")
     if resamples < 2:
-        raise ValueError(f"{resamples} half-samples have no spread: at least 2 are needed.")
+        raise ValueError(
+            f"{resamples} half-samples are too few for a standard error: at least 2 are needed."
+        )
     picked, weights = draw_halves(n, resamples, seed)
     with Pool() as pool:
         positions = []
@@ -103,7 +116,9 @@ def draw_halves(n: int, resamples: int, seed: int) -> tuple[np.ndarray | None, n
 
     Returns
     -------
-    numbers of the m examples that half-samples are of (None: all), and 0/1 weights [m, resamples].
+    tuple of ndarray or None and ndarray
+        Indices of the m examples that half-samples are drawn from (None for all), and 0/1 weights
+        (m, resamples).
     """
     rng = np.random.default_rng(seed)
     picked = np.sort(rng.choice(n, MOST, replace=False)) if n > MOST else None
@@ -117,7 +132,7 @@ def draw_halves(n: int, resamples: int, seed: int) -> tuple[np.ndarray | None, n
 def _position(
     y: Centred, x: Centred, weights: np.ndarray, memory_mb: float
 ) -> tuple[Products, Products, np.ndarray, np.ndarray]:
-    """Of independent rows: HSIC of every half-sample by both estimators, and which depths vary."""
+    """HSIC of independent rows in every half-sample by both estimators, and which depths vary."""
     h = y.n // 2
     linear = _linear_sums(y, x, weights, memory_mb)
     squares = _tile_sums(y, x, weights, memory_mb)
@@ -131,13 +146,14 @@ def _position(
 def _linear_sums(
     y: Centred, x: Centred, weights: np.ndarray, memory_mb: float
 ) -> tuple[Products, ...]:
-    """Sums that need no Gram matrix, and `norms` of both, which are filled in.
+    """Sums that need no Gram matrix; fills in the `norms` of both sides.
 
     Returns
     -------
-    with w a half-sample, k the diagonal of K, K' = K less it: sum w_i k_i l_i,
-    sum w_i (Kw)_i (Lw)_i, (w'Kw)(w'Lw), (w'K'w)(w'L'w), sum w_i (K'w)_i (L'w)_i;
-    [resamples, ...] each.
+    tuple of Products
+        With w a half-sample, k the diagonal of K, and K' = K without it: sum w_i k_i l_i, sum w_i
+        (Kw)_i (Lw)_i, (w'Kw)(w'Lw), (w'K'w)(w'L'w), sum w_i (K'w)_i (L'w)_i, each of shape
+        (resamples, ...).
     """
     sides = (y,) if y is x else (y, x)
     projected = [_projected(side, weights) for side in sides]
@@ -157,7 +173,7 @@ def _linear_sums(
 
 
 def _projected(side: Centred, weights: np.ndarray) -> np.ndarray:
-    """X'W of every depth, [depths, features, resamples]; fills in `side.norms`."""
+    """X'W of every depth, (depths, features, resamples); fills in `side.norms`."""
 
     def of_depth(depth: int) -> np.ndarray:
         total = np.zeros((side.features, weights.shape[1]))
@@ -173,7 +189,7 @@ def _projected(side: Centred, weights: np.ndarray) -> np.ndarray:
 def _weighted(
     side: Centred, projected: np.ndarray, rows: slice, weights: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """w∘k, w∘Kw and w∘K'w at some rows, [resamples, depths, rows] each."""
+    """w∘k, w∘Kw and w∘K'w at some rows, each (resamples, depths, rows)."""
     count = rows.stop - rows.start
     memory = np.empty((side.depths, count, side.features), side.dtype)
 
@@ -189,12 +205,12 @@ def _weighted(
 
 
 def _crossed(y: np.ndarray, x: np.ndarray) -> Products:
-    """Inner products over rows of every depth with every other, of [resamples, depths, rows]."""
+    """Inner products over rows of every depth with every other, from (resamples, depths, rows)."""
     return Products(y @ x.swapaxes(1, 2), (y**2).sum(-1), (x**2).sum(-1))
 
 
 def _tile_sums(y: Centred, x: Centred, weights: np.ndarray, memory_mb: float) -> Products:
-    """w'(K'∘L')w of every pair of depths and half-sample w, tile by tile of the Gram matrices."""
+    """w'(K'∘L')w for every pair of depths and half-sample w, by tiles of the Gram matrices."""
     same, pool, resamples = y is x, y.pool, weights.shape[1]
     tile = _tile(y, x, resamples, memory_mb)
     spare: SimpleQueue[_Memory] = SimpleQueue()
@@ -216,7 +232,7 @@ def _tile_sums(y: Centred, x: Centred, weights: np.ndarray, memory_mb: float) ->
 
 
 def _tile(y: Centred, x: Centred, resamples: int, memory_mb: float) -> int:
-    """Side of a tile, so that half of the memory holds what all threads need for one."""
+    """Side of a tile such that what all threads need for one fits into half the memory."""
     numbers = memory_mb * 2**20 / y.dtype.itemsize / 2 / y.pool.threads
     deepest = max(y.depths, x.depths)
     square = y.depths + x.depths + deepest
@@ -225,7 +241,7 @@ def _tile(y: Centred, x: Centred, resamples: int, memory_mb: float) -> int:
 
 
 class _Memory:
-    """What one thread needs for a tile of the Gram matrices of all depths."""
+    """The memory that one thread needs for a tile of the Gram matrices of all depths."""
 
     def __init__(self, y: Centred, x: Centred, tile: int, resamples: int):
         self.y, self.x, self.same = y, x, y is x
@@ -235,7 +251,7 @@ class _Memory:
         self.stack = np.empty(max(y.depths, x.depths) * tile * tile, y.dtype)
 
     def sums(self, left: slice, right: slice, weights: np.ndarray) -> Products:
-        """What a tile adds, the resamples last; only the upper triangle if y is x."""
+        """What a tile adds, with resamples last; only the upper triangle if y is x."""
         gram_y = gram_x = self._off_diagonal(self.grams_y, self.y, left, right)
         if not self.same:
             gram_x = self._off_diagonal(self.grams_x, self.x, left, right)
@@ -246,7 +262,7 @@ class _Memory:
             cross[i, begin:] = self._weighted(own, gram_x[begin:], *sides)
         grams = () if self.same else (gram_y, gram_x)
         selves = [self._weighted(gram, gram, *sides) for gram in grams] or [np.zeros((1, 1))] * 2
-        # Gram matrices are symmetric: tiles beside the diagonal count twice.
+        # Gram matrices are symmetric: tiles off the diagonal count twice.
         factor = 1 if left == right else 2
         return Products(factor * cross, factor * selves[0], factor * selves[1])
 
@@ -261,7 +277,7 @@ class _Memory:
     def _weighted(
         self, first: np.ndarray, second: np.ndarray, left: np.ndarray, right: np.ndarray
     ) -> np.ndarray:
-        """u'(A∘B)v of every matrix of `second`, u and v columns of `left` and `right`."""
+        """u'(A∘B)v for every matrix of `second`; u and v are columns of `left` and `right`."""
         stack = self.stack[: second.size].reshape(second.shape)
         np.multiply(first, second, stack)
         columns = (stack.reshape(-1, second.shape[2]) @ right).reshape(len(second), *left.shape)

@@ -1,4 +1,4 @@
-"""How alike an encoder's depths are, from one forward pass; some methods choose layers by it."""
+"""How alike an encoder's depths are, from one forward pass, by which some methods choose layers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,12 +22,15 @@ class Geometry:
 
     Attributes
     ----------
-    influence : [L], Block Influence of each layer (Men et al. 2024, equation 1): 1 - the mean, over
-        tokens and rows, of the cosine between a token's vectors before and after it.
-    angles : [L + 1, L + 1], above the diagonal the mean of arccos(cosine) / pi between two depths
-        (Gromov et al. 2024, equation 4; theirs is of the last token, this of all).
-    neighbours : [L], debiased CKA of depths k - 1 and k, of what heads read before the final norm;
-        NaN where one of them does not vary between examples (the first token at depth 0).
+    influence : ndarray of shape (L,)
+        Block Influence of each layer (Men et al. 2024, equation 1): 1 minus the mean, over tokens
+        and rows, of the cosine between a token's vectors before and after the layer.
+    angles : ndarray of shape (L + 1, L + 1)
+        Above the diagonal, the mean of arccos(cosine) / pi between two depths (Gromov et al. 2024,
+        equation 4; they use the last token, this all tokens).
+    neighbours : ndarray of shape (L,)
+        Debiased CKA between depths k - 1 and k, of what heads read before the final norm; NaN if
+        one of them does not vary between examples (the first token at depth 0).
     """
 
     influence: np.ndarray
@@ -36,7 +39,7 @@ class Geometry:
 
 
 def layer_geometry(encoder: Encoder, rows: Rows, forward: ForwardSettings) -> Geometry:
-    """Of an encoder, on all of these rows; special tokens are left out of cosines."""
+    """The geometry of an encoder on all of these rows; cosines leave out special tokens."""
     depths = encoder.num_layers + 1
     pairs = list(combinations(range(depths), 2))
     turned = np.full((2, len(pairs), len(rows)), np.nan, dtype=np.float32)
@@ -68,6 +71,6 @@ def layer_geometry(encoder: Encoder, rows: Rows, forward: ForwardSettings) -> Ge
 
 
 def _neighbours(pooled: Sequence[np.ndarray], choices: int) -> np.ndarray:
-    """Debiased CKA of each depth with the one below, [L]."""
+    """Debiased CKA of each depth with the one below, (L,)."""
     both = (alignment(a[None], b[None], choices=choices) for a, b in pairwise(pooled))
     return np.array([each.debiased[0, 0] for each in both])

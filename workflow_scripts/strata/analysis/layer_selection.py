@@ -1,17 +1,17 @@
-"""Which layers to keep: a layer set of every size from each of several methods.
+"""Which layers to keep: several methods, each with a layer set of every size.
 
 - ``top``: the lowest layers (truncation).
-- ``span``: without the contiguous span that costs least (measured).
-- ``greedy``: from the whole model, the layer that costs least is left out, again and again
+- ``span``: all layers except the contiguous span that costs least (measured).
+- ``greedy``: starting from the whole model, the layer that costs least is left out, repeatedly
   (measured).
-- ``skipping``: the layers that cost least when skipped alone are left out (measured).
-- ``block-influence``: those that turn vectors least are (Men et al. 2024).
-- ``angular``: the span over which vectors turn least is (Gromov et al. 2024).
-- ``cka``: those whose depth is most like the one below are.
-- ``every``: the best of all sets of a size (measured), of models with few layers.
+- ``skipping``: without the layers that cost least when skipped alone (measured).
+- ``block-influence``: without the layers that turn vectors least (Men et al. 2024).
+- ``angular``: without the span over which vectors turn least (Gromov et al. 2024).
+- ``cka``: without the layers whose depth is most like the one below.
+- ``every``: the best of all sets of a size (measured), for models with few layers.
 
-What is measured is the score on examples that choose and do not judge; equal scores are settled by
-the mean loss. No method leaves out what a plain checkpoint could not do without.
+"Measured" means the score on examples that choose and do not judge; ties are broken by the mean
+loss. No method leaves out layers that a plain checkpoint cannot do without.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -41,10 +41,10 @@ COLUMNS = ["method", "size", "layers", "score", "loss", "n_examples"]
 
 
 class Measured(NamedTuple):
-    """What a set is worth on the examples that choose; of two the greater is the better."""
+    """How good a set is on the examples that choose; larger is better."""
 
     score: float
-    gain: float  # less the mean loss
+    gain: float  # minus the mean loss
 
 
 Measure = Callable[[Sequence[LayerSet]], dict[LayerSet, Measured]]
@@ -52,7 +52,7 @@ Measure = Callable[[Sequence[LayerSet]], dict[LayerSet, Measured]]
 
 @dataclass
 class Measuring:
-    """A run without some of its layers, on examples that choose; each set is run once."""
+    """A run without some of its layers, on examples that choose; each set runs once."""
 
     encoder: Encoder
     head: Head
@@ -62,7 +62,7 @@ class Measuring:
     known: dict[LayerSet, Measured] = field(default_factory=dict)
 
     def __call__(self, sets: Sequence[LayerSet]) -> dict[LayerSet, Measured]:
-        """Of these sets; those that are new are run together."""
+        """Measure these sets; new ones run together."""
         if new := sorted({kept for kept in sets if kept not in self.known}):
             self._run(new)
         return {kept: self.known[kept] for kept in sets}
@@ -88,7 +88,7 @@ class Measuring:
             self.known[kept] = Measured(*np.nan_to_num([value, -loss], nan=-np.inf).tolist())
 
     def table(self) -> pd.DataFrame:
-        """All that was measured: columns layers, size, score, loss, n_examples."""
+        """Everything that was measured: columns layers, size, score, loss, n_examples."""
         records = [
             {"layers": str(kept), "size": len(kept), "score": found.score, "loss": -found.gain}
             for kept, found in sorted(self.known.items())
@@ -99,21 +99,22 @@ class Measuring:
 def propose(
     layers: Layers, geometry: Geometry, measure: Measure, most_layers: int
 ) -> dict[tuple[str, int], LayerSet]:
-    """(method, number of layers kept) -> the set, for every size below L.
+    """The set of each method and number of layers kept, for every size below L.
 
     Parameters
     ----------
-    most_layers : of how many layers a model may be for all of its sets to be measured.
+    most_layers : int
+        The largest number of layers with which all of a model's sets are measured.
     """
     top = {("top", size): LayerSet.top_cut(size) for size in range(1, layers.count)}
     if layers.shared or layers.count == 1:
-        return top  # only their number counts
+        return top  # only the number of layers counts
     every = layers.every_set() if layers.count <= most_layers else []
     measure(every)
     alone = _without_each(layers.whole, layers)
     cost = {kept: found for kept, found in measure(list(alone.values())).items()}
     turning = dict(enumerate(geometry.influence, start=1))
-    # One that is not defined comes last.
+    # Undefined ones come last.
     unlike = dict(enumerate(np.nan_to_num(1 - geometry.neighbours, nan=np.inf), start=1))
     worth = {k: tuple(-part for part in cost[kept]) for k, kept in alone.items()}
     found = [
@@ -129,7 +130,7 @@ def propose(
 
 
 def proposals(found: dict[tuple[str, int], LayerSet], measuring: Measuring) -> pd.DataFrame:
-    """The sets that were found, with what they score on the examples that choose (COLUMNS)."""
+    """The sets that were found, with their scores on the examples that choose (COLUMNS)."""
     measured = measuring(list(dict.fromkeys(found.values())))
     order = sorted(found, key=lambda key: (-key[1], METHODS.index(key[0])))
     records = [
@@ -151,20 +152,20 @@ def _allowed(sets: Iterable[LayerSet], layers: Layers) -> list[LayerSet]:
 
 
 def _without_each(kept: LayerSet, layers: Layers) -> dict[int, LayerSet]:
-    """Layer -> the set without it, where that is possible."""
+    """The set without each layer, by layer, where that is possible."""
     smaller = {layer: kept.without([layer]) for layer in kept.layers}
     return {layer: each for layer, each in smaller.items() if not layers.refusal(each)}
 
 
 def _spans(layers: Layers) -> list[LayerSet]:
-    """The model without each contiguous span, but for that of all layers."""
+    """The model without each contiguous span, except the span of all layers."""
     count = layers.count
     ends = [(i, j) for i in range(1, count + 1) for j in range(i, count + 1) if j - i + 1 < count]
     return _allowed((layers.whole.without(range(i, j + 1)) for i, j in ends), layers)
 
 
 def _best_by_size(sets: Sequence[LayerSet], measure: Measure) -> list[LayerSet]:
-    """The best of each size; the first of equals."""
+    """The best set of each size; the first among equals."""
     best: dict[int, LayerSet] = {}
     measured = measure(sets)
     for kept in sorted(sets):
@@ -174,7 +175,7 @@ def _best_by_size(sets: Sequence[LayerSet], measure: Measure) -> list[LayerSet]:
 
 
 def _greedy(layers: Layers, measure: Measure) -> list[LayerSet]:
-    """Sets of L - 1, L - 2, … 1 layers, each without one layer of that before it."""
+    """Sets of L - 1, L - 2, … 1 layers, each without one layer of the previous set."""
     found, kept = [], layers.whole
     while len(kept) > 1:
         (kept,) = _best_by_size(list(_without_each(kept, layers).values()), measure)
@@ -183,7 +184,7 @@ def _greedy(layers: Layers, measure: Measure) -> list[LayerSet]:
 
 
 def _ranked(layers: Layers, cost: Callable[[int], float | tuple[float, ...]]) -> list[LayerSet]:
-    """The layers of the lowest cost left out, as far as that is possible; the upper of equals."""
+    """Sets without the layers of lowest cost, as far as possible; among equals the upper goes."""
     found, kept = [], layers.whole
     while len(kept) > 1:
         smaller = _without_each(kept, layers)
@@ -194,7 +195,7 @@ def _ranked(layers: Layers, cost: Callable[[int], float | tuple[float, ...]]) ->
 
 
 def _least_turned(layers: Layers, angles: np.ndarray) -> list[LayerSet]:
-    """Of each size, the model without the span over which vectors turn least."""
+    """For each size, the model without the span over which vectors turn least."""
     found: dict[int, tuple[float, LayerSet]] = {}
     for kept in _spans(layers):
         gone = sorted({*layers.whole.layers} - {*kept.layers})

@@ -1,12 +1,11 @@
 """How far each layer turns the representations, from activation files.
 
-Block Influence (Men et al. 2024, ShortGPT): 1 less the mean cosine between what goes into a layer
-and what comes out of it. Angular distance (Gromov et al. 2024): the mean of
-arccos(cosine) / pi, here of one layer; they take the last token of a decoder. In both, a layer that
-turns its input farther counts for more.
+Block Influence (Men et al. 2024, ShortGPT): 1 minus the mean cosine between a layer's input and
+output. Angular distance (Gromov et al. 2024): the mean of arccos(cosine) / pi, here for one layer;
+they use the last token of a decoder. Both are larger for a layer that turns its input farther.
 
 Ours are means over the tokens that are neither padding nor special, first within a row (an example,
-or one of its choices), then over rows, so that each row counts alike.
+or one of its choices), then over rows, so that each row has the same weight.
 """
 
 from collections.abc import Mapping
@@ -20,12 +19,13 @@ from strata.study.run_records import RunMetrics
 
 
 def layer_turns(activations: Activations) -> pd.DataFrame:
-    """One row a depth k of one state: how far layer k turns the representations.
+    """One row per depth k of one state: how far layer k turns the representations.
 
     Returns
     -------
-    columns depth (1..L), block_influence (0 to 2), angular_distance (0 to 1), n (rows that have
-    tokens).
+    DataFrame
+        Columns depth (1..L), block_influence (0 to 2), angular_distance (0 to 1), n (rows that have
+        tokens).
     """
     cosine, angle = (activations.turns(name).astype(float) for name in ("cosine", "angle"))
     there = np.isfinite(cosine).all(0)
@@ -44,13 +44,16 @@ def movement_table(
     turns: Mapping[int, pd.DataFrame],
     runs: Mapping[int, RunMetrics],
 ) -> pd.DataFrame:
-    """``layer_turns`` of a model's runs on a task, one below the other, failed runs flagged.
+    """``layer_turns`` of a model's runs on a task in one table, with failed runs flagged.
 
     Parameters
     ----------
-    identity : columns that say which model and task.
-    turns : seed -> its run's layers.
-    runs : seed -> its metrics.
+    identity : mapping of str to object
+        Columns that identify the model and task.
+    turns : mapping of int to DataFrame
+        The table from ``layer_turns`` of each seed's run.
+    runs : mapping of int to RunMetrics
+        The metrics of each seed's run.
     """
     parts = [
         layers.assign(**identity, seed=seed, failed=runs[seed].failed)

@@ -1,4 +1,4 @@
-"""Training the selected layers less training as many last ones, on the same seeds and examples."""
+"""Training the selected layers minus training as many last ones, on the same seeds and examples."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -36,14 +36,18 @@ def selected_less_last(
 
     Parameters
     ----------
-    plan : of ``study.plans.selection_runs``.
-    predictions : (variant, seed) -> the eval examples that count, with label and prediction.
+    plan : sequence of mapping of str to object
+        The plan from ``study.plans.selection_runs``.
+    predictions : mapping of tuple of str and int to DataFrame
+        The eval examples that count, with label and prediction, by variant and seed.
 
     Returns
     -------
-    columns top, seeds, metric, selected and last (mean scores), difference, low, high, about (what
-    the interval speaks of: "these runs", examples alone being drawn, or "the recipe", from five
-    seeds on), failed (a run does not beat the baseline), n_examples, note (why there is none).
+    DataFrame
+        Columns top, seeds, metric, selected and last (mean scores), difference, low, high, about
+        (what the interval speaks of: "these runs", with only examples resampled, or "the recipe",
+        with five seeds or more), failed (a run does not beat the baseline), n_examples, note (why
+        there is no difference).
     """
     tops = sorted({run["top"] for run in plan if run["comparison"] == "selected"})
     rows = []
@@ -85,7 +89,7 @@ def _row(
         side: Answers.of(metric, labels, each[:, None], scoring.sampling)
         for side, each in answers.items()
     }
-    # Two one-sided bounds make an interval.
+    # Two one-sided bounds make a two-sided interval.
     tail = (1 + scoring.sampling.confidence) / 2
     gain = scored["selected"].less(scored["last"], tail)
     loss = scored["last"].less(scored["selected"], tail)

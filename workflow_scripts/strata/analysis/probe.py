@@ -1,11 +1,11 @@
-"""A linear probe of every depth, in closed form: what a linear read-out makes of its vectors.
+"""A linear probe of every depth, in closed form: how well a linear map predicts the labels.
 
-Features are standardised on the rows of training, and their covariance T gets (features / rows)
-added to its diagonal. That is ridge regression with a penalty of as many units as there are
-features: about the best one where half of the target can be predicted. Classes: linear discriminant
-analysis with that pooled covariance and equal priors. It needs (T - M'DM)^-1 M' (M the class means,
-D their shares) and takes it from T^-1 M', so that one factorisation serves all labellings of the
-same rows. Regression: ridge regression of the target.
+Features are standardised on the training rows, and (features / rows) is added to the diagonal of
+their covariance T. That is ridge regression with a penalty equal to the number of features, which
+is about the best if half of the target can be predicted. For classes it is linear discriminant
+analysis with that pooled covariance and equal priors. It needs (T - M'DM)^-1 M' (M are the class
+means, D their shares) and gets it from T^-1 M', so that one factorisation serves all labellings of
+the same rows. For regression it is ridge regression of the target.
 """
 
 from dataclasses import dataclass
@@ -15,29 +15,31 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Labelling:
-    """What is to be predicted of the same rows: the labels, and shuffled ones.
+    """What is to be predicted for the same rows: the labels, and shuffled labels.
 
     Attributes
     ----------
-    codes : [labellings, rows], the class of each row.
-    targets : [labellings, rows], of a regression, else None.
+    codes : ndarray of shape (labellings, rows)
+        The class of each row.
+    targets : ndarray of shape (labellings, rows) or None
+        The targets of a regression, else None.
     """
 
     codes: np.ndarray
     targets: np.ndarray | None = None
 
     def take(self, rows: np.ndarray) -> "Labelling":
-        """Of some of the rows."""
+        """The labelling of some of the rows."""
         targets = None if self.targets is None else self.targets[:, rows]
         return Labelling(self.codes[:, rows], targets)
 
     def first(self) -> "Labelling":
-        """Without the others."""
+        """Only the first labelling."""
         return Labelling(self.codes[:1], None if self.targets is None else self.targets[:1])
 
 
 def folds_of(strata: np.ndarray, count: int, seed: int = 0) -> np.ndarray:
-    """The fold of each example, [examples]: each stratum is dealt out evenly."""
+    """The fold of each example, (examples,): each stratum is spread evenly."""
     order = np.random.default_rng(seed).permutation(len(strata))
     order = order[np.argsort(strata[order], kind="stable")]
     folds = np.empty(len(strata), dtype=int)
@@ -46,16 +48,21 @@ def folds_of(strata: np.ndarray, count: int, seed: int = 0) -> np.ndarray:
 
 
 def out_of_fold(vectors: np.ndarray, given: Labelling, folds: np.ndarray) -> np.ndarray:
-    """What the probe says of each row, fitted on the rows of other folds.
+    """The probe's prediction for each row, fitted on the rows of other folds.
 
     Parameters
     ----------
-    vectors : [rows, features], float64.
-    folds : [rows]
+    vectors : ndarray of shape (rows, features)
+        Vectors in float64.
+    given : Labelling
+        What is to be predicted.
+    folds : ndarray of shape (rows,)
+        The fold of each row.
 
     Returns
     -------
-    [labellings, rows]: classes, or the predicted targets.
+    ndarray of shape (labellings, rows)
+        Predicted classes or targets.
     """
     wanted = given.codes if given.targets is None else given.targets
     found = np.empty(wanted.shape, dtype=wanted.dtype)
@@ -66,10 +73,11 @@ def out_of_fold(vectors: np.ndarray, given: Labelling, folds: np.ndarray) -> np.
 
 
 def score(given: Labelling, predicted: np.ndarray, rows: np.ndarray | slice) -> np.ndarray:
-    """How good predictions are on some rows, [labellings].
+    """How good predictions are on some rows, (labellings,).
 
-    Classes: the mean over classes of the share that is right (balanced accuracy: constant
-    predictions have 1 / classes). Regression: Pearson's correlation, 0 of constant predictions.
+    For classes, the mean over classes of the share that is right (balanced accuracy: constant
+    predictions have 1 / classes). For regression, Pearson's correlation, which is 0 for constant
+    predictions.
     """
     if given.targets is not None:
         return _pearson(given.targets[:, rows], predicted[:, rows])
@@ -111,7 +119,7 @@ def _predicted(train: np.ndarray, held_out: np.ndarray, given: Labelling) -> np.
 
 def _solved(rows: np.ndarray, pulls: np.ndarray) -> np.ndarray:
     """(rows' rows / n + penalty)^-1 rows' pulls, by whichever side is smaller."""
-    from scipy.linalg import cho_factor, cho_solve  # which figures do without
+    from scipy.linalg import cho_factor, cho_solve  # not needed by figures
 
     n, features = rows.shape
     wide = features > n

@@ -1,4 +1,4 @@
-"""What the runs of partial reinitialisation say, from their tables (Tamkin et al. 2020)."""
+"""Results of the runs of partial reinitialisation, from their tables (Tamkin et al. 2020)."""
 
 from itertools import combinations
 
@@ -18,14 +18,17 @@ def permutation_correlations(table: pd.DataFrame, sampling: Sampling) -> pd.Data
 
     Parameters
     ----------
-    table : rows of the part ``permutation``: model, task, series, position, seed, value.
+    table : DataFrame
+        Rows of the part ``permutation``: model, task, series, position, seed, value.
 
     Returns
     -------
-    a row a model, pair of tasks and kind (spearman, pearson); n is the number of permutations, each
-    with the mean of its seeds. They are drawn independently of each other, so they are the units of
-    Fisher's interval and of p, which counts the ways to pair one task's scores with the other's
-    (``correlations.correlate``). A bootstrap of so few would be too narrow.
+    DataFrame
+        One row per model, pair of tasks and kind (spearman, pearson); n is the number of
+        permutations, each with the mean over its seeds. Permutations are drawn independently, so
+        they are the units of Fisher's interval and of p, which counts the ways to pair one task's
+        scores with the other's (``correlations.correlate``). A bootstrap of so few would be too
+        narrow.
     """
     permuted = table[table["series"] == "permuted"]
     means = permuted.pivot_table("value", ["model", "position"], "task", sort=False)
@@ -40,16 +43,18 @@ def permutation_correlations(table: pd.DataFrame, sampling: Sampling) -> pd.Data
 
 
 def layer_costs(localized: pd.DataFrame) -> pd.DataFrame:
-    """What reinitialising a layer's block costs: the plain run's score less that run's.
+    """What reinitialising a layer's block costs: the plain run's score minus that run's.
 
     Parameters
     ----------
-    localized : rows of the part ``localized`` of one model and task.
+    localized : DataFrame
+        Rows of the part ``localized`` of one model and task.
 
     Returns
     -------
-    columns seed, depth, cost: the mean over the blocks that hold the layer. Seeds whose plain run
-    failed have lost nothing that could be told, and are left out.
+    DataFrame
+        Columns seed, depth, cost: the mean over the blocks that contain the layer. Seeds whose
+        plain run failed are left out, since there was nothing to lose.
     """
     plain = localized[(localized["series"] == "full") & ~localized["failed"]]
     full = plain.set_index("seed")["value"]

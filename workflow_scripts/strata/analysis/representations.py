@@ -1,19 +1,19 @@
-"""Representations of one depth, and what comparisons of them share: float64, means taken off."""
+"""Representations of one depth, and what comparisons of them share: float64, centred."""
 
 from functools import cached_property
 
 import numpy as np
 
 NEIGHBOURS = 10
-LARGEST = 0.05  # share of the examples that count as those of the largest norms
+LARGEST = 0.05  # share of the examples that count as having the largest norms
 HALF_SAMPLES = 20
 
 
 def half_weights(n: int, count: int = HALF_SAMPLES, seed: int = 0) -> np.ndarray:
-    """[n, 1 + count]: which examples count; all, then half of them, drawn without replacement.
+    """Weights (n, 1 + count): all examples, then halves of them drawn without replacement.
 
     The spread of a statistic over halves is its standard error over all n examples. (A bootstrap
-    draws examples twice, which raises debiased CKA.)
+    would draw examples twice, which raises debiased CKA.)
     """
     rows = np.tile(np.arange(n), (count, 1))
     halves = np.random.default_rng(seed).permuted(rows, axis=1) < n // 2
@@ -21,16 +21,19 @@ def half_weights(n: int, count: int = HALF_SAMPLES, seed: int = 0) -> np.ndarray
 
 
 def hsic(k: np.ndarray, l: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """The unbiased estimate of HSIC (Song et al. 2012, equation 5), one a column of `weights`.
+    """The unbiased estimate of HSIC (Song et al. 2012, equation 5), one per column of `weights`.
 
     Parameters
     ----------
-    k, l : [n, n], Gram matrices with zeros on the diagonal.
-    weights : [n, samples], 1 for examples that a sample has, else 0.
+    k, l : ndarray of shape (n, n)
+        Gram matrices with zeros on the diagonal.
+    weights : ndarray of shape (n, samples)
+        1 for examples in a sample, else 0.
 
     Returns
     -------
-    [samples]; NaN for those of fewer than four examples.
+    ndarray of shape (samples,)
+        HSIC in each sample; NaN for samples of fewer than four examples.
     """
     sizes = weights.sum(0)
     m = np.where(sizes > 3, sizes, np.nan)
@@ -42,17 +45,21 @@ def hsic(k: np.ndarray, l: np.ndarray, weights: np.ndarray) -> np.ndarray:
 
 
 class Representation:
-    """One depth at one choice position, with what all comparisons with it share.
+    """One depth at one choice position, with values that all comparisons with it share.
 
     Parameters
     ----------
-    vectors : [n, features], of any float type; n at least 4.
-    classes : [n], the class of each example.
-    weights : [n, 1 + half-samples], see `half_weights`.
+    vectors : ndarray of shape (n, features)
+        Vectors of any float type; n is at least 4.
+    classes : ndarray of shape (n,)
+        The class of each example.
+    weights : ndarray of shape (n, 1 + half-samples)
+        The samples, see `half_weights`.
 
     Attributes
     ----------
-    constant : what differs between examples is rounding in the stored type.
+    constant : bool
+        Whether examples differ only by rounding in the stored type.
     """
 
     def __init__(self, vectors: np.ndarray, classes: np.ndarray, weights: np.ndarray):
@@ -70,12 +77,12 @@ class Representation:
 
     @cached_property
     def gram(self) -> np.ndarray:
-        """[n, n], of centred vectors, its diagonal put to 0."""
+        """The Gram matrix (n, n) of centred vectors, with its diagonal set to 0."""
         return _off_diagonal(self.centred @ self.centred.T)
 
     @cached_property
     def spectrum(self) -> tuple[np.ndarray, np.ndarray]:
-        """Squared singular values, ascending, and the first component's scores, [n]."""
+        """Squared singular values, ascending, and the first component's scores, (n,)."""
         n, features = self.centred.shape
         if n <= features:
             squares, sides = np.linalg.eigh(self.centred @ self.centred.T)
@@ -85,7 +92,7 @@ class Representation:
 
     @cached_property
     def gram_without_first(self) -> np.ndarray:
-        """[n, n], without the first component."""
+        """The Gram matrix (n, n) without the first component."""
         scores = self.spectrum[1]
         return self.gram - _off_diagonal(np.outer(scores, scores))
 
@@ -95,7 +102,7 @@ class Representation:
 
     @cached_property
     def members(self) -> list[np.ndarray]:
-        """Row numbers of each class of four examples and more."""
+        """Row indices of each class with at least four examples."""
         each = (np.flatnonzero(self.classes == name) for name in np.unique(self.classes))
         return [rows for rows in each if len(rows) > 3]
 
@@ -107,16 +114,18 @@ class Representation:
 
     @cached_property
     def far(self) -> np.ndarray:
-        """[n], whether an example is among the largest by the norm of its centred vector."""
+        """Whether each example is among those with the longest centred vectors, (n,)."""
         count = int(np.ceil(LARGEST * self.n))
         norms = (self.centred**2).sum(1)
         return np.isin(np.arange(self.n), np.argsort(norms, kind="stable")[self.n - count :])
 
     @cached_property
     def neighbours(self) -> np.ndarray:
-        """[n, n] bool, which examples are among the nearest of each."""
+        """Which examples are among the nearest neighbours of each, bool (n, n)."""
         unit = self.vectors / np.maximum(self.lengths, np.finfo(np.float64).tiny)[:, None]
-        unit -= unit.mean(0)  # no distance changes, and none is a difference of large numbers
+        unit -= unit.mean(
+            0
+        )  # distances do not change, but are no longer differences of large numbers
         products = unit @ unit.T
         squares = products.diagonal()
         distances = squares[:, None] + squares - 2 * products
@@ -126,7 +135,7 @@ class Representation:
         np.put_along_axis(found, nearest, True, axis=1)
         return found
 
-    # HSICs with itself, [1 + half-samples].
+    # HSICs with itself, (1 + half-samples,).
     @cached_property
     def own(self) -> np.ndarray:
         return hsic(self.gram, self.gram, self.weights)
@@ -146,14 +155,16 @@ def _off_diagonal(square: np.ndarray) -> np.ndarray:
 
 
 def hsic_within(y: Representation, x: Representation) -> np.ndarray:
-    """Unbiased HSIC of the examples of each class, averaged over examples, [1 + half-samples].
+    """Unbiased HSIC of the examples of each class, averaged over examples, (1 + half-samples,).
 
-    Taking the class means off and then the HSIC of all examples would be no estimate of it: the
-    means are estimated from the same examples, so that debiased CKA of what is left is biased.
+    Subtracting the class means and taking the HSIC of all examples would not estimate it: the means
+    come from the same examples, so that debiased CKA of the remainder is biased.
     """
     total = np.zeros(y.weights.shape[1])
     for rows in y.members:
         square, weights = np.ix_(rows, rows), y.weights[rows]
         value = hsic(y.gram[square], x.gram[square], weights)
-        total += np.nan_to_num(value * weights.sum(0))  # too few of a class in a half: left out
+        total += np.nan_to_num(
+            value * weights.sum(0)
+        )  # classes with too few examples in a half are left out
     return total / y.weights.sum(0)

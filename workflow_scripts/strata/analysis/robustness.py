@@ -1,8 +1,8 @@
-"""How far the depth that is selected depends on how many examples there are, and of which classes.
+"""How much the selected depth depends on the number of examples and the balance of classes.
 
 Xie et al. 2022 say that variability selects well with few examples and unbalanced classes. Here
-every measure selects a depth from random subsamples: of the sizes asked for, with the classes'
-shares as they are, and of one size with the smallest class so many times rarer than each other.
+every measure selects a depth from random subsamples: of the requested sizes, with unchanged class
+shares, and of one size with the smallest class made rarer than the others by given factors.
 """
 
 from collections.abc import Sequence
@@ -29,18 +29,21 @@ from strata.study.settings import RobustnessSettings
 
 # Enough for ten examples of the rarest class at 1:99.
 RATIO_EXAMPLES = 1000
-FEWEST = 10  # rows of a class
+FEWEST = 10  # rows per class
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What is varied, and the subsamples' rows; none of them, and a reason, where it cannot be.
+    """What is varied, and the subsamples' rows; none, with a reason, if it is not possible.
 
     Attributes
     ----------
-    varied : "size" or "ratio".
-    level : examples, or how many times rarer the smallest class is.
-    rarest : rows of the rarest class.
+    varied : str
+        What is varied: "size" or "ratio".
+    level : int
+        The number of examples, or how many times rarer the smallest class is.
+    rarest : int
+        The number of rows of the rarest class.
     """
 
     varied: str
@@ -52,7 +55,7 @@ class Setting:
 
 
 def settings_of(labelled: Labelled, asked: RobustnessSettings, seed: int = 0) -> list[Setting]:
-    """The subsamples of every size and ratio that is asked for."""
+    """The subsamples of every requested size and ratio."""
     rng, choices = np.random.default_rng(seed), labelled.choices
     strata, count = labelled.strata[::choices], len(labelled.rows) // choices
     found = []
@@ -103,17 +106,19 @@ def _setting(
 def values_of_subsample(
     rows: np.ndarray, labelled: Labelled, chosen: np.ndarray, seed: int
 ) -> list[float]:
-    """Each of `MEASURES`, from nothing but a subsample.
+    """Each of `MEASURES`, from a subsample alone.
 
     Parameters
     ----------
-    rows : [rows, features], float64, all rows of `labelled`.
-    chosen : the subsample's, with all rows of its examples, ascending.
+    rows : ndarray of shape (rows, features)
+        All rows of `labelled`, in float64.
+    chosen : ndarray
+        Indices of the subsample's rows, with all rows of its examples, ascending.
     """
     rng, choices = np.random.default_rng(seed), labelled.choices
     part, given = rows[chosen], labelled.given.take(chosen)
     own, shuffled = given.codes[:1], given.codes[1:]
-    if choices == 1:  # within the subsample, where classes have other shares
+    if choices == 1:  # within the subsample, because class shares differ there
         shuffled = np.stack([rng.permutation(own[0]) for _ in range(SHUFFLES)])
     values = values_of_samples(part, own, scatter(part, own[0], choices))
     level = mean_of_defined(values_of_samples(part, shuffled).nu)
@@ -134,14 +139,17 @@ def robustness_table(
 
     Parameters
     ----------
-    vectors : [depths, rows, features], of all rows of the chosen examples.
-    whole : the table of all of them, which is the largest size.
+    vectors : ndarray of shape (depths, rows, features)
+        Vectors of all rows of the chosen examples.
+    whole : DataFrame
+        The table for all examples, which is the largest size.
 
     Returns
     -------
-    a row a setting, measure and depth: columns varied, level, examples, rarest, repeats, measure,
-    depth, share (of the repeats, how many select it), undefined (how many select none), reason
-    (why there are no repeats; then one row without measure and depth).
+    DataFrame
+        One row per setting, measure and depth: columns varied, level, examples, rarest, repeats,
+        measure, depth, share (of the repeats that select the depth), undefined (share that select
+        none), reason (why there are no repeats; then there is one row without measure and depth).
     """
     depths = whole["depth"].to_numpy()
     found = [np.full((len(depths), len(s.samples), len(MEASURES)), np.nan) for s in settings]
@@ -160,7 +168,7 @@ def robustness_table(
 
 
 def _records(setting: Setting, values: np.ndarray, depths: np.ndarray) -> list[dict[str, Any]]:
-    """The table's rows of one setting, from values [depths, repeats, measures]."""
+    """The table's rows for one setting, from values (depths, repeats, measures)."""
     about = {
         "varied": setting.varied,
         "level": setting.level,
@@ -181,7 +189,7 @@ def _records(setting: Setting, values: np.ndarray, depths: np.ndarray) -> list[d
 
 
 def _whole_records(whole: pd.DataFrame, labelled: Labelled) -> list[dict[str, Any]]:
-    """The same of all examples that are measured: one selection."""
+    """The same for all measured examples: a single selection."""
     examples = len(labelled.rows) // labelled.choices
     about = {"varied": "size", "level": examples, "examples": examples, "repeats": 1}
     about["rarest"] = int(np.bincount(labelled.codes[0]).min())

@@ -1,4 +1,4 @@
-"""Finished runs as rows of a table: what each scored, and what it cost."""
+"""Finished runs as rows of a table: score and costs."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ COSTS = (
 
 @dataclass(frozen=True)
 class Scoring:
-    """What runs are scored on: the eval examples that count, and how intervals are made."""
+    """How runs are scored: the eval examples that count, and how intervals are made."""
 
     task: Task
     examples: pd.DataFrame
@@ -49,12 +49,14 @@ def run_row(predictions: str | Path, record: str | Path, scoring: Scoring) -> di
 
     Parameters
     ----------
-    predictions, record : its predictions.parquet and run.json.
+    predictions, record : path-like
+        The run's predictions.parquet and run.json.
 
     Returns
     -------
-    variant, seed, costs, metric, value, value_low, value_high, baseline, degenerate, failed (it
-    does not beat the baseline), n, n_examples.
+    dict of str to object
+        Keys variant, seed, costs, metric, value, value_low, value_high, baseline, degenerate,
+        failed (it does not beat the baseline), n, n_examples.
     """
     scored, described = scoring.metrics(predictions), RunRecord.read(record)
     return {
@@ -79,11 +81,12 @@ def run_table(
     records: Iterable[str | Path],
     scoring: Scoring,
 ) -> pd.DataFrame:
-    """One row a run: its place in a study, its score, its costs.
+    """One row per run: its place in a study, its score and its costs.
 
     Parameters
     ----------
-    places : what a study calls each run (any columns), in the order of the files.
+    places : DataFrame
+        How the study identifies each run (any columns), in the order of the files.
     """
     files = zip(predictions, records, strict=True)
     rows = [run_row(predicted, record, scoring) for predicted, record in files]

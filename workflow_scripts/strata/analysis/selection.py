@@ -1,11 +1,11 @@
-"""Which depth variability selects, and whether anything else says the same.
+"""Which depth variability selects, and whether other measures agree.
 
-Four measures each select a depth of 1..L: nu, the lowest (the paper's l*); nu relative to that of
-shuffled labels, which has the same geometry and no classes; nu corrected for the noise of the class
-means; and a cross-validated linear probe, the best. A depth is claimed where all four select it, in
-the sample and in at least 97.5 % of its half-samples (both ends of a 95 % interval: of two equal
-depths either may be ahead). Half-samples are of examples, without replacement: what they spread is
-the standard error at the full number, and no example is in one twice.
+Four measures each select a depth of 1..L: the lowest nu (the paper's l*); the lowest nu relative to
+that of shuffled labels, which has the same geometry but no classes; the lowest nu corrected for the
+noise of the class means; and the best cross-validated linear probe. A depth is claimed if all four
+select it, in the sample and in at least 97.5 % of its half-samples (both ends of a 95 % interval:
+of two equal depths either may be ahead). Half-samples are drawn from the examples without
+replacement: their spread is the standard error at the full number, and no example is in one twice.
 """
 
 from collections.abc import Sequence
@@ -31,20 +31,31 @@ class Labelled:
 
     Parameters
     ----------
-    task : whose examples have ``task.choices`` rows each.
-    labels : [examples], of all examples, which decide what the classes are.
-    bins : of a regression's target.
-    most : examples that are measured; more are cut to a stratified sample.
+    task : Task
+        The task; its examples have ``task.choices`` rows each.
+    labels : ndarray of shape (examples,)
+        Labels of all examples, which decide what the classes are.
+    bins : int
+        The number of bins of a regression's target.
+    most : int, optional
+        The largest number of examples that are measured; of more, a stratified sample is taken.
 
     Attributes
     ----------
-    choices : rows an example has.
-    groups : the classes of all rows.
-    chosen, others : numbers of the examples that are measured, and of those that are not.
-    rows : numbers, among the rows of the chosen examples, of those that are in a class.
-    codes : [1 + shuffles, rows], the class of each, then of shuffled labels.
-    given : the same for the probe, with the targets of a regression.
-    examples, strata, folds : of each of `rows`: the example, what is halved by itself, the fold.
+    choices : int
+        The number of rows per example.
+    groups : Classes
+        The classes of all rows.
+    chosen, others : ndarray
+        Indices of the examples that are measured, and of those that are not.
+    rows : ndarray
+        Indices, among the rows of the chosen examples, of those that are in a class.
+    codes : ndarray of shape (1 + shuffles, rows)
+        The class of each of these rows, then the same for shuffled labels.
+    given : Labelling
+        The same for the probe, with the targets of a regression.
+    examples, strata, folds : ndarray
+        For each of `rows`: its example, the stratum that is halved separately, and its fold.
     """
 
     def __init__(
@@ -79,7 +90,7 @@ class Labelled:
         self.given = Labelling(self.codes, targets)
 
     def halves(self, count: int, seed: int = 0) -> np.ndarray:
-        """[count, rows]: the rows of half of the examples of each stratum."""
+        """Masks (count, rows) of the rows of half of each stratum's examples."""
         rng = np.random.default_rng(seed)
         examples, first = np.unique(self.examples, return_index=True)
         strata = self.strata[first]
@@ -92,11 +103,12 @@ class Labelled:
 
 
 def stratified(strata: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
-    """About `count` of the places of `strata`, as many of each as its share, at least two.
+    """About `count` of the indices of `strata`, from each stratum in proportion, at least two.
 
     Parameters
     ----------
-    strata : [examples], -1 of those that are never taken.
+    strata : ndarray of shape (examples,)
+        The stratum of each example; -1 for those that are never taken.
     """
     there = int((strata >= 0).sum())
     taken = []
@@ -108,7 +120,7 @@ def stratified(strata: np.ndarray, count: int, rng: np.random.Generator) -> np.n
 
 @dataclass(frozen=True)
 class Depth:
-    """The measures of one depth, and their half-samples' [halves]."""
+    """The measures of one depth, and those of its half-samples, (halves,)."""
 
     nu: float
     corrected: float
@@ -120,18 +132,20 @@ class Depth:
 
 
 def measure_depth(vectors: np.ndarray, labelled: Labelled, halves: np.ndarray) -> Depth:
-    """All that is measured of one depth.
+    """Everything that is measured at one depth.
 
     Parameters
     ----------
-    vectors : [rows, features], of all rows of the task's examples.
-    halves : [halves, rows], of ``labelled.halves``.
+    vectors : ndarray of shape (rows, features)
+        Vectors of all rows of the task's examples.
+    halves : ndarray of shape (halves, rows)
+        Half-samples from ``labelled.halves``.
     """
     rows = np.asarray(vectors[labelled.rows], dtype=np.float64)
     codes, noise = labelled.codes, scatter(rows, labelled.codes[0], labelled.choices)
     own, shuffled = values_of_samples(rows, codes[:1], noise), values_of_samples(rows, codes[1:])
     half = values_of_samples(rows, np.where(halves, codes[0], -1), noise)
-    # As many rows as in a half, as nu grows with them.
+    # As many rows as in a half, since nu grows with their number.
     cut = np.resize(np.arange(len(halves)), len(codes) - 1)
     level = mean_of_defined(values_of_samples(rows, np.where(halves[cut], codes[1:], -1)).nu)
     predicted = out_of_fold(rows, labelled.given, labelled.folds)
@@ -155,17 +169,18 @@ def measure_depth(vectors: np.ndarray, labelled: Labelled, halves: np.ndarray) -
 
 
 def mean_of_defined(values: np.ndarray) -> float:
-    """The mean of what is not NaN; NaN where all is."""
+    """The mean of values that are not NaN; NaN if all are."""
     there = values[~np.isnan(values)]
     return float(there.mean()) if len(there) else np.nan
 
 
 def select(values: np.ndarray, measure: str) -> np.ndarray:
-    """The place of the depth that a measure selects, the first of equals; -1 where all are NaN.
+    """The index of the depth that a measure selects, the first among equals; -1 if all are NaN.
 
     Parameters
     ----------
-    values : [depths, ...]
+    values : ndarray of shape (depths, ...)
+        The measure's values.
     """
     signed = -values if measure == "probe" else values
     undefined = np.isnan(signed).all(0)
@@ -179,26 +194,35 @@ def variability_table(
     whole: Values | None = None,
     shrink: float = 1.0,
 ) -> pd.DataFrame:
-    """Every measure at every depth, and which depth each selects of 1..L.
+    """Every measure at every depth, and which depth of 1..L each selects.
 
     Parameters
     ----------
-    measured : of each depth.
-    whole : nu and the corrected nu of all rows, where only some of them were measured.
-    shrink : of intervals, for as many more rows: sqrt(measured rows / all rows).
+    measured : sequence of Depth
+        The measures of each depth.
+    depths : sequence of int
+        The depths' numbers.
+    confidence : float
+        Confidence of the intervals.
+    whole : Values, optional
+        nu and the corrected nu of all rows, if only some of them were measured.
+    shrink : float, default 1.0
+        Factor to intervals for the larger number of rows: sqrt(measured rows / all rows).
 
     Returns
     -------
-    columns depth, nu, nu_low, nu_high (of half-samples about nu), shuffled and shuffled_sd (nu of
-    shuffled labels), relative (nu / shuffled, of the same rows), corrected, corrected_low,
-    corrected_high, probe, probe_low, probe_high, probe_shuffled, probe_shuffled_sd, selected (nu's
-    lowest, l*), share_shuffled: of the draws of shuffled labels, how many have the lowest nu here;
-    share_<measure>: of the half-samples, how many select the depth; share_all: in how many do all
-    measures.
+    DataFrame
+        Columns depth, nu, nu_low, nu_high (from half-samples, about nu), shuffled and shuffled_sd
+        (nu of shuffled labels), relative (nu / shuffled, of the same rows), corrected,
+        corrected_low, corrected_high, probe, probe_low, probe_high, probe_shuffled,
+        probe_shuffled_sd, selected (nu's lowest, l*), share_shuffled (share of shuffled labellings
+        with the lowest nu at this depth), share_<measure> (share of half-samples in which the
+        measure selects the depth), share_all (share in which all measures select it).
 
     Raises
     ------
-    StrataError : nu is defined at no depth.
+    StrataError
+        nu is undefined at every depth.
     """
     table = pd.DataFrame([_row(each) for each in measured])
     if whole is not None:
@@ -241,7 +265,7 @@ def _row(depth: Depth) -> dict[str, float]:
 
 
 def _interval(drawn: np.ndarray, confidence: float, shrink: float) -> tuple[np.ndarray, np.ndarray]:
-    """Low and high end about the value, [depths]: half-samples have the spread, not the level."""
+    """Low and high end about the value, (depths,): half-samples give the spread, not the level."""
     tails = [(1 - confidence) / 2, (1 + confidence) / 2]
     ends = np.full((2, drawn.shape[1]), np.nan)
     for slot, values in enumerate(drawn.T):
@@ -252,7 +276,7 @@ def _interval(drawn: np.ndarray, confidence: float, shrink: float) -> tuple[np.n
 
 
 def _places(drawn: np.ndarray, measure: str, layers: np.ndarray) -> np.ndarray:
-    """The place in the table that each half-sample selects, -1 for none; [halves]."""
+    """The index in the table that each half-sample selects, -1 for none; (halves,)."""
     found = select(drawn[layers], measure)
     return np.where(found < 0, -1, layers[found])
 
@@ -262,7 +286,7 @@ def _shares(places: np.ndarray, count: int) -> np.ndarray:
 
 
 def selected_depth(table: pd.DataFrame, measure: str) -> int | None:
-    """The depth of 1..L that a measure (or `shuffled`) selects; None where it is undefined."""
+    """The depth of 1..L that a measure (or `shuffled`) selects; None if it is undefined."""
     layers = table[table["depth"] > 0]
     place = int(select(layers[measure].to_numpy(dtype=float), measure))
     return None if place < 0 else int(layers["depth"].iloc[place])
@@ -273,9 +297,10 @@ def finding_table(model: str, task: str, table: pd.DataFrame) -> pd.DataFrame:
 
     Returns
     -------
-    columns model, task, depth_nu, depth_shuffled, depth_relative, depth_corrected, depth_probe,
-    agreed (share of half-samples in which all measures select the depth of the lowest nu), claimed
-    (that depth, or none), finding.
+    DataFrame
+        Columns model, task, depth_nu, depth_shuffled, depth_relative, depth_corrected, depth_probe,
+        agreed (share of half-samples in which all measures select the depth of the lowest nu),
+        claimed (that depth, or none), finding.
     """
     depths = {name: selected_depth(table, name) for name in ("shuffled", *MEASURES)}
     agreed = float(table.loc[table["depth"] == depths["nu"], "share_all"].iloc[0])
@@ -305,7 +330,7 @@ def _words(depths: dict[str, int | None], same: bool, agreed: float, claimed: in
 
 
 def measure_depths(vectors: np.ndarray, labelled: Labelled, resamples: int) -> list[Depth]:
-    """``measure_depth`` of every depth of [depths, rows, features]."""
+    """``measure_depth`` for every depth of vectors (depths, rows, features)."""
     halves, progress, found = labelled.halves(resamples), Progress(len(vectors), "depths"), []
     for of_depth in vectors:
         found.append(measure_depth(of_depth, labelled, halves))

@@ -29,15 +29,18 @@ from strata.study.settings import ForwardSettings, HeadSettings
 def answers_of_sets(
     vectors: SetVectors, head: Head, task: Task, stack: Stack | None
 ) -> pd.DataFrame:
-    """What is answered with the layers of each set alone.
+    """The predictions with only the layers of each set.
 
     Parameters
     ----------
-    stack : a tuned head a set; None where there was nothing to tune on.
+    stack : Stack or None
+        One tuned head per set; None if there was nothing to tune on.
 
     Returns
     -------
-    columns layers, done (AS_IS, HEAD), part (CHOOSE, JUDGE) and those of ``predictions.answers``.
+    DataFrame
+        Columns layers, done (AS_IS, HEAD), part (CHOOSE, JUDGE) and those of
+        ``predictions.answers``.
     """
     tables = []
     for part in (CHOOSE, JUDGE):
@@ -57,7 +60,7 @@ def answers_of_sets(
 
 
 def by_size(sets: Sequence[LayerSet]) -> list[list[int]]:
-    """The places of the sets of each size: what is held in memory together."""
+    """The indices of the sets of each size, which are in memory together."""
     places = sorted(range(len(sets)), key=lambda place: (len(sets[place]), place))
     return [list(group) for _, group in groupby(places, key=lambda place: len(sets[place]))]
 
@@ -65,14 +68,15 @@ def by_size(sets: Sequence[LayerSet]) -> list[list[int]]:
 def tune_set_heads(
     vectors: SetVectors, head: Head, task: Task, settings: HeadSettings, seed: int
 ) -> Stack:
-    """The run's head tuned on what it reads of each set, all sets of a size together.
+    """The run's head tuned on what it reads with each set; all sets of a size together.
 
-    Plainly and to convergence, and of the two that which is better on withheld train examples
-    (``converged.tune_both``); without settings for convergence, plainly.
+    Heads are tuned plainly and to convergence, and the better of the two on withheld train examples
+    is taken (``converged.tune_both``); without settings for convergence, only plainly.
 
     Returns
     -------
-    heads in the order of the sets, on the CPU.
+    Stack
+        Heads in the order of the sets, on the CPU.
     """
     made: dict[int, dict[str, Tensor]] = {}
     for chosen in by_size(vectors.sets):
@@ -99,13 +103,16 @@ def head_of_set(
     forward: ForwardSettings,
     seed: int,
 ) -> dict[str, Tensor]:
-    """The tuned head of a set, as a part of the task model's state dict.
+    """The tuned head of a set, as part of the task model's state dict.
 
     Parameters
     ----------
-    path : heads of ``save_set_heads``; a set that is not among them has its head tuned here.
-    model : the run's.
-    rows : of the train examples.
+    path : path-like
+        A file of ``save_set_heads``; the head of a set that is not in it is tuned here.
+    model : PreTrainedModel
+        The run's model.
+    rows : Rows
+        Rows of the train examples.
     """
     if (known := load_set_head(path, kept)) is not None:
         return known
@@ -122,14 +129,15 @@ def save_set_heads(stack: Stack | None, sets: Sequence[LayerSet], path: str | Pa
 
     Parameters
     ----------
-    stack : heads of the sets; None where there was nothing to tune on, so that none are written.
+    stack : Stack or None
+        Heads of the sets; None if there was nothing to tune on, so that none are written.
     """
     tensors = {name.removeprefix("model."): t.contiguous() for name, t in (stack or {}).items()}
     save_file(tensors, path, {"layers": " ".join(map(str, sets if stack else []))})
 
 
 def load_set_head(path: str | Path, kept: LayerSet) -> dict[str, Tensor] | None:
-    """The head of a set, as a part of the task model's state dict; None if the file has no such."""
+    """The head of a set, as part of the task model's state dict; None if it is not in the file."""
     with safe_open(path, framework="pt") as file:
         sets = file.metadata()["layers"].split(" ")
         if str(kept) not in sets:

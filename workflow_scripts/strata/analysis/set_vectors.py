@@ -1,8 +1,8 @@
-"""What the head reads of the model without some of its layers, for all candidate sets, in HDF5.
+"""What the head reads without some of the model's layers, for all candidate sets, in HDF5.
 
-Layout: groups ``train``, ``choose`` and ``judge``, those that there are, each with datasets
-``vectors`` [sets, rows, hidden], ``label`` and ``example_id`` [examples]; attribute ``layers``: the
-sets, in words, the whole model last.
+Layout: groups ``train``, ``choose`` and ``judge``, as far as they exist, each with datasets
+``vectors`` (sets, rows, hidden), ``label`` and ``example_id`` (examples,); the attribute ``layers``
+has the sets as text, the whole model last.
 """
 
 import json
@@ -37,15 +37,17 @@ def dump_sets(
     sets: Sequence[LayerSet],
     forward: ForwardSettings,
 ) -> None:
-    """Write what the head reads of every set, a window of rows at a time.
+    """Write what the head reads with every set, a window of rows at a time.
 
     Parameters
     ----------
-    parts : of TRAIN, CHOOSE, JUDGE, the rows.
+    parts : mapping of str to Rows
+        The rows of the parts TRAIN, CHOOSE and JUDGE.
 
     Raises
     ------
-    StrataError : a value is not finite; names the set.
+    StrataError
+        A value is not finite; the message names the set.
     """
     with written_whole(path) as partial, h5py.File(partial, "w") as file:
         file.attrs["layers"] = json.dumps([str(kept) for kept in sets])
@@ -65,7 +67,7 @@ def dump_sets(
 def _of_window(
     encoder: Encoder, rows: Rows, window: range, sets: Sequence[LayerSet], forward: ForwardSettings
 ) -> np.ndarray:
-    """[sets, window, hidden], float32."""
+    """What the head reads in a window of rows, float32 (sets, window, hidden)."""
     kept, made = [each.layers for each in sets], {}
 
     def work(chosen: np.ndarray, inputs: dict[str, Tensor], _: Tensor) -> None:
@@ -109,12 +111,12 @@ class SetVectors:
         return part in self.file
 
     def examples(self, part: str) -> pd.DataFrame:
-        """example_id and label, a row an example."""
+        """Columns example_id and label, one row per example."""
         names = ("example_id", "label")
         return pd.DataFrame({name: self.file[part][name][:] for name in names})
 
     def inputs(self, part: str, chosen: Sequence[int], task: Task) -> HeadInputs:
-        """What heads of some sets, by their places in order, read of a part."""
+        """The inputs of heads of some sets, given by index, in a part."""
         vectors = self.file[part]["vectors"][list(chosen)]
         return HeadInputs(vectors, self.file[part]["label"][:], task)
 

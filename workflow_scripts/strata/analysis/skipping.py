@@ -1,6 +1,6 @@
 """Skipping every contiguous span of layers (Phang et al. 2021, section 4.1).
 
-A span is the layer set without it, and the sets of all spans are run together
+Skipping a span means keeping the layer set without it, and the sets of all spans run together
 (``modeling.layer_sets``): the hidden states at the input of span (i, j) are those of depth i-1.
 """
 
@@ -22,19 +22,21 @@ from strata.study.settings import ForwardSettings
 
 
 def spans(layers: int) -> list[tuple[int, int]]:
-    """Every span (first, last), 1-based and inclusive, of so many layers."""
+    """Every span (first, last) of `layers` layers, 1-based and inclusive."""
     return [(i, j) for j in range(1, layers + 1) for i in range(1, j + 1)]
 
 
 def span_logits(
     encoder: Encoder, head: Head, inputs: dict[str, Tensor], stack_rows: int = STACK_ROWS
 ) -> dict[tuple[int, int], Tensor]:
-    """Logits [batch, outputs] of the model without each span of layers.
+    """Logits (batch, outputs) of the model without each span of layers.
 
     Parameters
     ----------
-    inputs : tokenizer output, each [batch, tokens].
-    stack_rows : most rows run as one batch.
+    inputs : dict of str to Tensor
+        Tokenizer output, each of shape (batch, tokens).
+    stack_rows : int, default STACK_ROWS
+        The largest number of rows that run as one batch.
     """
     layers = range(1, encoder.num_layers + 1)
     kept = {
@@ -48,18 +50,19 @@ def span_logits(
 def skip_spans(
     encoder: Encoder, head: Head, rows: Rows, task: Task, forward: ForwardSettings
 ) -> pd.DataFrame:
-    """What the model answers without each span.
+    """The model's predictions without each span.
 
     Returns
     -------
-    predictions: columns first, last, example_id, label, prediction; a row a span and example.
+    DataFrame
+        Columns first, last, example_id, label, prediction; one row per span and example.
     """
     every = spans(encoder.num_layers)
     logits = {span: torch.empty(len(rows), task.num_labels) for span in every}
     progress = Progress(len(rows), f"rows, {len(every)} spans each")
 
     def work(chosen: np.ndarray, inputs: dict[str, Tensor], _: Tensor) -> None:
-        # Where a smaller batch was all that fitted, no larger one is stacked.
+        # If only a smaller batch fitted, no larger one is stacked.
         parts = span_logits(encoder, head, inputs, min(STACK_ROWS, rows.max_rows))
         for span, part in parts.items():
             logits[span][torch.from_numpy(chosen)] = part.float().cpu()
@@ -82,7 +85,8 @@ def span_scores(predictions: pd.DataFrame, task: Task) -> pd.DataFrame:
 
     Returns
     -------
-    columns first, last, metric, value, degenerate, n (rows), n_examples.
+    DataFrame
+        Columns first, last, metric, value, degenerate, n (rows), n_examples.
     """
     records = []
     for (first, last), own in predictions.groupby(["first", "last"], sort=False):

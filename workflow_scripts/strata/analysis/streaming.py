@@ -1,4 +1,4 @@
-"""Variability from all examples of a large set, of which only a sample's vectors are kept."""
+"""Variability from all examples of a large set, keeping only a sample's vectors."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ ROWS_AT_ONCE = 1024
 
 @dataclass(frozen=True)
 class Kept:
-    """The rows that are kept: vectors [depths, rows, features], and the class of each, or -1."""
+    """The rows that are kept: vectors (depths, rows, features), and the class of each, or -1."""
 
     vectors: np.ndarray
     codes: np.ndarray
@@ -28,13 +28,16 @@ def values_of_all(
     noise: Sequence[Scatter],
     forward: ForwardSettings,
 ) -> Values:
-    """nu and the corrected nu at every depth, of the kept rows and those of a source together.
+    """nu and the corrected nu at every depth, from the kept rows and those of a source together.
 
     Parameters
     ----------
-    source : of the other rows, which pass through the encoder once and are not kept.
-    codes : [rows of the source], the class of each, or -1.
-    noise : of each depth, from the kept rows.
+    source : Source
+        The source of the other rows, which pass through the encoder once and are not kept.
+    codes : ndarray of shape (rows of the source,)
+        The class of each row, or -1.
+    noise : sequence of Scatter
+        The scatter at each depth, from the kept rows.
     """
     count = int(max(kept.codes.max(), codes.max())) + 1
     sizes = np.array([(kept.codes == y).sum() + (codes == y).sum() for y in range(count)])

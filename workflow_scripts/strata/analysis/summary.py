@@ -1,15 +1,16 @@
 """The answer: how far a model can be cut, in three numbers that are never mixed up.
 
-- **Within** the tolerance: the smallest depth from which no depth loses more in the mean of these
-  runs on these examples. A description: chosen and scored on the same examples, it flatters.
+- **Within** the tolerance: the smallest depth such that neither it nor any depth above loses more,
+  in the mean of these runs on these examples. A description: chosen and scored on the same
+  examples, so it is biased upwards.
 - **Cross-fitted**: what that choice loses on examples that did not choose.
-- **Certified**: the smallest depth whose loss, and that of every depth above it, is below the
-  tolerance with the asked confidence.
+- **Certified**: the smallest depth such that its loss, and that of every depth above it, is below
+  the tolerance with the requested confidence.
 
-A depth that is not certified need not be needed: it *loses more*, or it *cannot be told*. TUNED
-heads train longer than the model that they are compared with, so TUNED is certified against the
-full model and against TUNED at depth L, and loses more than the latter where that is the better of
-the two beyond its interval.
+Layers above a depth that is not certified are not necessarily needed: the depth *loses more*, or it
+*cannot be told*. TUNED heads train longer than the model that they are compared with, so TUNED is
+certified against the full model and against TUNED at depth L, and loses more than the latter if
+that is the better of the two beyond its interval.
 """
 
 import re
@@ -53,10 +54,10 @@ VERDICT_COLUMNS = [
     "parameters", "claim", "n_examples", "seeds",
 ]  # fmt: skip
 CONFIGURATIONS = ("untuned", "tuned")
-# In a file's names, which some types write otherwise than their modules are called.
+# Layer names in weight files, which for some types differ from module names.
 LAYER = re.compile(r"(?:^|\.)(?:layers?|h)\.(\d+)\.")
 CERTIFIED, LOSES_MORE, CANNOT_BE_TOLD = "certified", "loses more", "cannot be told"
-NOTHING_CUT = "nothing cut"  # of depth L
+NOTHING_CUT = "nothing cut"  # the verdict on depth L
 
 
 def smallest_depth(scores: Mapping[int, float], full: float, tolerance: float) -> int:
@@ -64,8 +65,10 @@ def smallest_depth(scores: Mapping[int, float], full: float, tolerance: float) -
 
     Parameters
     ----------
-    scores : depth -> score, for depths 1..L.
-    full : the full model's score; depth L is always taken to be within.
+    scores : mapping of int to float
+        The score at each depth 1..L.
+    full : float
+        The full model's score; depth L always counts as within.
     """
     return smallest_within(np.array([scores[k] for k in sorted(scores)]) - full, tolerance)
 
@@ -81,15 +84,20 @@ def certified_depth(
 
     Parameters
     ----------
-    differences : [seeds, depths, examples], each example's score with the model cut to the depths
-        1..L less its score with the full model (-1 to 1); depth L is the last.
-    tolerance : what may be lost, a fraction.
-    seed : draws the bootstrap samples of the examples.
+    differences : ndarray of shape (seeds, depths, examples)
+        Each example's score with the model cut to depths 1..L minus its score with the full model
+        (-1 to 1); depth L is the last.
+    tolerance : float
+        The largest loss allowed, a fraction.
+    seed : int, default 0
+        Draws the bootstrap samples of the examples.
 
     Returns
     -------
-    The smallest certified depth; L where depth L - 1 is not certified. With fewer than five seeds
-    the claim is about these runs, else about the recipe; it is wrong in at most 1 - `confidence`.
+    int
+        The smallest certified depth; L if depth L - 1 is not certified. With fewer than five seeds
+        the claim is about these runs, else about the recipe; it is wrong in at most a share 1 -
+        `confidence` of cases.
     """
     sampling = Sampling(resamples, confidence)
     return fixed_sequence([mean_bounds(np.asarray(differences), sampling, seed).low], tolerance)
@@ -97,13 +105,16 @@ def certified_depth(
 
 @dataclass(frozen=True)
 class Evidence:
-    """What is known of a model's runs on a task.
+    """What is known about a model's runs on a task.
 
     Attributes
     ----------
-    predictions : (configuration, seed) -> prediction table of that configuration alone.
-    metrics : seed -> its metrics.
-    checkpoint : a run's model folder, for its size.
+    predictions : mapping of tuple of str and int to DataFrame
+        Prediction tables of one configuration each, by configuration and seed.
+    metrics : mapping of int to RunMetrics
+        The metrics of each seed's run.
+    checkpoint : path-like
+        A run's model folder, from which the size is read.
     """
 
     predictions: Mapping[tuple[str, int], pd.DataFrame]
@@ -117,7 +128,7 @@ class Evidence:
 
     @property
     def configurations(self) -> list[str]:
-        """UNTUNED and, where there was something to tune on, TUNED."""
+        """UNTUNED and, if there was something to tune on, TUNED."""
         return [name for name in CONFIGURATIONS if any(of == name for of, _ in self.predictions)]
 
     @property
@@ -126,12 +137,12 @@ class Evidence:
 
     @property
     def labels(self) -> np.ndarray:
-        """[examples]"""
+        """The examples' labels, (examples,)."""
         table = next(iter(self.predictions.values()))
         return table.loc[table["depth"] == table["depth"].max(), "label"].to_numpy()
 
     def answers(self, configuration: str, seeds: Sequence[int] | None = None) -> np.ndarray:
-        """Predictions, by default of the good seeds, [seeds, depths 1..L, examples]."""
+        """Predictions, by default of the good seeds, (seeds, depths 1..L, examples)."""
         seeds = self.good if seeds is None else seeds
         tables = [self.predictions[configuration, seed] for seed in seeds]
         return np.stack(
@@ -144,16 +155,22 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Comparison:
-    """One configuration's depths beside the full model and beside its own depth L.
+    """One configuration's depths, compared with the full model and with its own depth L.
 
     Attributes
     ----------
-    values, values_all_runs : mean scores, [depths]; the latter with runs that failed.
-    full, top : bounds of (cut - full model), and of (cut - this configuration at depth L).
-    changed : share of answers that differ from the full model's, [depths].
-    undertrained : the tuned head at depth L beats the full model, beyond its interval.
-    crossfit : the cross-fitted loss with its interval.
-    full_interval : of the full model's mean score.
+    values, values_all_runs : ndarray
+        Mean scores, (depths,), without and with runs that failed.
+    full, top : Bounds
+        Bounds of (cut - full model), and of (cut - this configuration at depth L).
+    changed : ndarray
+        Share of predictions that differ from the full model's, (depths,).
+    undertrained : bool
+        Whether the tuned head at depth L beats the full model, beyond its interval.
+    crossfit : tuple of float, float and float
+        The cross-fitted loss and its interval.
+    full_interval : tuple of float and float
+        The interval of the full model's mean score.
     """
 
     values: np.ndarray
@@ -177,7 +194,7 @@ class Comparison:
 
     @property
     def verdicts(self) -> list[str]:
-        """Of depths 1..L."""
+        """The verdicts on depths 1..L."""
         high = (self.top if self.undertrained else self.full).high
         more = np.where(high < -self.tolerance, LOSES_MORE, CANNOT_BE_TOLD)
         depths = np.arange(1, len(high) + 1)
@@ -186,12 +203,12 @@ class Comparison:
 
     @property
     def examples_needed(self) -> np.ndarray:
-        """With about how many examples each depth would be certified, lost it nothing, [depths]."""
+        """About how many examples would certify each depth if it lost nothing, (depths,)."""
         return examples_needed(self.full.error, self.n_examples, self.tolerance)
 
 
 def compare(configuration: str, evidence: Evidence, settings: SummarySettings) -> Comparison:
-    """How UNTUNED or TUNED at every depth compares with the full model, over the good seeds."""
+    """Compare UNTUNED or TUNED at every depth with the full model, over the good seeds."""
     metric, labels = evidence.metric, evidence.labels
     whole = evidence.answers("untuned")[:, -1:]
     every = evidence.answers(configuration, list(evidence.metrics))
@@ -201,7 +218,7 @@ def compare(configuration: str, evidence: Evidence, settings: SummarySettings) -
     against_full = cut.less(full, settings.confidence)
     top_low, _ = interval(against_full.drawn[-1], settings.confidence)
     value, chosen = cross_fitted(metric, labels, predictions, whole, settings.tolerance)
-    # The choice held, resampling says how far the loss is known.
+    # With the choice fixed, resampling gives the loss's uncertainty.
     drawn = chosen @ against_full.drawn
     low, high = interval(drawn - drawn.mean() + value, settings.confidence)
     return Comparison(
@@ -225,8 +242,9 @@ def summarise(
 
     Returns
     -------
-    a row a configuration (COLUMNS), and a row a configuration and depth (VERDICT_COLUMNS; none
-    where every run failed).
+    tuple of DataFrame and DataFrame
+        One row per configuration (COLUMNS), and one row per configuration and depth
+        (VERDICT_COLUMNS; none if every run failed).
     """
     good, metrics = evidence.good, evidence.metrics
     any_run = next(iter(metrics.values()))

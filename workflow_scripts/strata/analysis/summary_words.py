@@ -21,7 +21,8 @@ def final_words(
 
     Parameters
     ----------
-    records : patterns of its runs' run.json, whose notes are told before the answers.
+    records : sequence of str, optional
+        Patterns of the runs' run.json; the notes in them come before the answers.
     """
     summary, findings, claims, frontier = (
         Path(outdir) / f"{name}.csv" for name in ("summary", "agreement", "claims", "frontier")
@@ -109,8 +110,8 @@ def _certified(row: pd.Series, points: str) -> str:
     if row["next_examples"] == float("inf"):
         return f"{words}; with a tolerance of 0, no number of examples certifies a depth"
     return (
-        f"{words}; {depth} cannot be told ({_difference(row, 'next')}): were nothing lost there, "
-        f"about {rounded(row['next_examples']):,} examples would show it, and there are "
+        f"{words}; {depth} cannot be told ({_difference(row, 'next')}): if nothing is lost there, "
+        f"showing it takes about {rounded(row['next_examples']):,} examples, and there are "
         f"{row['n_examples']:,.0f}"
     )
 

@@ -1,4 +1,4 @@
-"""Tables of a study: states' tables joined, with what must stand beside every number."""
+"""Tables of a study: tables of states joined, with the context that every number needs."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -13,26 +13,26 @@ from strata.study.states import State
 
 
 def read_metrics(paths: Iterable[str | Path], seeds: Iterable[int]) -> dict[int, RunMetrics]:
-    """seed -> a run's metrics.json."""
+    """The metrics of each seed's run, from its metrics.json."""
     return {seed: RunMetrics.read(path) for seed, path in zip(seeds, paths, strict=True)}
 
 
 def read_tables(paths: Iterable[str | Path]) -> pd.DataFrame:
-    """CSV tables of the same columns, one below the other."""
+    """CSV tables with the same columns, as one table."""
     return pd.concat([pd.read_csv(path) for path in paths], ignore_index=True)
 
 
 def join_tables(paths: Iterable[str | Path]) -> pd.DataFrame:
-    """CSV tables one below the other, as the text that they are; columns that one lacks are empty.
+    """CSV tables joined as text; columns that one of them does not have are empty there.
 
-    What looks like a number may be none: "3" is a layer set.
+    What looks like a number need not be one: "3" is a layer set.
     """
     parts = [pd.read_csv(path, dtype=str, keep_default_na=False) for path in paths]
     return pd.concat(parts, ignore_index=True)
 
 
 def flag_failed_states(table: pd.DataFrame, runs: Mapping[int, RunMetrics]) -> pd.DataFrame:
-    """A CKA table with `failed`: one of the two states is a run that failed."""
+    """A CKA table with `failed`, which marks rows in which a state is a run that failed."""
     bad = {seed for seed, run in runs.items() if run.failed}
     failed = [
         State.parse(y).seed in bad or State.parse(x).seed in bad
@@ -70,13 +70,14 @@ def with_intervals(
 def truncation_table(
     model: str, task: str, scores: pd.DataFrame, runs: Mapping[int, RunMetrics]
 ) -> pd.DataFrame:
-    """All configurations of a model and task, with the full model's and the baseline's rows.
+    """All configurations of a model and task, with rows for the full model and the baseline.
 
     Parameters
     ----------
-    scores : columns seed, configuration, depth, metric, value, low, high, degenerate, n and
-        n_examples.
-    runs : seed -> metrics.json.
+    scores : DataFrame
+        Columns seed, configuration, depth, metric, value, low, high, degenerate, n, n_examples.
+    runs : mapping of int to RunMetrics
+        The metrics of each seed's run.
     """
     top, rows = int(scores["depth"].max()), int(scores["n"].iloc[0])
     extra = [
@@ -119,7 +120,7 @@ def truncation_table(
 def skipping_table(
     model: str, task: str, scores: pd.DataFrame, runs: Mapping[int, RunMetrics]
 ) -> pd.DataFrame:
-    """Every span's score of a model and task, beside the full model's and the baseline's."""
+    """Every span's score of a model and task, with the full model's and the baseline's."""
     table = scores.copy()
     table.insert(0, "model", model)
     table.insert(1, "task", task)

@@ -1,4 +1,4 @@
-"""What models that were trained after their cut answer, and how long that took."""
+"""Predictions of models that were trained after their cut, and how long training took."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -12,16 +12,19 @@ from strata.analysis.frontier import FULL
 def trained_models(
     answers: Sequence[str | Path], records: Sequence[str | Path], full: Mapping[int, str | Path]
 ) -> tuple[dict[int, list[pd.DataFrame]], dict[int, dict[str, float]]]:
-    """Tables of answers, and seconds of training, by seed.
+    """Tables of predictions, and seconds of training, by seed.
 
     Parameters
     ----------
-    answers, records : answers.parquet and run.json of each model, in one order.
-    full : seed -> run.json of the full model; one that came fine-tuned says no seconds.
+    answers, records : sequence of path-like
+        The answers.parquet and run.json of each model, in the same order.
+    full : mapping of int to path-like
+        The full model's run.json by seed; if the model came fine-tuned, it has no seconds.
 
     Returns
     -------
-    seed -> tables of ``cut_training.answers_of_cut``; seed -> name (or FULL) -> seconds.
+    tuple of dict of int to list of DataFrame and dict of int to dict of str to float
+        Tables of ``cut_training.answers_of_cut`` by seed, and seconds by seed and name (or FULL).
     """
     tables: dict[int, list[pd.DataFrame]] = {seed: [] for seed in full}
     seconds: dict[int, dict[str, float]] = {seed: {} for seed in full}

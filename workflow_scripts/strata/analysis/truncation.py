@@ -2,7 +2,7 @@
 
 UNTUNED applies the run's head as it is; TUNED tunes it further at each depth; TUNEDORIG tunes a
 fresh head on the pretrained encoder; both are also tuned to convergence. Each gives a table of
-predictions; scores come from it.
+predictions, from which scores are computed.
 """
 
 from collections.abc import Mapping, Sequence
@@ -31,20 +31,23 @@ class Splits:
 
 
 def untuned(evaluated: Activations, head: Head, task: Task) -> pd.DataFrame:
-    """Predictions of the run's own head on every depth, nothing trained."""
+    """Predictions of the run's own head at every depth, without training."""
     stack = repeat_head(head, len(evaluated.depths()))
     return _predictions(evaluated, task, head, stack, "untuned")
 
 
 @dataclass(frozen=True)
 class Tuned:
-    """Tuned heads of every depth, and what they predict.
+    """Tuned heads of every depth, and their predictions.
 
     Attributes
     ----------
-    predictions : prediction table of every configuration.
-    recipes : how each configuration's heads were tuned: columns configuration, depth and RECIPE.
-    heads : [depths, ...] of the last configuration, for vectors as they are.
+    predictions : DataFrame
+        The prediction table of every configuration.
+    recipes : DataFrame
+        How each configuration's heads were tuned: columns configuration, depth and RECIPE.
+    heads : Stack
+        Heads of the last configuration, (depths, ...), for unchanged vectors.
     """
 
     predictions: pd.DataFrame
@@ -52,24 +55,24 @@ class Tuned:
     heads: Stack
 
     def scores(self, task: Task, seed: int) -> pd.DataFrame:
-        """Seed, scores (see ``predictions.score_table``) and recipes."""
+        """The seed, scores (see ``predictions.score_table``) and recipes."""
         table = score_table(self.predictions, task)
         table.insert(0, "seed", seed)
         return table.merge(self.recipes, on=["configuration", "depth"], how="left")
 
 
-# What the table of a tuned configuration says beside its scores: the configuration that its head is
-# of, the learning rate, whether that is the lowest or highest of those to choose from, the score of
-# trial heads on withheld train examples, and their number.
+# What the table of a tuned configuration says besides its scores: the configuration that its head
+# comes from, the learning rate, whether that is the lowest or highest in the grid, the score of
+# trial heads on withheld train examples, and the number of these.
 RECIPE = ["recipe", "learning_rate", "grid_end", "withheld", "n_withheld"]
 
 
 def tuned(splits: Splits, head: Head, settings: HeadSettings, seed: int) -> Tuned:
     """TUNED: the run's head tuned further at every depth of its frozen encoder.
 
-    Configurations: ``tuned`` by the given recipe (the paper's), ``tuned-converged`` to convergence,
-    ``tuned-best`` at each depth the better of the two on withheld train examples (see
-    ``converged.tune_both``); without settings for convergence, ``tuned`` at each.
+    Configurations: ``tuned`` with the given recipe (the paper's), ``tuned-converged`` to
+    convergence, ``tuned-best`` the better of the two at each depth on withheld train examples (see
+    ``converged.tune_both``); without settings for convergence, the same as ``tuned``.
     """
     inputs = _inputs(splits.train, splits.task)
     if settings.converged is None:
@@ -86,7 +89,7 @@ def tuned(splits: Splits, head: Head, settings: HeadSettings, seed: int) -> Tune
 def tuned_orig(splits: Splits, head: Head, settings: HeadSettings, seed: int) -> Tuned:
     """TUNEDORIG: a fresh head tuned at every depth of the frozen pretrained encoder.
 
-    Configurations: ``tuned-orig`` by the given recipe and, with settings for convergence,
+    Configurations: ``tuned-orig`` with the given recipe and, with settings for convergence,
     ``tuned-orig-converged``.
     """
     inputs = _inputs(splits.train, splits.task)
@@ -135,7 +138,7 @@ def _configuration(
 
 
 def _best(plain: Tuned, converged: Tuned, taken: np.ndarray, stack: Stack) -> Tuned:
-    """The rows of each depth's better heads, as a configuration of their own."""
+    """The rows of each depth's better heads, as a separate configuration."""
     depths = plain.recipes["depth"][taken]
 
     def pick(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
@@ -149,7 +152,7 @@ def _best(plain: Tuned, converged: Tuned, taken: np.ndarray, stack: Stack) -> Tu
 
 
 def _joined(*configurations: Tuned) -> Tuned:
-    """All of them in one; the heads are the last one's."""
+    """Several configurations in one; the heads are the last one's."""
     return Tuned(
         pd.concat([each.predictions for each in configurations], ignore_index=True),
         pd.concat([each.recipes for each in configurations], ignore_index=True),

@@ -1,17 +1,17 @@
-"""Hidden-state variability (Xie et al. 2022, section 3.1): how much a layer knows of the classes.
+"""Hidden-state variability (Xie et al. 2022, section 3.1): how well a layer separates classes.
 
     nu = trace(Sigma_w pinv(Sigma_b)) / |Y|
 
-with Sigma_w the mean over classes of the covariance within a class, and Sigma_b that of the class
-means about their unweighted mean; lower is more specialised. With the |Y| x d matrix of centred
-means M = U S V', pinv(Sigma_b) = |Y| V S^-2 V', so nu is a mean of squared distances from the class
-means, measured along V in units of S.
+where Sigma_w is the mean over classes of the covariance within a class, and Sigma_b the covariance
+of the class means about their unweighted mean; lower is more specialised. With the |Y| x d matrix
+of centred means M = U S V', pinv(Sigma_b) = |Y| V S^-2 V', so nu is a mean of squared distances
+from the class means, measured along V in units of S.
 
-The means of n_y rows are off by noise, which sets them apart: on average M M' is too large by
-H diag(tr Sigma_y / n_y) H, with H that centres, and M Sigma_w M' by
-H diag(tr(Sigma_w Sigma_y) / n_y) H. So nu of noise alone is no infinity, and grows with n. The
-corrected nu takes both away (of two classes, that is the unbiased squared distance of Bai and
-Saranadasa 1996) and keeps the directions in which more is left than two standard errors of noise.
+Means of n_y rows are noisy, which moves them apart: on average M M' is too large by H diag(tr
+Sigma_y / n_y) H, where H centres, and M Sigma_w M' by H diag(tr(Sigma_w Sigma_y) / n_y) H. So nu of
+noise alone is not infinite, and grows with n. The corrected nu subtracts both (for two classes,
+that gives the unbiased squared distance of Bai and Saranadasa 1996) and keeps the directions in
+which more than two standard errors of noise are left.
 """
 
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ from strata.analysis.correlations import mean_ranks
 from strata.data.task import Task
 from strata.runtime.errors import StrataError
 
-# Of what is computed side by side, so that memory does not grow with the number of samples.
+# For what is computed at the same time, so that memory does not grow with the samples.
 COLUMNS_AT_ONCE = 256
 BEYOND_NOISE = 2.0  # standard errors
 
@@ -32,11 +32,11 @@ BEYOND_NOISE = 2.0  # standard errors
 class Classes:
     """The rows of each class, and a note for readers on how they were made."""
 
-    rows: dict[str, np.ndarray]  # name -> row numbers
+    rows: dict[str, np.ndarray]  # name -> row indices
     note: str = ""
 
     def codes(self, count: int) -> np.ndarray:
-        """The class of each of `count` rows, -1 of those that are in none."""
+        """The class of each of `count` rows, -1 for those in none."""
         codes = np.full(count, -1)
         for y, rows in enumerate(self.rows.values()):
             codes[rows] = y
@@ -47,22 +47,25 @@ def classes(task: Task, labels: np.ndarray, bins: int) -> Classes:
     """The classes of a task's rows.
 
     Classification: the labels. Multiple choice: right and wrong choices. Regression: quantile bins
-    of the target (ours; the authors' code takes every distinct value for a class).
+    of the target (our choice; the authors' code treats every distinct value as a class).
 
     Parameters
     ----------
-    labels : [examples]; an example has ``task.choices`` rows.
-    bins : of a regression's target, at most; equal values share one.
+    labels : ndarray of shape (examples,)
+        The examples' labels; an example has ``task.choices`` rows.
+    bins : int
+        The largest number of bins of a regression's target; equal values share a bin.
 
     Raises
     ------
-    StrataError : fewer than two classes have two rows.
+    StrataError
+        Fewer than two classes have at least two rows.
     """
     if task.kind.compares_rows:
         gold = (np.arange(task.choices) == labels[:, None]).reshape(-1)
         rows_of = {"wrong": np.flatnonzero(~gold), "right": np.flatnonzero(gold)}
     elif task.kind.continuous:
-        # Equal values have one rank, the mean of theirs, and so one bin.
+        # Equal values share a rank, the mean of theirs, and so a bin.
         each = (bins * (mean_ranks(labels) - 0.5) / len(labels)).astype(int)
         rows_of = {f"bin {i + 1}": np.flatnonzero(each == i) for i in np.unique(each)}
     else:
@@ -81,14 +84,18 @@ def classes(task: Task, labels: np.ndarray, bins: int) -> Classes:
 
 @dataclass(frozen=True)
 class Scatter:
-    """What the noise of class means is made of, each [classes] (or [samples, classes]).
+    """What the noise of class means consists of, each (classes,) or (samples, classes).
 
     Attributes
     ----------
-    sizes : rows.
-    own : trace of the covariance within the class.
-    shared : trace of its product with Sigma_w, unbiased where rows are normal.
-    squared : trace of its square, likewise.
+    sizes : ndarray
+        The number of rows of each class.
+    own : ndarray
+        Trace of the covariance within the class.
+    shared : ndarray
+        Trace of its product with Sigma_w, unbiased if rows are normal.
+    squared : ndarray
+        Trace of its square, unbiased if rows are normal.
     """
 
     sizes: np.ndarray
@@ -99,9 +106,9 @@ class Scatter:
 
 @dataclass(frozen=True)
 class Values:
-    """nu and the corrected nu of some samples, each [samples].
+    """nu and the corrected nu of some samples, each (samples,).
 
-    NaN where all class means are the same; `corrected` also where nothing is left of them.
+    NaN if all class means are the same; `corrected` also if nothing is left of them.
     """
 
     nu: np.ndarray
@@ -113,13 +120,15 @@ def variability(vectors: np.ndarray, rows: Sequence[np.ndarray]) -> float:
 
     Parameters
     ----------
-    vectors : [rows, features], an array or memory map of any float type; everything is computed in
-        float64.
-    rows : the row numbers of each class, two classes or more, none empty.
+    vectors : ndarray of shape (rows, features)
+        An array or memory map of any float type; all computation is in Vectors in float64.
+    rows : sequence of ndarray
+        The row indices of each class; at least two classes, none of them empty.
 
     Returns
     -------
-    nu; NaN where all class means are the same.
+    float
+        nu; NaN if all class means are the same.
     """
     drawn = np.asarray(vectors[np.concatenate(rows)], dtype=np.float64)
     codes = np.repeat(np.arange(len(rows)), [len(numbers) for numbers in rows])
@@ -127,15 +136,19 @@ def variability(vectors: np.ndarray, rows: Sequence[np.ndarray]) -> float:
 
 
 def corrected_variability(vectors: np.ndarray, rows: Sequence[np.ndarray]) -> float:
-    """nu of one depth without what the noise of the class means does to it; rows are independent.
+    """nu of one depth, corrected for the noise of the class means; rows must be independent.
 
     Parameters
     ----------
-    vectors, rows : as in ``variability``, two rows a class or more.
+    vectors : ndarray of shape (rows, features)
+        As for ``variability``.
+    rows : sequence of ndarray
+        As for ``variability``, with at least two rows per class.
 
     Returns
     -------
-    the corrected nu; NaN where nothing is left beyond noise.
+    float
+        The corrected nu; NaN if nothing is left beyond noise.
     """
     drawn = np.asarray(vectors[np.concatenate(rows)], dtype=np.float64)
     codes = np.repeat(np.arange(len(rows)), [len(numbers) for numbers in rows])
@@ -146,20 +159,23 @@ def corrected_variability(vectors: np.ndarray, rows: Sequence[np.ndarray]) -> fl
 def scatter(vectors: np.ndarray, codes: np.ndarray, choices: int = 1) -> Scatter:
     """How far the rows of each class scatter.
 
-    Rows of one example of multiple choice share a prompt, whose noise both means have and their
-    difference has not: there, what scatters is the right choice less the mean of the wrong ones.
+    Rows of one multiple-choice example share a prompt. Its noise is in both means but not in their
+    difference, so there the scatter is that of the right choice minus the mean of the wrong ones.
 
     Parameters
     ----------
-    vectors : [rows, features], float64.
-    codes : [rows], the class of each from 0 on, or -1.
-    choices : rows an example has, one after another; with several, code 1 is the right one.
+    vectors : ndarray of shape (rows, features)
+        Vectors in float64.
+    codes : ndarray of shape (rows,)
+        The class of each row, from 0, or -1.
+    choices : int, default 1
+        The number of consecutive rows per example; with several, code 1 is the right one.
     """
     count = int(codes.max()) + 1
     parts = [_centred(vectors[codes == y]) for y in range(count)]
     sizes = np.array([len(part) for part in parts])
     differ = [_right_less_wrong(vectors, codes, choices)] if choices > 1 else []
-    if len(vectors) < vectors.shape[1]:  # as many coordinates as rows say the same
+    if len(vectors) < vectors.shape[1]:  # as many coordinates as rows are equivalent
         basis, _ = np.linalg.qr(np.concatenate(parts).T)
         parts = [part @ basis for part in parts]
         differ = [each @ basis for each in differ]
@@ -172,18 +188,18 @@ def scatter(vectors: np.ndarray, codes: np.ndarray, choices: int = 1) -> Scatter
     own = np.array([np.trace(each) for each in covariances])
     shared = np.array([(within * each).sum() for each in covariances])
     squared = np.array([(each * each).sum() for each in covariances])
-    # A covariance is not independent of itself: its square is too large by chance.
+    # A covariance is not independent of itself, so its square is biased upwards.
     unbiased = free**2 / (np.maximum(free - 1, 1) * (free + 2.0)) * (squared - own**2 / free)
     unbiased = np.where(free > 1, np.maximum(unbiased, 0), 0)
     if differ:
-        # Shared out between the two means, so that the sum is that of their difference.
+        # Split between the two means, so that the sum is that of their difference.
         half = sizes / len(differ[0]) / 2
         return Scatter(sizes, own * half, shared * half, unbiased * half**2)
     return Scatter(sizes, own, shared + (unbiased - squared) / count, unbiased)
 
 
 def _right_less_wrong(vectors: np.ndarray, codes: np.ndarray, choices: int) -> np.ndarray:
-    """[examples, features], centred."""
+    """The differences (examples, features), centred."""
     of_examples = vectors.reshape(-1, choices, vectors.shape[1])
     weights = np.where(codes == 1, 1.0, -1 / (choices - 1)).reshape(-1, 1, choices)
     return _centred((weights @ of_examples)[:, 0])
@@ -196,12 +212,17 @@ def values_of_samples(
 
     Parameters
     ----------
-    vectors : [rows, features], float64.
-    codes : [samples, rows], the class of each row from 0 on, -1 where the sample is without it.
-    noise : of the classes; without it nothing is corrected.
+    vectors : ndarray of shape (rows, features)
+        Vectors in float64.
+    codes : ndarray of shape (samples, rows)
+        The class of each row, from 0, or -1 if the sample does not have the row.
+    noise : Scatter, optional
+        Scatter of the classes; without it there is no correction.
     """
     count = int(codes.max()) + 1
-    vectors = _centred(vectors)  # means dwarf variance, and what is squared below is near 0
+    vectors = _centred(
+        vectors
+    )  # means are large compared with variance; values squared below are near 0
     step = max(1, COLUMNS_AT_ONCE // count)
     parts = [codes[begin : begin + step] for begin in range(0, len(codes), step)]
     found = [_of_some(vectors, part, count, noise) for part in parts]
@@ -212,7 +233,7 @@ def values_of_samples(
 
 
 def _of_some(vectors: np.ndarray, codes: np.ndarray, count: int, noise: Scatter | None) -> Values:
-    """Of few samples: one product with the rows serves them all."""
+    """The values of few samples: one product with the rows serves them all."""
     members = (codes[:, None] == np.arange(count)[:, None]).astype(np.float64)
     sizes = np.maximum(members.sum(-1), 1)
     means = (members.reshape(-1, len(vectors)) @ vectors).reshape(*sizes.shape, -1)
@@ -234,10 +255,10 @@ def _turned(matrices: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class _Axes:
-    """The class means' own axes, of each sample: M - mean = U S V'.
+    """The class means' own axes in each sample: M - mean = U S V'.
 
-    U [samples, classes, rank], S [samples, rank] and V [samples, features, rank]; axes in which the
-    means do not differ have S = 0 and U = 0.
+    U has shape (samples, classes, rank), S (samples, rank) and V (samples, features, rank); axes in
+    which the means do not differ have S = 0 and U = 0.
     """
 
     classes: np.ndarray
@@ -246,10 +267,10 @@ class _Axes:
 
 
 def _axes(means: np.ndarray) -> _Axes:
-    """Of class means [samples, classes, features]."""
+    """The axes of class means (samples, classes, features)."""
     centred = means - means.mean(1, keepdims=True)
     classes, lengths, directions = np.linalg.svd(centred, full_matrices=False)
-    # Rank is at most |Y| - 1; what is left beyond it is rounding.
+    # The rank is at most |Y| - 1; anything beyond it is rounding.
     rank = min(means.shape[1] - 1, means.shape[2])
     scale = np.linalg.norm(means, axis=(1, 2))[:, None]
     real = lengths > scale * max(means.shape[1:]) * np.finfo(np.float64).eps
@@ -259,11 +280,12 @@ def _axes(means: np.ndarray) -> _Axes:
 
 
 def _from(axes: _Axes, within: np.ndarray, noise: Scatter | None) -> Values:
-    """Values of samples whose Sigma_w along the axes is [samples, rank, rank].
+    """Values of samples, from their Sigma_w along the axes, (samples, rank, rank).
 
     Parameters
     ----------
-    noise : with sizes [samples, classes].
+    noise : Scatter or None
+        The scatter, with sizes (samples, classes).
     """
     real = axes.lengths > 0
     squares = np.where(real, axes.lengths, np.inf) ** 2
@@ -275,14 +297,14 @@ def _from(axes: _Axes, within: np.ndarray, noise: Scatter | None) -> Values:
 
 def _corrected(axes: _Axes, within: np.ndarray, noise: Scatter) -> np.ndarray:
     u, lengths = axes.classes, axes.lengths
-    # Axes are of centred means, so U'H = U'.
+    # Axes belong to centred means, so U'H = U'.
     between = _turned(u * (noise.own / noise.sizes)[..., None]) @ u
     between = np.eye(u.shape[2]) * lengths[:, None] ** 2 - between
     shared = _turned(u * (noise.shared / noise.sizes)[..., None]) @ u
     across = lengths[:, :, None] * lengths[:, None] * within - shared
     values, vectors = np.linalg.eigh(between)
-    # Squared lengths of nothing but noise have this variance, and the largest of several is
-    # larger by chance.
+    # Squared lengths of pure noise have this variance, and the largest of several is larger by
+    # chance.
     variance = 2 * _turned(u**2) @ (noise.squared / noise.sizes**2)[..., None]
     error = np.sqrt(variance.max((1, 2)) * (lengths > 0).sum(1))
     left = values > BEYOND_NOISE * error[:, None]
@@ -292,14 +314,16 @@ def _corrected(axes: _Axes, within: np.ndarray, noise: Scatter) -> np.ndarray:
 
 
 class Sums:
-    """nu of every depth from rows that pass by once, none of which is kept.
+    """nu of every depth from rows that are read once and not kept.
 
-    Memory: a [features, features] matrix a depth.
+    It needs a (features, features) matrix per depth.
 
     Parameters
     ----------
-    depths, features : of the vectors to come.
-    sizes : [classes], how many rows of each will come.
+    depths, features : int
+        Numbers of depths and features of the vectors to come.
+    sizes : ndarray of shape (classes,)
+        The number of rows of each class to come.
     """
 
     def __init__(self, depths: int, features: int, sizes: np.ndarray):
@@ -309,15 +333,15 @@ class Sums:
         self.centre: np.ndarray | None = None
 
     def add(self, vectors: np.ndarray, codes: np.ndarray) -> None:
-        """Rows of all depths, [depths, rows, features], with the class of each [rows] or -1."""
+        """Add rows of all depths, (depths, rows, features), with their classes (rows,), or -1."""
         there = codes >= 0
         if not there.any():
             return
         codes = codes[there]
         members = (codes == np.arange(len(self.sizes))[:, None]).astype(np.float64)
-        # sqrt, as each weight is met twice in a product
+        # square roots, since each weight occurs twice in a product
         weights = np.sqrt(1 / (len(self.sizes) * self.sizes[codes]))[:, None]
-        if self.centre is None:  # sums of squares of what is near 0 lose no digits
+        if self.centre is None:  # sums of squares of values near 0 lose no digits
             self.centre = vectors[:, there].mean(1, dtype=np.float64)[:, None]
         for slot, centre in enumerate(self.centre):
             rows = vectors[slot][there].astype(np.float64) - centre
@@ -326,11 +350,12 @@ class Sums:
             self.within[slot] += rows.T @ rows
 
     def values(self, noise: Sequence[Scatter]) -> Values:
-        """Of all rows, [depths].
+        """The values from all rows, (depths,).
 
         Parameters
         ----------
-        noise : of each depth, from some of the rows: how far they scatter is the same of all.
+        noise : sequence of Scatter
+            The scatter at each depth, from some of the rows: it is the same for all rows.
         """
         means = self.means / self.sizes[:, None]
         axes = _axes(means)

@@ -1,4 +1,4 @@
-"""What nu costs, so that it can be compared with the fine-tuning that it is to save."""
+"""What nu costs, for comparison with the fine-tuning that it is meant to save."""
 
 import time
 
@@ -9,7 +9,7 @@ from strata.analysis.variability import values_of_samples
 
 
 class Stopwatch:
-    """Seconds spent inside its blocks, all together."""
+    """Total seconds spent inside its blocks."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
@@ -22,13 +22,16 @@ class Stopwatch:
 
 
 def nu_seconds(vectors: np.ndarray, rows: np.ndarray, codes: np.ndarray) -> float:
-    """What nu alone takes at all depths, from representations that are there.
+    """Seconds that nu alone takes at all depths, from existing representations.
 
     Parameters
     ----------
-    vectors : [depths, rows, features], an array or an HDF5 dataset.
-    rows : numbers of the rows that are in a class.
-    codes : [rows], the class of each of these.
+    vectors : ndarray of shape (depths, rows, features)
+        An array or an HDF5 dataset.
+    rows : ndarray
+        Indices of the rows that are in a class.
+    codes : ndarray of shape (rows,)
+        The class of each of these rows.
     """
     with (watch := Stopwatch()):
         for of_depth in vectors:
@@ -39,18 +42,23 @@ def nu_seconds(vectors: np.ndarray, rows: np.ndarray, codes: np.ndarray) -> floa
 def cost_table(
     model: str, task: str, device: str, examples: int, forward: float, nu: float
 ) -> pd.DataFrame:
-    """One row: what nu costs from the texts on, whatever else its job measures.
+    """One row: what nu costs, starting from texts, apart from what else its job measures.
 
     Parameters
     ----------
-    device : that the encoder ran on, as in run.json.
-    examples : that nu is taken from.
-    forward : seconds of the encoder's pass over them, tokenising and writing included.
-    nu : seconds of nu itself at all depths.
+    device : str
+        The device that the encoder ran on, as in run.json.
+    examples : int
+        The number of examples that nu is computed from.
+    forward : float
+        Seconds of the encoder's pass over them, including tokenising and writing.
+    nu : float
+        Seconds of nu itself at all depths.
 
     Returns
     -------
-    columns model, task, device, examples, forward_seconds, nu_seconds, seconds (of both).
+    DataFrame
+        Columns model, task, device, examples, forward_seconds, nu_seconds, seconds (of both).
     """
     row = {
         "model": model,

@@ -7,5 +7,5 @@ def points_of(tolerance: float) -> str:
 
 
 def rounded(count: float) -> int:
-    """To two digits: it is an estimate."""
+    """A number rounded to two digits, since it is an estimate."""
     return int(float(f"{count:.1e}"))

@@ -1,4 +1,4 @@
-"""From texts to padded batches of token ids, tokenised as they are needed."""
+"""From texts to padded batches of token ids, tokenised when needed."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -15,20 +15,25 @@ Features = list[dict[str, list[int]]]
 
 
 class Rows:
-    """The rows an encoder reads of a task's examples: one each, or one a choice (example-major).
+    """The rows that an encoder reads: one per example, or one per choice (example-major).
 
-    Nothing is tokenised until it is asked for, so memory does not grow with the examples' number.
+    Nothing is tokenised before it is needed, so memory does not grow with the number of examples.
 
     Parameters
     ----------
-    tokenizer : the model's.
-    examples : in the one form of ``strata.data.task``.
-    max_length : tokens a row is cut to.
+    tokenizer : PreTrainedTokenizerBase
+        The model's tokenizer.
+    examples : DataFrame
+        Examples in the form that ``strata.data.task`` describes.
+    max_length : int
+        The number of tokens that a row is cut to.
 
     Attributes
     ----------
-    choices : rows an example has.
-    max_rows : rows of a batch, lowered where more did not fit into the GPU's memory.
+    choices : int
+        The number of rows per example.
+    max_rows : int or None
+        The largest number of rows per batch, lowered if more did not fit into the GPU's memory.
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, examples: pd.DataFrame, max_length: int):
@@ -40,7 +45,7 @@ class Rows:
         return len(self.examples) * self.choices
 
     def tokenize(self, examples: slice | list[int]) -> tuple[Features, list[list[int]]]:
-        """Tokenizer output of the rows of some examples, and each one's mask of special tokens."""
+        """Tokenizer output for the rows of some examples, and each row's mask of special tokens."""
         encoded = self.tokenizer(
             *self._texts(self.examples.iloc[examples]),
             truncation=True,
@@ -65,8 +70,9 @@ class Rows:
 
         Yields
         ------
-        row numbers [batch], inputs each [batch, tokens], mask [batch, tokens] of the tokens that
-        are neither padding nor special.
+        tuple of ndarray, dict of str to Tensor and Tensor
+            Row numbers of shape (batch,), inputs each of shape (batch, tokens), and a mask of shape
+            (batch, tokens) of the tokens that are neither padding nor special.
         """
         first, last = window.start // self.choices, window.stop // self.choices
         features, special = self.tokenize(slice(first, last))
@@ -85,16 +91,18 @@ class Rows:
         device: torch.device | str,
         work: Callable[[np.ndarray, dict[str, Tensor], Tensor], None],
     ) -> None:
-        """Give each of a window's batches to `work`, in parts where the GPU's memory runs out.
+        """Give each batch of a window to `work`, in parts if the GPU's memory runs out.
 
         Parameters
         ----------
-        work : called with what `batches` yields; it may be called again with a part of the same
-            rows, so it must set results, not add to them.
+        work : callable
+            Called with what `batches` yields. It may be called again with part of the same rows, so
+            it must set results, not add to them.
 
         Raises
         ------
-        StrataError : a single row is too much.
+        StrataError
+            The GPU's memory does not hold even a single row.
         """
         for chosen, inputs, plain in self.batches(window, min(batch_size, self.max_rows), device):
             begin = 0
@@ -105,7 +113,7 @@ class Rows:
                     begin = part.stop
                     continue
                 except torch.OutOfMemoryError:
-                    pass  # halved below, where the failed attempt's tensors are free again
+                    pass  # halved below, when the failed attempt's tensors have been freed
                 self._halve(len(chosen[part]), plain.shape[1])
 
     def _halve(self, rows: int, tokens: int) -> None:
@@ -117,7 +125,7 @@ class Rows:
         self.max_rows = rows // 2
         torch.cuda.empty_cache()
         print(
-            f"{rows} rows of {tokens} tokens are too many for the GPU's memory: going on with "
+            f"{rows} rows of {tokens} tokens are too many for the GPU's memory: continuing with "
             f"{self.max_rows}",
             flush=True,
         )

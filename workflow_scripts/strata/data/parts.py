@@ -1,4 +1,4 @@
-"""Examples parted by what they decide, so that what chooses never judges."""
+"""Examples split by purpose, so that the examples that choose never judge."""
 
 import numpy as np
 import pandas as pd
@@ -8,7 +8,7 @@ SEED = 0  # the same examples for every model, run and method
 
 
 def withhold(examples: pd.DataFrame, share: float) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """(kept, withheld): a share of the examples drawn at random, in order, four at least."""
+    """(kept, withheld): a share of the examples drawn at random, at least four, in order."""
     count = min(max(round(share * len(examples)), 4), len(examples) - 1)
     return _parted(examples, count)
 

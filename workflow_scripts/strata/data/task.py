@@ -1,9 +1,9 @@
 """A prepared task, and its examples.
 
-A task in `data/tasks/{task}/` is ``train.parquet`` and ``eval.parquet`` with the columns
-``example_id`` (row in the source split, from 0), ``text_a``, ``text_b`` (pairs only) or
-``choices`` (multiple choice only: a list of texts) and ``label`` (class or gold index, or a
-float), and ``task.json``, which says what they are.
+A task in `data/tasks/{task}/` consists of ``train.parquet`` and ``eval.parquet`` with the columns
+``example_id`` (row in the source split, from 0), ``text_a``, ``text_b`` (pairs only) or ``choices``
+(multiple choice only: a list of texts) and ``label`` (class or gold index, or a float), and
+``task.json``, which says what they are.
 """
 
 import json
@@ -22,13 +22,18 @@ SPLITS = ("train", "eval")
 
 @dataclass(frozen=True)
 class Task:
-    """What a prepared task is: its kind, label names, metric, and where it came from.
+    """A prepared task: its type, label names, metric, and where it came from.
 
     Attributes
     ----------
-    choices : rows an encoder reads for each example; 1 but for multiple choice.
-    sizes : split -> examples; `dropped` : split -> rows that are in no class of the cuts.
-    source : provenance, with the commit that a hub revision resolved to.
+    choices : int
+        The number of rows that an encoder reads per example; 1 except for multiple choice.
+    sizes : dict of str to int
+        The number of examples in each split.
+    dropped : dict of str to int
+        The number of rows in each split that are in no class of the cuts.
+    source : dict of str to object
+        Where the task came from, with the commit that a hub revision resolved to.
     """
 
     name: str
@@ -42,12 +47,12 @@ class Task:
 
     @property
     def kind(self) -> TaskType:
-        """What tasks of its type have in common."""
+        """The properties of its type."""
         return TASK_TYPES[self.type]
 
     @property
     def num_labels(self) -> int:
-        """Outputs of the head: classes, or 1 for regression and multiple choice."""
+        """Number of the head's outputs: the classes, or 1 for regression and multiple choice."""
         return len(self.labels) if self.labels else 1
 
     @classmethod

@@ -1,8 +1,8 @@
-"""A split's rows tokenised once, in a file that all runs of a model and task share.
+"""A split's rows, tokenised once, in a file that all runs of a model and task share.
 
-An Arrow file, one record a row the encoder reads: a list column for each of the tokenizer's
-outputs, ``special_tokens_mask`` among them, and the row's ``example_id``. It is mapped into memory:
-nothing is read until it is used.
+An Arrow file with one record per row that the encoder reads: a list column for each of the
+tokenizer's outputs, including ``special_tokens_mask``, and the row's ``example_id``. It is mapped
+into memory: nothing is read until it is used.
 """
 
 from pathlib import Path
@@ -19,21 +19,21 @@ from strata.runtime.files import written_whole
 from strata.runtime.progress import Progress
 
 SPECIAL = "special_tokens_mask"
-NO_LIMIT = 10**6  # tokens; tokenizers that know of none say a number beyond all
-# Their first positions are the padding token's and those before it.
-BIASED = ("deberta", "deberta-v2")  # with absolute positions, too, where the config says so
+NO_LIMIT = 10**6  # tokens; a tokenizer without a limit gives a huge number
+# Their first positions are those up to the padding token's, which no text uses.
+BIASED = ("deberta", "deberta-v2")  # with absolute positions as well, if the config says so
 OFFSET = ("camembert", "mpnet", "roberta", "xlm-roberta")
 
 
 def load_tokenizer(folder: str | Path) -> PreTrainedTokenizerBase:
-    """A model folder's tokenizer. (Here, since tokenising imports nothing that models need.)"""
+    """A model folder's tokenizer (here, so that tokenising imports nothing that models need)."""
     tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-    tokenizer.padding_side = "right"  # as every model can be padded
+    tokenizer.padding_side = "right"  # on this side every model can be padded
     return tokenizer
 
 
 def positions(config: PretrainedConfig) -> int | None:
-    """How many tokens of a row a model has positions for; None where it takes any number."""
+    """The number of tokens for which a model has positions; None if it takes any number."""
     limit = getattr(config, "max_position_embeddings", None)
     if config.model_type in BIASED and not getattr(config, "position_biased_input", True):
         return None
@@ -45,16 +45,19 @@ def positions(config: PretrainedConfig) -> int | None:
 def length_limit(
     asked: int | Literal["auto"], folder: str | Path, tokenizer: PreTrainedTokenizerBase
 ) -> int:
-    """Tokens that a row is cut to.
+    """The number of tokens that a row is cut to.
 
     Parameters
     ----------
-    asked : "auto" is the smaller of what the tokenizer and the model allow.
-    folder : of the model.
+    asked : int or "auto"
+        The config's setting; "auto" is the smaller of what tokenizer and model allow.
+    folder : path-like
+        The model's folder.
 
     Raises
     ------
-    StrataError : auto, and neither says a number.
+    StrataError
+        `asked` is "auto", and neither tokenizer nor model states a limit.
     """
     if asked != "auto":
         return asked
@@ -62,7 +65,7 @@ def length_limit(
     limits = (positions(config), tokenizer.model_max_length)
     known = [n for n in limits if n is not None and n < NO_LIMIT]
     if not known and (trained := getattr(config, "max_position_embeddings", None)):
-        known = [trained]  # of relative positions, what it was trained with
+        known = [trained]  # for relative positions, the length it was trained with
     if not known:
         raise StrataError(
             f"Neither config.json nor tokenizer in {folder} says how many tokens a text may have: "
@@ -100,9 +103,12 @@ class TokenisedRows(Rows):
 
     Parameters
     ----------
-    tokenizer : the model's; it only pads.
-    examples : any of the file's, in any order.
-    path : the file.
+    tokenizer : PreTrainedTokenizerBase
+        The model's tokenizer; it only pads.
+    examples : DataFrame
+        Any of the file's examples, in any order.
+    path : path-like
+        The token file.
     """
 
     def __init__(

@@ -13,9 +13,11 @@ from strata.evaluation.resampling import interval, resampled_scores
 from strata.runtime.errors import StrataError
 from strata.study.settings import Sampling
 
-NUMBERED = re.compile(r"label[ _-]*(\d+)", re.IGNORECASE)  # what Transformers calls nameless labels
-FEWEST = 20  # examples that judge; with fewer, a bootstrap is surer than it may be
-WORTH = 0.05  # of accuracy; what another order must gain to be spoken of
+NUMBERED = re.compile(
+    r"label[ _-]*(\d+)", re.IGNORECASE
+)  # Transformers' names for labels without names
+FEWEST = 20  # examples that judge; with fewer, a bootstrap is overconfident
+WORTH = 0.05  # accuracy that another order must gain to be mentioned
 
 
 @dataclass(frozen=True)
@@ -24,9 +26,13 @@ class LabelOrder:
 
     Attributes
     ----------
-    names : the checkpoint's labels, in the order of its outputs.
-    outputs : for each label of the task, the number of its output.
-    by : what matched them: names, positions (the names say nothing), or the config's `label_map`.
+    names : list of str
+        The checkpoint's labels, in the order of its outputs.
+    outputs : list of int
+        For each label of the task, the number of its output.
+    by : {"name", "position", "label_map"}
+        How they were matched: by name, by position (if the names say nothing), or by the config's
+        `label_map`.
     """
 
     names: list[str]
@@ -37,42 +43,45 @@ class LabelOrder:
 def match_labels(
     names: Sequence[str], labels: Sequence[str], label_map: Mapping[str, str] | None, what: str
 ) -> LabelOrder:
-    """Match a checkpoint's labels with a task's, of which there are as many.
+    """Match a checkpoint's labels with the same number of labels of a task.
 
-    By `label_map` if there is one; by name, letter case and separators aside; names such as LABEL_0
-    by their numbers.
+    By `label_map` if there is one, else by name, ignoring case and separators; names such as
+    LABEL_0 by their numbers.
 
     Parameters
     ----------
-    names : the checkpoint's, in the order of its outputs.
-    what : the checkpoint, for messages.
+    names : sequence of str
+        The checkpoint's labels, in the order of its outputs.
+    what : str
+        Words for the checkpoint, for messages.
 
     Raises
     ------
-    StrataError : the names do not match, or `label_map` is not one to one.
+    StrataError
+        The names do not match, or `label_map` is not one to one.
     """
     if label_map is not None:
         return LabelOrder(list(names), _by_map(names, labels, label_map, what), "label_map")
     numbers = [NUMBERED.fullmatch(name) for name in names]
     if all(numbers) and not all(NUMBERED.fullmatch(label) for label in labels):
         return LabelOrder(list(names), list(range(len(labels))), "position")
-    for written in (str, fold):  # as they are, before what differs by hand alone
+    for written in (str, fold):  # as written, before ignoring differences in spelling
         own, wanted = list(map(written, names)), list(map(written, labels))
         if sorted(own) == sorted(wanted) and len(set(own)) == len(own):
             return LabelOrder(list(names), [own.index(label) for label in wanted], "name")
     if len(set(names)) < len(names):
         raise StrataError(
-            f"{what} calls several of its labels the same ({', '.join(names)}): give them names of "
-            "their own in its config.json (id2label, label2id)."
+            f"{what} gives several of its labels the same name ({', '.join(names)}): give them "
+            "different names in its config.json (id2label, label2id)."
         )
     raise StrataError(
         f"{what} has the labels {', '.join(names)}, the task {', '.join(labels)}: say which is "
-        f"which with {_as_map(names, labels)} in the model's entry."
+        f"which by writing {_as_map(names, labels)} in the model's entry."
     )
 
 
 def fold(name: str) -> str:
-    """A label's name without what different hands write differently: case and separators."""
+    """A label's name without differences in spelling: case and separators."""
     return re.sub(r"[\W_]+", "", name.casefold())
 
 
@@ -93,7 +102,7 @@ def _as_map(names: Sequence[str], labels: Sequence[str]) -> str:
 
 
 def _written(label_map: Mapping[str, str]) -> str:
-    """As one line of YAML, quoted where it would be read as something else than text."""
+    """As one line of YAML, quoted where it would otherwise not be read as text."""
     text = yaml.safe_dump(
         dict(label_map), default_flow_style=True, sort_keys=False, width=10**6, allow_unicode=True
     )
@@ -102,12 +111,14 @@ def _written(label_map: Mapping[str, str]) -> str:
 
 @dataclass(frozen=True)
 class Better:
-    """Another order of the labels, chosen on one half of the examples, better on the other.
+    """Another order of the labels, chosen on one half of the examples and better on the other.
 
     Attributes
     ----------
-    meant : for each label that is answered, the one that it seems to stand for.
-    gain, low, high : of accuracy, a fraction, with its interval over `n` examples.
+    meant : list of int
+        For each predicted label, the label that it seems to stand for.
+    gain, low, high : float
+        The gain in accuracy, a fraction, with its interval over `n` examples.
     """
 
     meant: list[int]
@@ -117,7 +128,7 @@ class Better:
     n: int
 
     def words(self) -> str:
-        """What it gains, for a message."""
+        """The gain in words, for a message."""
         points = (f"{100 * value:+.1f}" for value in (self.gain, self.low, self.high))
         gain, low, high = points
         return (
@@ -128,14 +139,15 @@ class Better:
 def better_order(
     labels: np.ndarray, predictions: np.ndarray, count: int, sampling: Sampling, seed: int = 0
 ) -> Better | None:
-    """Another order of the labels that fits the examples better, by five points and beyond doubt.
+    """Another order of the labels, if one fits the examples better by five points and beyond doubt.
 
-    The order is the one that makes most of one half's answers right (a linear assignment on their
-    confusion matrix); the other half judges it, so that having chosen flatters nothing.
+    The order is the one that makes most predictions of one half right (a linear assignment on their
+    confusion matrix). The other half judges it, so that the choice does not bias the gain.
 
     Parameters
     ----------
-    labels, predictions : [examples], classes from 0 to `count` - 1.
+    labels, predictions : ndarray of shape (examples,)
+        Classes from 0 to `count` - 1.
     """
     places = np.random.default_rng(seed).permutation(len(labels))
     chooses, judges = places[: len(places) // 2], places[len(places) // 2 :]
@@ -156,7 +168,7 @@ def better_order(
 
 
 def _without_accidents(meant: np.ndarray, confusion: np.ndarray) -> np.ndarray:
-    """An order in which labels whose places were changed for a single answer are back in theirs."""
+    """The order, with labels that were swapped because of a single answer back in their places."""
     kept = np.arange(len(meant))
     for cycle in _cycles(meant):
         gain = sum(confusion[i, meant[i]] - confusion[i, i] for i in cycle)
@@ -166,7 +178,7 @@ def _without_accidents(meant: np.ndarray, confusion: np.ndarray) -> np.ndarray:
 
 
 def _cycles(order: np.ndarray) -> list[list[int]]:
-    """The cycles of a permutation, those of one element left out."""
+    """The cycles of a permutation, except those of one element."""
     found, seen = [], set()
     for start in range(len(order)):
         cycle, place = [], start
@@ -180,7 +192,7 @@ def _cycles(order: np.ndarray) -> list[list[int]]:
 
 
 def suggested_map(order: LabelOrder, labels: Sequence[str], better: Better) -> str:
-    """The `label_map` that another order amounts to, as one writes it."""
+    """The `label_map` for another order, as it would be written in the config."""
     label_of = {output: better.meant[label] for label, output in enumerate(order.outputs)}
     meant = [labels[label_of[output]] for output in range(len(order.names))]
     return _as_map(order.names, meant)

@@ -1,4 +1,4 @@
-"""Scores of predictions with their intervals, and the baseline's."""
+"""Scores of predictions with their intervals, and the baseline's score."""
 
 from dataclasses import dataclass
 
@@ -14,16 +14,16 @@ from strata.study.task_types import TASK_TYPES
 
 @dataclass(frozen=True)
 class Score:
-    """A metric's value; `degenerate` if it is a correlation of constant predictions, set to 0."""
+    """A metric's value; `degenerate` means a correlation of constant predictions, set to 0."""
 
     value: float
     degenerate: bool = False
 
 
 def score(metric: str, labels: np.ndarray, predictions: np.ndarray) -> Score:
-    """Score `predictions` against `labels`, both of shape [examples].
+    """Score `predictions` against `labels`, both of shape (examples,).
 
-    A correlation is 0 and degenerate where the predictions (or the labels) are constant.
+    A correlation is 0 and degenerate if the predictions (or the labels) are constant.
     """
     labels, predictions = np.asarray(labels), np.asarray(predictions)
     row = METRICS[metric]
@@ -37,13 +37,14 @@ def run_metrics(
 ) -> RunMetrics:
     """A run's score, its bootstrap interval, and whether the run failed.
 
-    A run has failed where its score does not beat the baseline, interval considered: the lower
-    bound of the paired bootstrap interval of (score - baseline) is not above 0. A run that predicts
-    the same for every example has failed by any metric, whatever it scores.
+    A run has failed if its score does not beat the baseline, interval considered: the lower bound
+    of the paired bootstrap interval of (score - baseline) is not above 0. A run that predicts the
+    same for every example has failed under any metric, whatever its score.
 
     Parameters
     ----------
-    labels, predictions : [examples]
+    labels, predictions : ndarray of shape (examples,)
+        Labels and predictions of the same examples, in the same order.
     """
     scored = score(task.metric, labels, predictions)
     baseline = np.full(len(labels), baseline_prediction(task.metric, task.type, labels))
@@ -74,17 +75,17 @@ def baseline_score(metric: str, kind: str, labels: np.ndarray) -> float:
 
 
 def baseline_prediction(metric: str, kind: str, labels: np.ndarray) -> float:
-    """What the baseline predicts for every example: the constant that scores best on `labels`.
+    """The baseline's prediction for every example: the constant that scores best on `labels`.
 
-    Of labels that are classes or choices, each is tried; of those that score alike, the most
-    frequent is taken, then the smallest. By accuracy that is the most frequent label; by F1 of
-    label 1, alone or averaged with accuracy, it is 1 even where 1 is the rarer one. For numbers it
-    is their mean: every metric of theirs is a correlation, which is 0 for any constant.
+    If labels are classes or choices, each is tried; among equal scores the most frequent label is
+    taken, then the smallest. Under accuracy that is the most frequent label; under F1 of label 1,
+    alone or averaged with accuracy, it is 1 even if 1 is the rarer label. For numbers it is their
+    mean: their metrics are all correlations, which are 0 for any constant.
     """
     labels = np.asarray(labels)
     if TASK_TYPES[kind].continuous:
         return float(labels.mean())
     values, counts = np.unique(labels, return_counts=True)
     scores = [score(metric, labels, np.full(len(labels), value)).value for value in values]
-    # The first of equals, in NumPy's order: by score, then by count, both from the highest.
+    # The first among equals, in NumPy's order: by score, then by count, both from the highest.
     return int(values[np.lexsort((values, -counts, -np.array(scores)))[0]])

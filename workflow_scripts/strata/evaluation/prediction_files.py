@@ -1,4 +1,4 @@
-"""Prediction tables as Parquet files, with the logits that predictions were decided by."""
+"""Prediction tables as Parquet files, with the logits behind the predictions."""
 
 from pathlib import Path
 
@@ -15,11 +15,11 @@ def logit_columns(table: pd.DataFrame) -> list[str]:
 
 
 def write_predictions(table: pd.DataFrame, path: str | Path) -> None:
-    """Write a prediction table; values and their types are kept as they are.
+    """Write a prediction table; values and types are kept unchanged.
 
-    What repeats is stored once (configuration, depth, label, prediction), example numbers as their
-    differences, and floats byte by byte, since signs and exponents compress and mantissas do not:
-    half of what pandas writes by default, most of it logits.
+    Repeated values are stored once (configuration, depth, label, prediction), example numbers as
+    differences, and floats byte by byte, since signs and exponents compress and mantissas do not.
+    The file, mostly logits, is half as large as pandas makes it by default.
     """
     floats = [name for name in table.columns if pd.api.types.is_float_dtype(table[name])]
     numbers = [name for name in ["example_id"] if pd.api.types.is_integer_dtype(table[name])]
@@ -38,7 +38,8 @@ def read_with_logits(path: str | Path) -> pd.DataFrame:
 
     Raises
     ------
-    StrataError : it has none, since an earlier version of Strata wrote it.
+    StrataError
+        The table has no logits, because an earlier version of Strata wrote it.
     """
     table = pd.read_parquet(path)
     if not logit_columns(table):

@@ -16,42 +16,47 @@ def decode(logits: Tensor, task: Task) -> np.ndarray:
 
     Parameters
     ----------
-    logits : [..., rows, outputs]; an example has task.choices rows.
+    logits : Tensor of shape (..., rows, outputs)
+        The head's outputs; an example has task.choices rows.
 
     Returns
     -------
-    [..., examples]: class index, choice index, or the regression's value.
+    ndarray of shape (..., examples)
+        The predicted class, choice or, for regression, value.
     """
     return decide(by_example(logits, task), task)
 
 
 def by_example(logits: Tensor, task: Task) -> Tensor:
-    """Logits [..., rows, outputs] as [..., examples, answers].
+    """Logits of shape (..., rows, outputs) as (..., examples, answers).
 
-    An answer is a class, a choice (whose row has one output), or the one value of a regression.
+    An answer is a class, a choice (each row then has one output), or a regression's one value.
     """
     return logits[..., 0].unflatten(-1, (-1, task.choices)) if task.kind.compares_rows else logits
 
 
 def decide(logits: Tensor, task: Task) -> np.ndarray:
-    """Predictions [..., examples] from logits [..., examples, answers]."""
+    """Predictions of shape (..., examples) from logits of shape (..., examples, answers)."""
     if task.kind.continuous:
         return logits[..., 0].double().cpu().numpy()
     return logits.argmax(-1).cpu().numpy()
 
 
 def answers(examples: pd.DataFrame, logits: Tensor, task: Task) -> pd.DataFrame:
-    """What was asked of each example and what was answered: a row an example.
+    """Each example's label, prediction and logits: one row per example.
 
     Parameters
     ----------
-    examples : with example_id and label.
-    logits : [rows, outputs]
+    examples : DataFrame
+        Examples with columns example_id and label.
+    logits : Tensor of shape (rows, outputs)
+        The head's outputs.
 
     Returns
     -------
-    columns example_id, label, prediction and the logits in float32, logit_0, logit_1, …, one an
-    answer (see ``by_example``).
+    DataFrame
+        Columns example_id, label, prediction, and the logits in float32: logit_0, logit_1, …, one
+        per answer (see ``by_example``).
     """
     logits = by_example(logits, task)
     scores = logits.to("cpu", torch.float32).numpy()
@@ -62,16 +67,19 @@ def answers(examples: pd.DataFrame, logits: Tensor, task: Task) -> pd.DataFrame:
 def prediction_table(
     examples: pd.DataFrame, logits: Tensor, depths: Sequence[int], configuration: str, task: Task
 ) -> pd.DataFrame:
-    """Tidy predictions: a row a depth and example.
+    """Tidy predictions: one row per depth and example.
 
     Parameters
     ----------
-    examples : with example_id and label.
-    logits : [depths, rows, outputs]
+    examples : DataFrame
+        Examples with columns example_id and label.
+    logits : Tensor of shape (depths, rows, outputs)
+        The head's outputs.
 
     Returns
     -------
-    columns configuration, depth, and those of ``answers``.
+    DataFrame
+        Columns configuration, depth, and those of ``answers``.
     """
     tables = [answers(examples, at_depth, task) for at_depth in logits]
     table = pd.concat(tables, ignore_index=True)
@@ -81,11 +89,13 @@ def prediction_table(
 
 
 def score_table(predictions: pd.DataFrame, task: Task) -> pd.DataFrame:
-    """Scores of a prediction table: a row a configuration and depth.
+    """Scores of a prediction table: one row per configuration and depth.
 
     Returns
     -------
-    columns configuration, depth, metric, value, degenerate, n (rows the encoder read), n_examples.
+    DataFrame
+        Columns configuration, depth, metric, value, degenerate, n (rows the encoder read),
+        n_examples.
     """
     records = []
     groups = predictions.groupby(["configuration", "depth"], sort=False)

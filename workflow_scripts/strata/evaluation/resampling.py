@@ -7,19 +7,22 @@ import numpy as np
 from strata.study.metrics import METRICS, constant
 from strata.study.settings import Sampling
 
-AT_ONCE = 2**18  # counts of examples that are held together: what a core caches
+AT_ONCE = 2**18  # counts held at once: what fits into a core's cache
 
 
 def resampled_scores(
     metric: str, labels: np.ndarray, predictions: np.ndarray, sampling: Sampling, seed: int = 0
 ) -> np.ndarray:
-    """Scores of several predictions in bootstrap samples of the examples, [sets, resamples].
+    """Scores of several predictions in bootstrap samples of the examples, (sets, resamples).
 
     Parameters
     ----------
-    labels : [examples]
-    predictions : [sets, examples]
-    seed : draws the samples: of as many examples the same for the same seed.
+    labels : ndarray of shape (examples,)
+        The examples' labels.
+    predictions : ndarray of shape (sets, examples)
+        Several predictions of the same examples.
+    seed : int, default 0
+        Draws the samples; they are the same for the same seed and number of examples.
     """
     samples = sample_counts(len(labels), sampling.resamples, seed)
     return np.concatenate([scores_in(metric, labels, predictions, c) for c in samples], axis=1)
@@ -28,11 +31,12 @@ def resampled_scores(
 def scores_in(
     metric: str, labels: np.ndarray, predictions: np.ndarray, counts: np.ndarray
 ) -> np.ndarray:
-    """Scores of several predictions in samples of the examples, [sets, samples].
+    """Scores of several predictions in samples of the examples, (sets, samples).
 
     Parameters
     ----------
-    counts : [samples, examples], how often each example is in each sample.
+    counts : ndarray of shape (samples, examples)
+        How often each example is in each sample.
     """
     row = METRICS[metric]
     labels, predictions = np.asarray(labels), np.asarray(predictions)
@@ -47,7 +51,8 @@ def sample_counts(examples: int, resamples: int, seed: int = 0) -> Iterator[np.n
 
     Yields
     ------
-    [samples, examples], float64, whose rows sum to `examples`.
+    ndarray of shape (samples, examples)
+        Counts in float64; each row sums to `examples`.
     """
     rng = np.random.default_rng(seed)
     step = max(1, AT_ONCE // examples)

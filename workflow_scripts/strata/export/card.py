@@ -14,17 +14,24 @@ from strata.study.trained_cuts import TrainedCut
 
 @dataclass(frozen=True)
 class MadeFrom:
-    """What an exported model was made of.
+    """What an exported model was made from.
 
     Attributes
     ----------
-    seed : of the run; of a model that came fine-tuned the checkpoint's number.
-    given : where that checkpoint came from; None of a run that was trained here.
-    tuned : the head was tuned further; else it is the run's own.
-    style : of the head.
-    source : of the encoder or the checkpoint, as the study has it ("hub:ORG/NAME").
-    kept : the layers; None for those up to a depth.
-    cut : how it was trained after its cut; None where it was not.
+    seed : int
+        The run's seed; for a model that came fine-tuned, the checkpoint's number.
+    given : str or None
+        Where that checkpoint came from; None for a run that was trained here.
+    tuned : bool
+        Whether the head was tuned further; otherwise it is the run's own.
+    style : str
+        The style of the head.
+    source : str
+        The source of the encoder or checkpoint, as in the study ("hub:ORG/NAME").
+    kept : LayerSet or None
+        The layers; None for the layers up to a depth.
+    cut : TrainedCut or None
+        How it was trained after its cut; None if it was not.
     """
 
     seed: int
@@ -54,7 +61,8 @@ def model_card(
 
     Parameters
     ----------
-    claim : what may be said of its depth or its layers (``cut.Choice``, ``cut.SetChoice``).
+    claim : str
+        What may be claimed about its depth or layers (``cut.Choice``, ``cut.SetChoice``).
     """
     smaller = 1 - measured.parameters / measured.full_parameters
     faster = measured.examples_per_second / measured.full_examples_per_second
@@ -82,7 +90,7 @@ def model_card(
 | parameters | {measured.full_parameters:,} | {measured.parameters:,} |
 | {task.metric} on {measured.n_examples:,} eval examples | {measured.full_score:.4f} \
 | {measured.score:.4f} |
-| examples a second ({place}) | {measured.full_examples_per_second:,.1f} \
+| examples per second ({place}) | {measured.full_examples_per_second:,.1f} \
 | {measured.examples_per_second:,.1f} |
 
 Difference of this run ({made.run}): {100 * (measured.score - measured.full_score):+.2f} points, \
@@ -98,7 +106,7 @@ tokenizer = AutoTokenizer.from_pretrained("FOLDER")
 model = {auto}.from_pretrained("FOLDER")
 ```
 
-To publish it: `hf upload YOUR-NAME/MODEL FOLDER`, after `hf auth login`; what is above the title
+To publish it: `hf upload YOUR-NAME/MODEL FOLDER`, after `hf auth login`; the block above the title
 becomes the hub's metadata.
 
 Task: {task.name} ({task.type}{", labels " + ", ".join(task.labels) if task.labels else ""}), from
@@ -107,7 +115,7 @@ Task: {task.name} ({task.type}{", labels " + ", ".join(task.labels) if task.labe
 
 
 def _metadata(title: str, task: Task, made: MadeFrom, measured: Measured) -> str:
-    """What the hub reads of a card."""
+    """The part of a card that the hub reads."""
     kind, _, place = made.source.partition(":")
     result = EvalResult(
         task_type="text-classification",

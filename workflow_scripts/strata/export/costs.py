@@ -1,7 +1,7 @@
-"""What layer sets cost: time, size and memory of the models cut to them, beside the full model.
+"""What layer sets cost: time, size and memory of models cut to them, and of the full model.
 
-All are measured in one job, alone on its cores or its GPU, in turn with the full model. Sets of as
-many layers of the same kinds (as the config lists them) are the same model to a machine, so one of
+All are measured in one job, alone on its cores or its GPU, in turn with the full model. Sets with
+equally many layers of the same kinds (as the config lists them) cost a machine the same, so one of
 them is measured for all.
 """
 
@@ -49,14 +49,14 @@ COLUMNS = [
     "device", "threads",
 ]  # fmt: skip
 Batches = list[dict[str, Tensor]]
-# From what the tokenizer gives of a batch, each [rows, tokens], to logits [rows, outputs].
+# From the tokenizer's output for a batch, each (rows, tokens), to logits (rows, outputs).
 Runner = Callable[[dict[str, Tensor]], Tensor]
 Name = TypeVar("Name")
 
 
 @dataclass(frozen=True)
 class Timed:
-    """Seconds of a model: [rounds, texts] one at a time, and [rounds] of all batches."""
+    """Seconds of a model: (rounds, texts) one at a time, and (rounds,) for all batches."""
 
     alone: np.ndarray
     together: np.ndarray
@@ -70,13 +70,16 @@ def measure_costs(
     task: Task,
     rounds: int,
 ) -> pd.DataFrame:
-    """Costs of a run's model cut to each set (COLUMNS, a row a set), float32.
+    """Costs of a run's model cut to each set (COLUMNS, one row per set), in float32.
 
     Parameters
     ----------
-    sets : the whole among them.
-    rows : examples of the task, whose lengths count.
-    rounds : each in another order of the models.
+    sets : sequence of LayerSet
+        The sets, including the whole.
+    rows : Rows
+        Examples of the task; their lengths matter.
+    rounds : int
+        Number of rounds, each with the models in another order.
     """
     whole = max(sets)
     by_shape: dict[tuple[object, ...], LayerSet] = {}
@@ -101,7 +104,7 @@ def measure_costs(
 def time_in_turn(
     model: PreTrainedModel, sets: Sequence[LayerSet], rows: Rows, task: Task, rounds: int
 ) -> dict[LayerSet, Timed]:
-    """Seconds of the model cut to each set, as ``in_turn`` has them."""
+    """Seconds of the model cut to each set, as ``in_turn`` measures them."""
     return in_turn({kept: partial(_cut, model, kept, task) for kept in sets}, rows, rounds)
 
 
@@ -127,13 +130,14 @@ def in_turn(
 
     Parameters
     ----------
-    openers : each makes a runner ready, which takes no time that counts.
+    openers : mapping of Name to callable
+        Functions that prepare a runner each; preparing is not timed.
     """
     alone, together = _batches(rows, TEXTS, 1), _batches(rows, EXAMPLES, BATCH)
     rng, names = np.random.default_rng(0), list(openers)
     found: dict[Name, list[tuple[list[float], float]]] = {name: [] for name in names}
     with inference():
-        for name in names:  # what a first call costs is not counted
+        for name in names:  # the first call is not timed
             with openers[name]() as runner:
                 _seconds(runner, [alone[0], together[0]])
         for number in range(rounds):
@@ -149,7 +153,7 @@ def in_turn(
 
 
 def speed(own: Timed, full: Timed, rows: Rows) -> dict[str, float | int | str]:
-    """Latency and throughput with their ratios to the full model's, on which machine."""
+    """Latency and throughput with their ratios to the full model's, and the machine."""
     return {
         "latency_ms": 1000 * float(np.median(own.alone)),
         "latency_p95_ms": 1000 * float(np.quantile(own.alone, 0.95)),
@@ -163,7 +167,7 @@ def speed(own: Timed, full: Timed, rows: Rows) -> dict[str, float | int | str]:
 
 
 def machine(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
-    """What the times are of: the GPU's name, or the processor's."""
+    """The machine that was timed: the GPU's name, or the processor's."""
     if device().type == "cuda":
         return torch.cuda.get_device_name()
     text = cpuinfo.read_text(encoding="utf-8") if cpuinfo.is_file() else ""
@@ -185,18 +189,18 @@ def _count(rows: Rows, most: int) -> int:
 
 
 def _batches(rows: Rows, most: int, size: int) -> Batches:
-    """The first examples, in batches of so many."""
+    """The first examples, in batches of `size`."""
     window = range(_count(rows, most) * rows.choices)
     return [inputs for _, inputs, _ in rows.batches(window, size * rows.choices, device())]
 
 
 def _median_ratio(full: np.ndarray, own: np.ndarray) -> float:
-    """How many times faster, the median over rounds."""
+    """How many times faster: the median over rounds."""
     return float(np.median(full / own))
 
 
 def shape_of(model: PreTrainedModel, kept: LayerSet) -> tuple[object, ...]:
-    """What a cut model is to a machine: how many layers of which kinds."""
+    """What decides a cut model's cost: how many layers of which kinds it has."""
     lists: Mapping[str, list | None] = {
         key: getattr(model.config, key, None) for key in architecture(model).lists
     }
@@ -250,11 +254,12 @@ def megabytes(paths: Iterable[Path]) -> float:
 
 
 def peak_memory(place: Path, rows: Rows, task: Task) -> float | None:
-    """What a process that loads a model and answers one batch holds at most, in MB (2^20).
+    """Peak memory of a process that loads a model and runs one batch, in MB (2^20 bytes).
 
     Parameters
     ----------
-    place : a model folder, which torch runs, or an ONNX file, which onnxruntime does.
+    place : path-like
+        A model folder, run by torch, or an ONNX file, run by onnxruntime.
     """
     report = report_peak if place.is_dir() else report_onnx_peak
     call = f"from {report.__module__} import {report.__name__}; {report.__name__}()"

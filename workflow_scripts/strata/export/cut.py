@@ -25,11 +25,12 @@ from strata.study.trained_cuts import TrainedCut
 
 @dataclass(frozen=True)
 class Choice:
-    """Which depth is exported, and by which claim.
+    """Which depth is exported, and the claim about it.
 
     Attributes
     ----------
-    claim : a sentence for the model card.
+    claim : str
+        A sentence for the model card.
     """
 
     depth: int
@@ -38,12 +39,14 @@ class Choice:
 
 @dataclass(frozen=True)
 class SetChoice:
-    """Which layers are exported, and by which claim.
+    """Which layers are exported, and the claim about them.
 
     Attributes
     ----------
-    kept : None where every run failed: all of them.
-    claim : a sentence for the model card.
+    kept : LayerSet or None
+        The layers; None if every run failed, so that all are kept.
+    claim : str
+        A sentence for the model card.
     """
 
     kept: LayerSet | None
@@ -52,12 +55,14 @@ class SetChoice:
 
 @dataclass(frozen=True)
 class TrainedChoice:
-    """Which model that was trained after its cut is exported, and by which claim.
+    """Which model trained after its cut is exported, and the claim about it.
 
     Attributes
     ----------
-    cut : None where none is: the full model, nothing cut.
-    seed : of the run.
+    cut : TrainedCut or None
+        The model; None if nothing is cut and the full model is exported.
+    seed : int
+        The run's seed.
     """
 
     cut: TrainedCut | None
@@ -66,20 +71,21 @@ class TrainedChoice:
 
 
 def choose(text: str, summary: pd.DataFrame, tolerance: float, confidence: float) -> Choice:
-    """The depth that a target names: ``3``, ``-auto`` (certified) or ``-within`` (the tolerance).
+    """The depth that a target means: ``3``, ``-auto`` (certified) or ``-within`` (the tolerance).
 
-    Both are TUNED's, whose head is exported, or UNTUNED's where none was tuned; full depth where no
-    smaller one qualifies.
+    Both are for TUNED, whose head is exported, or for UNTUNED if no head was tuned. It is the full
+    depth if no smaller one qualifies.
 
     Raises
     ------
-    StrataError : the model has no such depth.
+    StrataError
+        The model has no such depth.
     """
     row = summary[summary["configuration"] == exported(summary)].iloc[0]
     layers, points = int(row["layers"]), points_of(tolerance)
     runs = f"{row['n_examples']:,} examples, seeds {row['seeds']}"
     if not text.startswith("-"):
-        return Choice(_within_model(int(text), layers), "The depth was asked for by number.")
+        return Choice(_within_model(int(text), layers), "The depth was requested by number.")
     column = {"-auto": "certified_depth", "-within": "within_depth"}[text]
     if pd.isna(row[column]):
         return Choice(layers, "Every run failed, so nothing was cut.")
@@ -108,7 +114,7 @@ def choose(text: str, summary: pd.DataFrame, tolerance: float, confidence: float
 
 
 def exported(summary: pd.DataFrame) -> str:
-    """The configuration whose heads are exported: tuned, or untuned where none was tuned."""
+    """The configuration of the exported heads: tuned, or untuned if none was tuned."""
     return "tuned" if (summary["configuration"] == "tuned").any() else "untuned"
 
 
@@ -119,18 +125,21 @@ def _within_model(depth: int, layers: int) -> int:
 
 
 def choose_seed(runs: Mapping[int, RunMetrics]) -> int:
-    """The first seed whose run did not fail; the first of all if every one did."""
+    """The seed of the first run that did not fail; of the first run if all did."""
     return next((seed for seed, run in runs.items() if not run.failed), next(iter(runs)))
 
 
 def choose_set(text: str, table: pd.DataFrame, answers: pd.DataFrame, seed: int) -> SetChoice:
-    """The layer set that a target names: ``layers-auto`` (the smallest certified), or itself.
+    """The layer set that a target means: ``layers-auto`` (the smallest certified), or a named set.
 
     Parameters
     ----------
-    text : ``layers-auto``, ``layers-auto_head``, or a ``CutModel``.
-    table, answers : of ``frontier.frontier_of_run`` and ``frontier_answers``.
-    seed : of the run that is cut.
+    text : str
+        ``layers-auto``, ``layers-auto_head``, or a ``CutModel``.
+    table, answers : DataFrame
+        The tables of ``frontier.frontier_of_run`` and ``frontier_answers``.
+    seed : int
+        The seed of the run that is cut.
     """
     done = HEAD if text.endswith("_head") else AS_IS
     if text.removesuffix("_head") != "layers-auto":
@@ -140,7 +149,7 @@ def choose_set(text: str, table: pd.DataFrame, answers: pd.DataFrame, seed: int)
             place = "no method of the frontier proposed them."
         else:
             place = _place(own.sort_values("chosen", ascending=False).iloc[0])
-        return SetChoice(kept, f"The layers were asked for by number; {place}")
+        return SetChoice(kept, f"The layers were requested by number; {place}")
     row = answers[(answers["seed"] == seed) & (answers["done"] == done)].iloc[0]
     if pd.isna(row["layers"]):
         return SetChoice(None, "Every run failed, so nothing was cut.")
@@ -157,17 +166,19 @@ def choose_set(text: str, table: pd.DataFrame, answers: pd.DataFrame, seed: int)
 def choose_trained(
     text: str, table: pd.DataFrame, answers: pd.DataFrame, seed: int
 ) -> TrainedChoice:
-    """The model trained after its cut that a target names, like ``choose_set``.
+    """The model trained after its cut that a target means, like ``choose_set``.
 
     Parameters
     ----------
-    text : ``layers-auto_trained`` or a ``TrainedCut``.
-    seed : of the run that is exported where the target names a model.
+    text : str
+        ``layers-auto_trained`` or a ``TrainedCut``.
+    seed : int
+        The seed of the run that is exported if the target names a model.
     """
     if text != "layers-auto_trained":
         own = table[(table["seed"] == seed) & (table["name"] == text)]
-        place = "it is none of the study's." if own.empty else _place(own.iloc[0])
-        claim = f"The model was asked for by name; {place}"
+        place = "it is not one of the study's." if own.empty else _place(own.iloc[0])
+        claim = f"The model was requested by name; {place}"
         return TrainedChoice(TrainedCut.parse(text), seed, claim)
     own = answers[answers["done"] == TRAINED]
     if not own["exported"].any():
@@ -183,11 +194,11 @@ def choose_trained(
 
 
 def _certainty(row: pd.Series) -> str:
-    """The tolerance, and how certain an answer is."""
+    """The tolerance, and how certain an answer is, in words."""
     return (
         f"{points_of(row['tolerance'])}, with {row['confidence']:.0%} confidence "
         f"({row['n_examples']:,} examples, the run of seed {row['seed']}; chosen on "
-        f"{row['n_choose']:,} other examples). That is a claim about this very model"
+        f"{row['n_choose']:,} other examples). This is a claim about this one model"
     )
 
 
@@ -200,7 +211,7 @@ def _nothing_certified(row: pd.Series, what: str) -> str:
 
 
 def _place(row: pd.Series) -> str:
-    """Where a set is on the frontier."""
+    """A set's place on the frontier, in words."""
     loss, low, high = (100 * row[f"difference{part}"] for part in ("", "_low", "_high"))
     verdict = (
         row["verdict"] if isinstance(row["verdict"], str) and row["verdict"] else "nothing cut"
@@ -212,9 +223,9 @@ def _place(row: pd.Series) -> str:
 
 
 def _on_front(row: pd.Series) -> str:
-    """What it costs, as the frontier measured it."""
+    """A set's costs, as the frontier measured them, in words."""
     return (
-        f"Measured beside the full model: {row['latency_ratio']:.2f} times as fast on one text "
+        f"Measured against the full model: {row['latency_ratio']:.2f} times as fast on one text "
         f"({row['latency_ms']:.1f} ms, {row['device']}, {row['threads']} threads), "
         f"{row['speed_ratio']:.2f} times in batches of 32, {row['file_mb']:.1f} MB."
     )
@@ -228,20 +239,24 @@ def cut_model(
 ) -> PreTrainedModel:
     """A run's model without all other layers.
 
-    The labels of a model that came fine-tuned have the order and the names that they came with.
+    The labels of a model that came fine-tuned get their original order and names.
 
     Parameters
     ----------
-    head : weights of a head that was tuned there; None for the run's own.
+    head : mapping of str to Tensor, optional
+        Weights of a head that was tuned for these layers; None for the run's own.
 
     Returns
     -------
-    a model of a plain Transformers class.
+    PreTrainedModel
+        A model of a plain Transformers class.
 
     Raises
     ------
-    StrataError : no plain class can hold such a set, or a head of the run's style.
-    ValueError : the head is another model's.
+    StrataError
+        There is no plain class for such a set, or for a head of the run's style.
+    ValueError
+        The head belongs to another model.
     """
     model = load_model(checkpoint, task)
     try:
@@ -252,7 +267,9 @@ def cut_model(
     if head is not None:
         _, unexpected = model.load_state_dict(dict(head), strict=False)
         if unexpected:
-            raise ValueError(f"The head holds {', '.join(unexpected)}, which the model lacks.")
+            raise ValueError(
+                f"The head has {', '.join(unexpected)}, which the model does not have."
+            )
     if order := own_order(checkpoint):
         places = [order.outputs.index(output) for output in range(len(order.names))]
         set_labels(model, places, order.names)
@@ -260,11 +277,12 @@ def cut_model(
 
 
 def as_plain(model: PreTrainedModel, task: Task) -> PreTrainedModel:
-    """The same function, in eval mode, as a model of the plain Transformers class for the task.
+    """The same model, in eval mode, as one of the plain Transformers class for the task.
 
     Raises
     ------
-    StrataError : no plain class can hold a head of the model's style.
+    StrataError
+        There is no plain class for a head of the model's style.
     """
     if style_of(model) == OWN:
         return model

@@ -1,6 +1,6 @@
-"""What a model answers and costs on the CPU: in torch, as float32 ONNX, as int8 ONNX.
+"""A model's predictions and costs on the CPU: in torch, as float32 ONNX, as int8 ONNX.
 
-All formats of a model are timed in turn, on as many threads and the same texts.
+All formats of a model are timed in turn, on the same number of threads and the same texts.
 """
 
 import tempfile
@@ -40,13 +40,14 @@ from strata.study.settings import Sampling
 
 
 def outputs_of(folder: str | Path, checkpoints: Sequence[str | Path]) -> list[int] | None:
-    """For each label of the task, the number of its output in an exported folder.
+    """The number of each task label's output in an exported folder.
 
-    None where they are in order, as in all that was trained here.
+    None if they are in order, as in everything that was trained here.
 
     Parameters
     ----------
-    checkpoints : those of a model that came fine-tuned; exports have their labels and their order.
+    checkpoints : sequence of path-like
+        The checkpoints of a model that came fine-tuned; exports keep their labels and order.
     """
     labels = read_config(folder).get("id2label", {})
     names = [labels[number] for number in sorted(labels, key=int)]
@@ -64,15 +65,20 @@ def measure_folder(
     rounds: int,
     outputs: Sequence[int] | None = None,
 ) -> pd.DataFrame:
-    """Score, size and speed of an exported folder in each format (MEASURED_COLUMNS, torch's first).
+    """Score, size and speed of an exported folder in each format (MEASURED_COLUMNS, torch first).
 
     Parameters
     ----------
-    folder : as torch loads it; ratios are to it.
-    target : of ``write_onnx``, made from it.
-    rows : examples of the task.
-    rounds : of timing, each in another order of the formats.
-    outputs : for each label of the task, the number of its output; None where they are in order.
+    folder : path-like
+        The folder that torch loads, the reference for ratios.
+    target : path-like
+        The folder that ``write_onnx`` made from it.
+    rows : Rows
+        Examples of the task.
+    rounds : int
+        Number of timing rounds, each with the formats in another order.
+    outputs : sequence of int, optional
+        For each label of the task, the number of its output; None if they are in order.
     """
     folder, target = Path(folder), Path(target)
     model = plain_model(folder, task)
@@ -103,21 +109,27 @@ def measure_candidates(
     task: Task,
     rounds: int,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """What a run's model answers and costs, cut, in each format.
+    """Predictions and costs of a run's cut models, in each format.
 
     Parameters
     ----------
-    checkpoint, heads : of the run; tuned heads of ``set_heads.save_set_heads``.
-    names : cut models (``CutModel``), the whole one as it is first.
-    rows : of the examples that judge.
-    rounds : of timing, each in another order of the formats and the full model in torch.
+    checkpoint, heads : path-like
+        The run's checkpoint, and its tuned heads (``set_heads.save_set_heads``).
+    names : sequence of str
+        Cut models (``CutModel``); the whole model as it is comes first.
+    rows : Rows
+        Rows of the examples that judge.
+    rounds : int
+        Number of timing rounds, each with the formats and the full model in another order.
 
     Returns
     -------
-    answers : columns name, format and those of ``predictions.answers``.
-    costs : a row a layer set and format; sets of as many layers of the same kinds are one model to
-        a machine, and one of them is measured for all (`measured_as`). Ratios are to the full
-        model in torch.
+    answers : DataFrame
+        Columns name, format and those of ``predictions.answers``.
+    costs : DataFrame
+        One row per layer set and format. Sets with equally many layers of the same kinds cost the
+        same, and one of them is measured for all (`measured_as`). Ratios are to the full model in
+        torch.
     """
     order, tables, costs = own_order(checkpoint), [], {}
     outputs = order.outputs if order else None
@@ -151,7 +163,7 @@ def measure_candidates(
                     for form in runners
                 ]
             costs[str(cut.kept)] = measured[shape]
-        print(f"{name} is measured", flush=True)
+        print(f"measuring {name}", flush=True)
     answered = pd.concat(tables, ignore_index=True)
     rest = answered.columns.drop(["name", "format"])
     records = [{"layers": layers} | record for layers, own in costs.items() for record in own]
@@ -166,7 +178,7 @@ def _runners(
 
 
 def _answers(runner: Runner, rows: Rows, task: Task, outputs: Sequence[int] | None) -> pd.DataFrame:
-    """In batches as throughput has them: int8's scales are of a batch."""
+    """Predictions in the batches of throughput: int8's scales depend on the batch."""
     logits = torch.empty(len(rows), task.num_labels)
     with inference():
         for window in rows.windows():
@@ -178,7 +190,7 @@ def _answers(runner: Runner, rows: Rows, task: Task, outputs: Sequence[int] | No
 def _speeds(
     runners: Mapping[str, Runner], full: str, rows: Rows, rounds: int
 ) -> dict[str, dict[str, float | int | str]]:
-    """Of each, with ratios to `full`."""
+    """Speed of each runner, with ratios to `full`."""
     openers = {name: partial(_ready, runner) for name, runner in runners.items()}
     timed = in_turn(openers, rows, rounds)
     return {name: speed(timed[name], timed[full], rows) for name in runners}
@@ -189,10 +201,10 @@ def _ready(runner: Runner) -> AbstractContextManager[Runner]:
 
 
 def _size(folder: Path, target: Path, form: str, rows: Rows, task: Task) -> dict[str, float | None]:
-    """Size of what holds the weights, and the peak memory of a process that answers a batch."""
+    """Size of the weight files, and the peak memory of a process that runs a batch."""
     if form == TORCH:
         weights, place = folder.glob("*.safetensors"), folder
     else:
         place = target / FILES[form]
-        weights = place.parent.glob(f"{place.name}*")  # above 2 GB there is a file beside it
+        weights = place.parent.glob(f"{place.name}*")  # above 2 GB there is a second file
     return {"file_mb": megabytes(weights), "memory_mb": peak_memory(place, rows, task)}

@@ -1,4 +1,4 @@
-"""What an exported model scores and how fast it is, beside the full model."""
+"""Score and speed of an exported model, compared with the full model."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -21,12 +21,14 @@ from strata.study.settings import ForwardSettings, Sampling
 
 @dataclass(frozen=True)
 class Measured:
-    """An exported model beside the full model it was cut from (``full_…``).
+    """An exported model, and the full model it was cut from (``full_…``).
 
     Attributes
     ----------
-    score, full_score : fractions; their difference has a paired bootstrap interval over examples.
-    examples_per_second, full_examples_per_second : measured in one job, on `device`.
+    score, full_score : float
+        The scores, as fractions; their difference has a paired bootstrap interval over examples.
+    examples_per_second, full_examples_per_second : float
+        Speeds, measured in one job, on `device`.
     """
 
     score: float
@@ -56,11 +58,15 @@ def measure(
 
     Parameters
     ----------
-    folder : is loaded as any user would load it, with the plain auto class.
-    full : the run's full model.
-    sampling : of the interval of the difference.
-    outputs : for each label of the task, the number of its output in the folder; None where they
-        are in the task's order.
+    folder : path-like
+        The folder, loaded as any user would load it, with the plain auto class.
+    full : PreTrainedModel
+        The run's full model.
+    sampling : Sampling
+        How the interval of the difference is made.
+    outputs : sequence of int, optional
+        For each label of the task, the number of its output in the folder; None if they are in the
+        task's order.
     """
     small = auto_class(task).from_pretrained(folder, trust_remote_code=False)
     labels = rows.examples["label"].to_numpy()
@@ -96,9 +102,9 @@ def throughput(
     rounds: int = 3,
     limit: int = 128,
 ) -> dict[str, float]:
-    """Examples a second of each model, the median of rounds that take turns.
+    """Examples per second of each model: the median of rounds, in turn.
 
-    Measured on the first `limit` rows, after one uncounted batch each.
+    Measured on the first `limit` rows, after one untimed batch each.
     """
     window = next(rows.windows(limit))
     prepared = [inputs for _, inputs, _ in rows.batches(window, forward.batch_size, device())]

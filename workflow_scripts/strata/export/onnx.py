@@ -1,9 +1,9 @@
 """An exported folder as ONNX: in float32 by torch's exporter, in int8 by onnxruntime.
 
-The graph takes what the tokenizer gives, with any number of texts, tokens and choices, and puts out
-the logits. int8 is dynamic quantisation: weights are rounded once, to 7 bits, by a scale a channel,
-and what goes through the layers at each call, by a scale of the whole batch. 7 bits, since
-processors without VNNI add two products in 16 bits, which 8 would overflow.
+The graph takes the tokenizer's output, with any number of texts, tokens and choices, and returns
+the logits. int8 is dynamic quantisation: weights are rounded once, to 7 bits, with one scale per
+channel, and activations at each call, with one scale for the whole batch. It is 7 bits because
+processors without VNNI add two products in 16 bits, which 8 bits would overflow.
 """
 
 import logging
@@ -29,11 +29,11 @@ from strata.modeling.head_styles import auto_class
 from strata.modeling.loading import quiet_loading, without_cache
 from strata.runtime.errors import StrataError
 
-TOLERANCE = 1e-4  # of logits up to 1; of larger ones as a share of the largest
-ROUNDINGS = 10  # times torch's own rounding error, where that is more: heads may have large weights
+TOLERANCE = 1e-4  # for logits up to 1; for larger ones relative to the largest
+ROUNDINGS = 10  # times torch's own rounding error, if that is more: heads may have large weights
 LONGEST = 200  # tokens, more than a window of ModernBERT's attention
-LENGTHS = (10, 3, 1)  # parts of the longest
-EXAMPLES = (1, 4)  # of a batch
+LENGTHS = (10, 3, 1)  # the longest is divided by these
+EXAMPLES = (1, 4)  # examples per batch
 
 
 def plain_model(folder: str | Path, task: Task) -> PreTrainedModel:
@@ -57,18 +57,25 @@ def write_onnx(
 
     Parameters
     ----------
-    folder : of a plain checkpoint.
-    formats : of FP32 and INT8, those that are wanted.
-    texts : of the task, from which both are compared with torch.
-    max_length : tokens that a text is cut to.
+    folder : path-like
+        The folder of a plain checkpoint.
+    formats : sequence of str
+        The formats to write, of FP32 and INT8.
+    texts : sequence of str
+        Texts of the task, on which the formats are compared with torch.
+    max_length : int
+        The number of tokens that a text is cut to.
 
     Returns
     -------
-    format -> the largest difference of a logit from torch's, on batches of several shapes.
+    dict of str to float
+        For each format, the largest difference of a logit from torch's, on batches of several
+        shapes.
 
     Raises
     ------
-    StrataError : the exporter refuses the model, or its logits are not torch's.
+    StrataError
+        The exporter refuses the model, or its logits differ from torch's.
     """
     folder, target = Path(folder), Path(target)
     model, tokenizer = plain_model(folder, task), load_tokenizer(folder)
@@ -89,13 +96,13 @@ def write_onnx(
             quantize(path, target / FILES[INT8])
             differences[INT8] = _largest_difference(target / FILES[INT8], model, batches, logits)
         if FP32 in formats:
-            for part in Path(place).iterdir():  # above 2 GB the weights are in a file of their own
+            for part in Path(place).iterdir():  # above 2 GB the weights are in a separate file
                 shutil.move(part, target / "onnx")
     return {each: differences[each] for each in formats}
 
 
 def quantize(path: str | Path, target: str | Path) -> None:
-    """The int8 file of a float32 one."""
+    """Write the int8 version of a float32 file."""
     with _quiet_libraries():
         quantize_dynamic(
             path, target, per_channel=True, reduce_range=True, weight_type=QuantType.QInt8
@@ -103,12 +110,12 @@ def quantize(path: str | Path, target: str | Path) -> None:
 
 
 def onnx_runner(path: str | Path, task: Task) -> Runner:
-    """The logits of an ONNX file by onnxruntime, on as many threads as torch has."""
+    """The logits of an ONNX file by onnxruntime, on as many threads as torch uses."""
     return partial(_answer, open_session(path, torch.get_num_threads()), task)
 
 
 def _answer(session: object, task: Task, inputs: dict[str, Tensor]) -> Tensor:
-    """[rows, outputs]; as ``row_logits``, which scores each choice by itself."""
+    """Logits (rows, outputs), as from ``row_logits``, which scores each choice separately."""
     if task.kind.compares_rows:
         inputs = {name: tensor[:, None] for name, tensor in inputs.items()}
     return _run(session, inputs)
@@ -120,22 +127,22 @@ def _run(session: object, inputs: Mapping[str, Tensor]) -> Tensor:
 
 
 class _Logits(nn.Module):
-    """A model whose inputs have places, and whose output is the logits alone."""
+    """A model with positional inputs whose only output is the logits."""
 
     def __init__(self, model: PreTrainedModel, names: Sequence[str]):
         super().__init__()
         self.model, self.names = model, list(names)
 
     def forward(self, *inputs: Tensor) -> Tensor:
-        """[examples, outputs], of multiple choice [examples, choices]."""
+        """Logits (examples, outputs), for multiple choice (examples, choices)."""
         return self.model(**dict(zip(self.names, inputs, strict=True))).logits
 
 
 def _export(model: PreTrainedModel, inputs: Mapping[str, Tensor], path: Path) -> None:
-    """Write the float32 file; `inputs` are such as it will take, no axis of them 1."""
+    """Write the float32 file; `inputs` are examples of its inputs, with no axis of size 1."""
     axes = {2: ("batch", "tokens"), 3: ("batch", "choices", "tokens")}
     shapes = tuple(dict(enumerate(axes[tensor.ndim])) for tensor in inputs.values())
-    model.set_attn_implementation("eager")  # whose operations onnxruntime fuses itself
+    model.set_attn_implementation("eager")  # onnxruntime fuses its operations
     try:
         with _quiet_libraries(), inference():
             program = torch.onnx.export(
@@ -150,7 +157,7 @@ def _export(model: PreTrainedModel, inputs: Mapping[str, Tensor], path: Path) ->
             program.save(path)
     except torch.onnx.OnnxExporterError as error:
         raise StrataError(
-            f"torch's exporter does not write a {model.config.model_type} as ONNX: "
+            f"torch's exporter cannot write a {model.config.model_type} as ONNX: "
             f"{_first_line(error.__cause__ or error)}"
         ) from error
 
@@ -165,13 +172,13 @@ def _largest_difference(
     batches: Sequence[Mapping[str, Tensor]],
     logits: Sequence[Tensor],
 ) -> float:
-    """From the logits of torch."""
+    """The largest difference from torch's logits."""
     try:
         session = open_session(path, torch.get_num_threads())
         answers = [_run(session, inputs) for inputs in batches]
-    except Exception as error:  # onnxruntime's own, which have no name in common
+    except Exception as error:  # onnxruntime's own exceptions, which have no common base
         raise StrataError(
-            f"onnxruntime does not run the {model.config.model_type} that torch's exporter wrote: "
+            f"onnxruntime cannot run the {model.config.model_type} that torch's exporter wrote: "
             f"{_first_line(error)}"
         ) from error
     pairs = zip(answers, logits, strict=True)
@@ -184,9 +191,9 @@ def _check(
     batches: Sequence[Mapping[str, Tensor]],
     logits: Sequence[Tensor],
 ) -> None:
-    """Refuse a difference that is more than rounding; the model is left in float64."""
+    """Refuse a difference larger than rounding; leaves the model in float64."""
     allowed = TOLERANCE * max(1.0, *(float(each.abs().max()) for each in logits))
-    if not difference <= allowed:  # nor may it be NaN
+    if not difference <= allowed:  # also refuses NaN
         with inference():
             exact = [model.double()(**inputs).logits for inputs in batches]
         pairs = zip(exact, logits, strict=True)
@@ -195,8 +202,8 @@ def _check(
         allowed = max(allowed, ROUNDINGS * rounding)
     if not difference <= allowed:
         raise StrataError(
-            f"The {model.config.model_type} that torch's exporter wrote puts out other logits than "
-            f"torch: they differ by up to {difference:.2g}, and {allowed:.2g} is allowed."
+            f"The {model.config.model_type} that torch's exporter wrote gives other logits than "
+            f"torch: they differ by up to {difference:.2g}, but only {allowed:.2g} is allowed."
         )
 
 
@@ -205,7 +212,7 @@ def _batches(
 ) -> Iterator[dict[str, Tensor]]:
     """Inputs of several lengths and sizes, partly padded; the last is the largest.
 
-    Each [examples, tokens], of multiple choice [examples, choices, tokens].
+    Each has shape (examples, tokens), for multiple choice (examples, choices, tokens).
     """
     words = " ".join(texts).split() or ["text"]
     words *= 1 + 2 * longest // len(words)
@@ -229,7 +236,7 @@ def _batches(
 
 @contextmanager
 def _quiet_libraries() -> Iterator[None]:
-    """Without what the exporter and the quantiser advise their developers."""
+    """Suppress the exporter's and quantiser's advice to developers."""
     disabled = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

@@ -12,9 +12,9 @@ from strata.export.onnx_files import FILES, INT8
 
 WORDS = {TORCH: "torch, float32", "fp32": "ONNX, float32", INT8: "ONNX, int8"}
 INT8_NOTE = """
-int8: weights are rounded to 7 bits, by a scale a channel; what goes through the layers is rounded
-at each call, by a scale of the whole batch. So an answer may depend on what else is in its batch:
-the score above is of batches of 32.
+int8: weights are rounded to 7 bits, with one scale per channel; activations are rounded at each
+call, with one scale for the whole batch. So a prediction may depend on what else is in its batch:
+the score above is for batches of 32.
 """
 
 
@@ -25,9 +25,12 @@ def onnx_card(
 
     Parameters
     ----------
-    made_from : name of the folder that torch loads.
-    config : its config.json.
-    measured : of ``formats.measure_folder``.
+    made_from : str
+        The name of the folder that torch loads.
+    config : mapping of str to object
+        The folder's config.json.
+    measured : DataFrame
+        The table of ``formats.measure_folder``.
     """
     first = measured.iloc[0]
     last = FILES[measured["format"].iloc[-1]]
@@ -42,23 +45,23 @@ def onnx_card(
 
 # {title}, as ONNX
 
-The model of the folder `{made_from}` beside this one ({config["model_type"]}, {_layers(config)}
-layers), whose card says what it was cut from and what may be claimed of it. Made by Strata with
-torch's exporter and onnxruntime.
+The model in the folder `{made_from}` next to this one ({config["model_type"]}, {_layers(config)}
+layers). The card there says what it was cut from and what may be claimed about it. Made by Strata
+with torch's exporter and onnxruntime.
 
 | | {columns} |
 |---|{"---:|" * len(measured)}
 {_table(measured, task)}
 
 Differences are from torch, on {first["n_examples"]:,} examples; times were measured in turn on one
-machine ({first["device"]}, {first["threads"]} threads); memory is of a process that answers a batch
-of 32, libraries included.
+machine ({first["device"]}, {first["threads"]} threads); memory is that of a process that runs a
+batch of 32, including libraries.
 {int8}
 ```python
 {_code(task, last)}
 ```
 
-Inputs are what the tokenizer gives, {_axes(task)}, of any size; the output is `logits`.
+Inputs are the tokenizer's output, {_axes(task)}, of any size; the output is `logits`.
 """
 
 
@@ -82,7 +85,7 @@ def _table(measured: pd.DataFrame, task: Task) -> str:
         "latency of one text, ms (95th percentile)": [
             f"{each['latency_ms']:.1f} ({each['latency_p95_ms']:.1f})" for each in formats
         ],
-        "examples a second, batches of 32": [
+        "examples per second, batches of 32": [
             f"{each['examples_per_second']:,.1f}" for each in formats
         ],
         "weights, MB": [f"{each['file_mb']:.1f}" for each in formats],
@@ -100,7 +103,7 @@ def _axes(task: Task) -> str:
 
 
 def _code(task: Task, file: str) -> str:
-    """How it is loaded, with nothing of Strata."""
+    """How to load it, without Strata."""
     start = f"""import onnxruntime
 from transformers import AutoTokenizer
 

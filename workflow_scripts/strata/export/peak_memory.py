@@ -1,4 +1,4 @@
-"""What a process that serves a model holds at most. Run in a process of its own."""
+"""Peak memory of a process that serves a model; to be run in a separate process."""
 
 import re
 import sys
@@ -8,8 +8,8 @@ from pathlib import Path
 def report_peak() -> None:
     """Load a folder as any user would, answer one batch, and print the peak memory in MB (2^20).
 
-    Command line: the folder, an npz file of inputs [rows, tokens], whether each row is a choice of
-    its own (1 or 0), threads.
+    Command line: the folder, an npz file of inputs (rows, tokens), whether each row is a separate
+    choice (1 or 0), threads.
     """
     folder, batch, choices, threads = sys.argv[1:]
 
@@ -32,7 +32,7 @@ def report_peak() -> None:
 
 
 def report_onnx_peak() -> None:
-    """The same of an ONNX file in place of the folder, by onnxruntime and without torch."""
+    """The same for an ONNX file instead of the folder, with onnxruntime and without torch."""
     path, batch, choices, threads = sys.argv[1:]
 
     import numpy as np

@@ -1,4 +1,4 @@
-"""Figures of what the methods say together, from their tables alone."""
+"""Figures that compare what the methods say, from their tables alone."""
 
 import re
 
@@ -61,13 +61,15 @@ SHORT = {
 
 
 def methods_by_depth(table: pd.DataFrame, finding: pd.DataFrame, labels: Labels) -> ggplot:
-    """A panel a method, over the depths of one model on one task.
+    """One panel per method, over the depths of one model on one task.
 
     Parameters
     ----------
-    table : model, task, depth and a column a method (``agreement.layer_table``).
-    finding : one row: late_begin (first depth of a late block that fine-tuning made, or NaN), and
-        depth_{method}, the depth each suggests.
+    table : DataFrame
+        Columns model, task, depth and one per method (``agreement.layer_table``).
+    finding : DataFrame
+        One row: late_begin (first depth of a late block that fine-tuning made, or NaN), and
+        depth_{method}, the depth that each method suggests.
     """
     row = finding.iloc[0]
     titles = {method: TITLES[method] for method in METHODS if table[method].notna().any()}
@@ -94,13 +96,14 @@ def methods_by_depth(table: pd.DataFrame, finding: pd.DataFrame, labels: Labels)
 
 
 def correlation_map(correlations: pd.DataFrame, labels: Labels) -> ggplot:
-    """Rank correlations between methods' increments, with p, a panel a model.
+    """Rank correlations between methods' increments, with p, one panel per model.
 
-    Below p the interval, where there are tasks enough for one.
+    Below p is the interval, if there are enough tasks for one.
 
     Parameters
     ----------
-    correlations : model, method_a, method_b, increment_spearman, low, high, p
+    correlations : DataFrame
+        Columns model, method_a, method_b, increment_spearman, low, high, p
         (``agreement.method_correlations``).
     """
     table = correlations.copy()
@@ -144,7 +147,7 @@ def _cell(row: pd.Series) -> str:
     lines = [f"{row['increment_spearman']:z.2f}", f"p={row['p']:.3f}"]
     if pd.notna(row["low"]):
         lines.append(f"[{row['low']:z.2f},{row['high']:z.2f}]")
-    # Without the zeros before the points, else neighbours touch.
+    # Without leading zeros, since neighbouring texts would touch.
     return re.sub(r"\b0\.", ".", "\n".join(lines))
 
 

@@ -1,4 +1,4 @@
-"""How sure the cut models are, and which answers a cut changes, from the table alone."""
+"""How confident cut models are, and which predictions a cut changes, from the table alone."""
 
 from collections.abc import Iterable
 
@@ -34,7 +34,7 @@ from strata.figures.truncation import (
     seed_means,
 )
 
-# column -> title of its panel; those that a type of tasks does not have are left out.
+# column -> title of its panel; columns that a type of task does not have are left out.
 PANELS = {
     "nll": "Negative log-likelihood",
     "squared_error": "Squared error",
@@ -45,14 +45,15 @@ PANELS = {
 
 
 def calibration_curves(calibration: pd.DataFrame, titles: Labels) -> ggplot:
-    """A panel a number, over the depths of one model on one task; a colour a configuration.
+    """One panel per number, over the depths of one model on one task; one colour per configuration.
 
-    `calibration`: as ``analysis.calibration.calibration_table`` writes it, of one pair. Thick lines
+    `calibration` is one pair's table from ``analysis.calibration.calibration_table``. Thick lines
     and the full model's point are means over the seeds whose fine-tuning did not fail, thin lines
-    single seeds, failed ones too. The grey area ends at the highest calibration error that answers
-    as sure as these would show by chance, were they perfectly calibrated (95th percentile).
+    are single seeds, including failed ones. The grey area ends at the highest calibration error
+    that perfectly calibrated predictions with these confidences would show by chance (95th
+    percentile).
     """
-    # As in the truncation curves, a configuration that has no colour is in the table alone.
+    # As in the truncation curves, a configuration without a colour is only in the table.
     calibration = calibration[calibration["configuration"].isin(CONFIGURATIONS)]
     shown = [column for column in PANELS if calibration[column].notna().any()]
     panels = {
@@ -99,6 +100,6 @@ def _full_model(means: pd.DataFrame) -> pd.DataFrame:
 
 
 def _noise(calibration: pd.DataFrame, panels: Iterable[str]) -> pd.DataFrame:
-    """By depth, how high the calibration error may be by chance alone, in its panel."""
+    """The calibration error that chance alone may give, by depth, for its panel."""
     high = calibration.groupby("depth", as_index=False)[["ece_noise_high"]].max()
     return in_order(high.dropna().assign(low=0.0, panel=PANELS["ece"]), panels)

@@ -1,8 +1,8 @@
 """CKA maps: Figures 1, 2, 5, 6 and 7 (Phang et al. 2021), from their tables alone.
 
-What the tables' notes say is said below a figure. `style.shown` is the "first" seed or the "mean"
-over the seeds that did not fail; a panel says how many did. `blocks` (``blocks_table`` of the same
-pairs) has the blocks outlined that were found in what a map shows, see ``outlines``.
+The tables' notes are printed below a figure. `style.shown` is the "first" seed or the "mean" over
+the seeds that did not fail; a panel says how many failed. With `blocks` (``blocks_table`` of the
+same pairs) the blocks found in what a map shows are outlined, see ``outlines``.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,16 +23,16 @@ PLACE = ["y_depth", "x_depth"]
 ORIG = "ORIG–ORIG\nY pretrained, X pretrained"
 CHANGED = "FT–ORIG\nY fine-tuned, X pretrained"
 OWN = "FT–FT\nY fine-tuned, X fine-tuned"
-CHARACTERS = 19  # of small text that fit an inch
+CHARACTERS = 19  # of small text per inch
 
 
 def pair_maps(cka: pd.DataFrame, style: MapStyle, blocks: pd.DataFrame | None = None) -> ggplot:
     """Maps of CKA between the states of one model on one task (Figure 1).
 
-    `cka`: model, task, y_state, x_state, y_depth, x_depth, pooling, estimator, cka, failed, note,
-    of exactly one model and task. The panels are ORIG-ORIG and FT-ORIG (where the table has the
-    pretrained encoder), FT-FT and, where the style has a second seed, FT[first]-FT[second]; the
-    first-named encoder is on Y.
+    `cka` has the columns model, task, y_state, x_state, y_depth, x_depth, pooling, estimator, cka,
+    failed, note, for exactly one model and task. The panels are ORIG-ORIG and FT-ORIG (if the table
+    has the pretrained encoder), FT-FT and, if the style has a second seed, FT[first]-FT[second];
+    the first-named encoder is on Y.
     """
     table, titles, original = _drawn(cka, style), style.titles, str(PRETRAINED)
     panels = {OWN: _of_kind(table, "ft-ft", style)}
@@ -58,13 +58,13 @@ def map_grid(
 ) -> ggplot:
     """Maps of one kind of CKA for every task and model (Figures 2, 5 and 6).
 
-    `cka`: as for `pair_maps`, of any models and tasks. `kind` is `ft-ft` or `ft-orig`, or
-    `ft1-ft2`, with the first seed on Y and the second on X. Panels come in the order of the style's
+    `cka` is as for `pair_maps`, for any models and tasks. `kind` is `ft-ft`, `ft-orig`, or
+    `ft1-ft2` with the first seed on Y and the second on X. Panels are in the order of the style's
     tasks and, within a task, of its models.
     """
     if kind == "ft1-ft2":
         if len(style.seeds) < 2:
-            raise ValueError("ft1-ft2 compares two seeds, and there is one")
+            raise ValueError("ft1-ft2 compares two seeds, but there is only one")
         y_title, x_title = (f"Depth (fine-tuned, seed {seed})" for seed in style.seeds[:2])
     elif kind in ("ft-ft", "ft-orig"):
         y_title = f"Depth (fine-tuned, {_shown(style)})"
@@ -83,12 +83,13 @@ def map_grid(
 def model_pair_grid(cka_models: pd.DataFrame, style: MapStyle) -> ggplot:
     """Maps of CKA between two models fine-tuned on the same task (Figure 7).
 
-    `cka_models`: task, seed, y_model, x_model, y_state, x_state, y_depth, x_depth, pooling,
-    estimator, cka, failed, note, each unordered pair of models once. One panel for each task and
-    pair; both models are of the same seed, and the one that comes first in the style is on Y.
+    `cka_models` has the columns task, seed, y_model, x_model, y_state, x_state, y_depth, x_depth,
+    pooling, estimator, cka, failed, note, with each unordered pair of models once. There is one
+    panel for each task and pair; both models have the same seed, and the one that comes first in
+    the style is on Y.
     """
     if len(style.models) < 2:
-        raise ValueError("a comparison across models needs two of them")
+        raise ValueError("a comparison across models needs two models")
     table, titles = _drawn(cka_models, style), style.titles
     pairs = list(combinations(style.models, 2))
     panels = {
@@ -113,14 +114,14 @@ def _averaged(style: MapStyle) -> bool:
 
 
 def _shown(style: MapStyle) -> str:
-    """Which runs a map of fine-tuned encoders shows."""
+    """The runs that a map of fine-tuned encoders shows, in words."""
     if _averaged(style):
         return "mean of the seeds" if style.uneven else f"mean of {len(style.seeds)} seeds"
     return f"seed {style.seeds[0]}"
 
 
 def _of_kind(table: pd.DataFrame, kind: str, style: MapStyle) -> pd.DataFrame:
-    """The rows of one map, those of several seeds averaged."""
+    """The rows of one map, averaged over seeds if there are several."""
     states = [str(State.of_seed(seed)) for seed in style.seeds]
     if kind == "ft1-ft2":
         return select(table, y_state=states[0], x_state=states[1])
@@ -133,13 +134,13 @@ def _of_kind(table: pd.DataFrame, kind: str, style: MapStyle) -> pd.DataFrame:
 
 
 def _mean_map(maps_of_seeds: list[pd.DataFrame]) -> pd.DataFrame:
-    """The mean of the maps of runs that did not fail, or of all if none is left."""
+    """The mean of the maps of runs that did not fail, or of all maps if none is left."""
     present = [rows for rows in maps_of_seeds if len(rows)]
     good = [rows for rows in present if not failed_rows(rows).any()]
     if not present:
         return maps_of_seeds[0]
     rows = pd.concat(good or present)
-    # A depth without variance in one seed has no mean over seeds.
+    # If a depth has no variance in one seed, it has no mean over seeds.
     mean = rows.groupby(PLACE)["cka"].agg(lambda values: values.mean(skipna=False))
     first = rows.drop_duplicates(PLACE).drop(columns="cka")
     out = first.merge(mean.reset_index(), on=PLACE)
@@ -149,13 +150,13 @@ def _mean_map(maps_of_seeds: list[pd.DataFrame]) -> pd.DataFrame:
 
 
 def _of_shown_seeds(blocks: pd.DataFrame, style: MapStyle) -> pd.DataFrame:
-    """The rows of blocks of the runs that a map shows and that did not fail."""
+    """The blocks of the runs that a map shows and that did not fail."""
     seeds = style.seeds if _averaged(style) else style.seeds[:1]
     return blocks[blocks["seed"].isin(seeds) & ~failed_rows(blocks)]
 
 
 def _model_pair(table: pd.DataFrame, y_model: str, x_model: str) -> pd.DataFrame:
-    """The rows of an unordered pair, turned so that `y_model` is on Y."""
+    """The rows of an unordered pair, arranged so that `y_model` is on Y."""
     turned = select(table, y_model=x_model, x_model=y_model)
     turned = turned.rename(columns={"y_depth": "x_depth", "x_depth": "y_depth"})
     return pd.concat([select(table, y_model=y_model, x_model=x_model), turned])
@@ -169,7 +170,7 @@ def _cka_maps(
     x_title: str,
     said: Sequence[str] = (),
 ) -> ggplot:
-    """Maps, with what is `said` and what their notes say below."""
+    """Maps with, below them, the text `said` and the notes of their rows."""
     panels = {
         panel: rows.assign(x=rows["x_depth"], y=rows["y_depth"], fill=rows["cka"])
         for panel, rows in panels.items()
@@ -190,7 +191,7 @@ def _cka_maps(
 
 
 def _notes(rows: pd.DataFrame, style: MapStyle) -> Iterator[str]:
-    """What the drawn rows' notes say, with the tasks that it is about."""
+    """The notes of the drawn rows, with the tasks that they are about."""
     noted = rows.dropna(subset="note").query("note != ''")
     for note, those in noted.groupby("note", sort=False):
         tasks = [task for task in style.tasks if task in set(those["task"])]

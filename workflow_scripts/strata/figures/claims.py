@@ -36,18 +36,24 @@ from strata.study.settings import FigureStyle
 COLOURS = {HOLDS: BLUE, FAILS: ORANGE, UNTOLD: UNDEFINED, ABSENT: "#FFFFFF"}
 INK = {HOLDS: "white", FAILS: "black", UNTOLD: "black", ABSENT: "#7F7F7F"}
 OVER, BETWEEN = "All tasks", "Between models"
-ROW, CELL, NAMES = 0.135, 0.4, 1.75  # inches: of a claim's row, of a task's column, of titles
+ROW, CELL, NAMES = (
+    0.135,
+    0.4,
+    1.75,
+)  # inches: height of a claim's row, width of a task's column, width of titles
 HEAD = 5  # rows above each part of the figure, for its title and the names of its columns
-LETTERS = 20  # of the note below, in an inch
+LETTERS = 20  # of the note below, per inch
 
 
 def claims_figure(table: pd.DataFrame, style: FigureStyle) -> ggplot:
-    """Claims down and tasks across, by model; a last part has what compares models.
+    """Claims down and tasks across, by model; the last part compares models.
 
     Parameters
     ----------
-    table : ``claim_tables.claims_table``. Of claims of several parts the parts are drawn. Those
-        of which the study has nothing, for a model or for any, are named below.
+    table : DataFrame
+        The table from ``claim_tables.claims_table``. Of claims with several parts, the parts are
+        drawn. Claims that are not in the study, for one model or for all, are named below the
+        figure.
     """
     parts = table[~table["whole"].astype(bool)]
     told = parts.groupby(["claim", "part", "model"], dropna=False)["verdict"].transform(
@@ -101,7 +107,7 @@ def claims_figure(table: pd.DataFrame, style: FigureStyle) -> ggplot:
 
 
 def _heads(rows: pd.DataFrame, columns: Sequence[str]) -> list:
-    """Above each part the names of its columns, aslant, and above them its title."""
+    """Each part's slanted column names and, above them, its title."""
     tops = rows.groupby("panel", sort=False, as_index=False)["y"].max()
     names = tops.merge(pd.DataFrame({"column": columns, "x": range(len(columns))}), how="cross")
     title = {"ha": "left", "va": "bottom", "size": FONT_SIZE, "fontweight": "bold"}
@@ -139,12 +145,12 @@ def _placed(rows: pd.DataFrame, style: FigureStyle) -> pd.DataFrame:
 
 
 def model_title(name: str, labels: Labels) -> str:
-    """ "albert less roberta" with the models' titles."""
+    """A name like "albert less roberta", with the models' titles."""
     return " ".join(labels.get(word, word) for word in name.split(" "))
 
 
 def cell_text(row: pd.Series) -> str:
-    """The value of a verdict, short: points, CKA, or in how many tasks a claim holds."""
+    """A verdict's value as short text: points, CKA, or in how many tasks a claim holds."""
     if row["verdict"] == ABSENT:
         return "–"
     if pd.notna(row["tasks"]):
@@ -157,7 +163,7 @@ def cell_text(row: pd.Series) -> str:
 
 
 def note_below(rows: pd.DataFrame, labels: Labels, letters: int) -> str:
-    """What is not in the study: keys of claims by what they take, in lines of so many letters."""
+    """Claims not in the study, by what they would need, in lines of `letters` characters."""
     rows = rows.assign(key=rows["claim"] + rows["part"].fillna(""))
     sentences = []
     for (need, models), own in (

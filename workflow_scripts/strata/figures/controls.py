@@ -1,4 +1,4 @@
-"""The figure of what the similarity of depths is made of, from its table alone."""
+"""The figure of what the similarity of depths consists of, from its table alone."""
 
 from itertools import product
 from math import ceil
@@ -59,21 +59,22 @@ OF_TWO = {
 }
 FIRST, STEP = "First\ncomponent", "Relative\nstep"
 BELOW, LAST = "With the\ndepth below", "With the\nlast depth"
-MOST_STATES = 4  # more are too narrow to read
+MOST_STATES = 4  # with more, panels are too narrow to read
 FEW_DEPTHS = 12
 ERRORS = 1.96  # standard errors on either side
 PANEL_WIDTH, ASPECT = 2.1, 0.62
 
 
 def controls_by_depth(controls: pd.DataFrame, pooling: str, labels: Labels) -> Compose:
-    """A column a state, and rows: first component, step, similarity of depths by each measure.
+    """One column per state; rows: first component, step, similarity of depths by each measure.
 
-    Of more than four states the first four are drawn: the pretrained and three seeds.
+    With more than four states, the first four are drawn: the pretrained and three seeds.
 
     Parameters
     ----------
-    controls : model, task, state, pooling, depth, other_depth, measure, value, se, chance, failed,
-        n_examples, of one model and task (``analysis.control_tables``).
+    controls : DataFrame
+        Columns model, task, state, pooling, depth, other_depth, measure, value, se, chance, failed,
+        n_examples, for one model and task (``analysis.control_tables``).
     """
     table = controls[controls["pooling"] == pooling]
     states = list(dict.fromkeys(table["state"]))[:MOST_STATES]
@@ -131,12 +132,12 @@ def _of_two(table: pd.DataFrame) -> ggplot:
 
 
 def _follows(pairs: pd.DataFrame) -> pd.Series:
-    """Whether a row compares a depth with the next that there is."""
+    """Whether a row compares a depth with the next existing one."""
     return pairs["other_depth"] == pairs["depth"] + 1
 
 
 def _corners(table: pd.DataFrame, rows: list[str]) -> pd.DataFrame:
-    """What every panel spans, those without a value, too: all depths, and from 0 to 1."""
+    """The range that every panel spans, even without values: all depths, and from 0 to 1."""
     columns = table["column"].cat.categories
     ends = zip((table["depth"].min(), table["depth"].max()), (0, 1), strict=True)
     corners = pd.DataFrame(product(rows, columns, ends), columns=["row", "column", "end"])
@@ -149,7 +150,7 @@ def _corners(table: pd.DataFrame, rows: list[str]) -> pd.DataFrame:
 
 
 def _joined(rows: pd.DataFrame) -> pd.DataFrame:
-    """Those of lines that have two points."""
+    """The rows of lines with at least two points."""
     keys = ["row", "column", "measure"]
     return rows[rows.groupby(keys, observed=True)["x"].transform("size") > 1]
 
@@ -162,7 +163,7 @@ def _lines(
     shown = shown.assign(high=shown["value"] + ERRORS * shown["se"])
     defined = shown[shown["value"].notna()]
     legend = dict(zip(kinds, names, strict=True))
-    # A single state's figure is as wide as a column, and holds three entries in a row.
+    # A single state's figure is one column wide and fits three entries in a row.
     narrow = len(shown["column"].cat.categories) == 1
     rows = ceil(len(entries) / 3) if narrow else 1
     scales = {

@@ -1,4 +1,4 @@
-"""Early exit beside static cuts: score by the layers that a batch waits for, from tables alone."""
+"""Early exit and static cuts: score by the layers that a batch waits for, from tables alone."""
 
 from itertools import product
 
@@ -34,7 +34,7 @@ from strata.figures.style import (
 )
 from strata.study.settings import FigureStyle
 
-# batch size, or kind of cut -> (legend entry, colour, shape); in the order of the legend.
+# batch size, or kind of cut -> (legend entry, colour, shape), in the order of the legend.
 POLICIES = {
     STATIC: ("Static cut", "black", "o"),
     "1": ("Early exit, one at a time", SKY, "s"),
@@ -44,13 +44,13 @@ POLICIES = {
 
 
 def exit_plot(table: pd.DataFrame, style: FigureStyle) -> ggplot:
-    """Score by layers run, a panel a pair, a colour a batch size.
+    """Score by layers run, one panel per pair, one colour per batch size.
 
-    `table`: as ``analysis.early_exit.exits_table`` writes it. Each pair shows its first run that
-    did not fail. Black: static cuts up to the full model, whose score is the dotted line. Colours:
-    every threshold on all examples, by the layers that a batch waits for in the mean; larger
-    points: thresholds that one half of the examples chose and the other judges, whose interval over
-    examples is drawn once, at the batch of one.
+    `table` is from ``analysis.early_exit.exits_table``. Each pair shows its first run that did not
+    fail. Black: static cuts up to the full model, with its score as a dotted line. Colours: every
+    threshold on all examples, by the layers that a batch waits for on average. Larger points:
+    thresholds that one half of the examples chose and the other judges; their interval over
+    examples is drawn once, at batch size one.
     """
     rows = {
         panel_name(task, model, style.titles): select(table, task=task, model=model)
@@ -87,7 +87,7 @@ def exit_plot(table: pd.DataFrame, style: FigureStyle) -> ggplot:
 
 
 def _by_policy(rows: pd.DataFrame) -> pd.DataFrame:
-    """The first run that did not fail, its exits once a batch size, with the `layers` of each."""
+    """The first run that did not fail, its exits repeated for each batch size, with `layers`."""
     good = rows.loc[~failed_rows(rows), "seed"]
     own = rows[rows["seed"] == good.iloc[0]] if len(good) else rows.head(0)
     is_cut = own["kind"].isin([STATIC, FULL])
@@ -96,7 +96,7 @@ def _by_policy(rows: pd.DataFrame) -> pd.DataFrame:
         own[~is_cut].assign(policy=str(size), layers=own[column])
         for size, column in BATCHES.items()
     ]
-    # Halves of few examples hold no batch of 32.
+    # Halves with few examples do not make a batch of 32.
     return pd.concat([cuts, *exits]).dropna(subset="layers")
 
 

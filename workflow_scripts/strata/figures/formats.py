@@ -1,4 +1,4 @@
-"""Score over cost in torch and as ONNX, of the candidate of each size."""
+"""Score over cost in torch and as ONNX, for the candidate of each size."""
 
 from collections.abc import Mapping
 
@@ -34,7 +34,7 @@ from strata.figures.style import (
 from strata.study.layer_sets import AS_IS, HEAD
 from strata.study.settings import FigureStyle
 
-# format -> (legend entry, colour); in the order of drawing.
+# format -> (legend entry, colour), in the order of drawing.
 FORMATS = {
     "torch": ("torch", "black"),
     "fp32": ("ONNX, float32", BLUE),
@@ -46,11 +46,11 @@ DONE = {AS_IS: "as it is", HEAD: "head tuned"}
 
 
 def formats_plot(table: pd.DataFrame, style: FigureStyle, tolerance: float) -> ggplot:
-    """Score over latency and over file size, a panel a pair, cost and way; a colour a format.
+    """Score over latency and file size, one panel per pair, cost and way, one colour per format.
 
-    `table`: as ``analysis.formats`` has it. A number is how many layers are kept; it is ringed
-    where it is certified, and has its 95 % interval. The band is the full model's score in torch
-    and the tolerance below.
+    `table` is from ``analysis.formats``. A number is how many layers are kept, with its 95 %
+    interval, and is circled if certified. The band is the full model's score in torch and the
+    tolerance below it.
     """
     parts = {
         name: rows
@@ -86,7 +86,7 @@ def formats_plot(table: pd.DataFrame, style: FigureStyle, tolerance: float) -> g
 def _panels(
     table: pd.DataFrame, task: str, model: str, titles: Mapping[str, str]
 ) -> dict[str, pd.DataFrame]:
-    """Rows with `cost` and `full`, a panel a way and cost."""
+    """Rows with `cost` and `full`, one panel per way and cost."""
     own = select(table, task=task, model=model)
     own = own[own["verdict"] != FAILED]
     full = select(own, method=FULL, done=AS_IS, format="torch")["value"]

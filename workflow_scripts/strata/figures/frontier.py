@@ -1,4 +1,4 @@
-"""The frontier: score over what it costs, of every candidate layer set, from its table alone."""
+"""The frontier: score over cost for every candidate layer set, from its table alone."""
 
 from itertools import product
 
@@ -40,7 +40,7 @@ from strata.figures.style import (
 from strata.study.layer_sets import AS_IS, HEAD, TRAINED
 from strata.study.settings import FigureStyle
 
-# method -> (legend entry, colour); in the order of drawing.
+# method -> (legend entry, colour), in the order of drawing.
 METHODS = {
     "top": ("Top cut", "black"),
     "span": ("Best span", BLUE),
@@ -54,18 +54,17 @@ METHODS = {
 # column -> title of its panel.
 COSTS = {"latency_ms": "latency (ms)", "file_mb": "file (MB)"}
 DONE = {AS_IS: ("As it is", "o"), HEAD: ("Head tuned", "^"), TRAINED: ("Trained", "s")}
-WIDE = 0.42  # of a step in cost: how far points stand from their cost, at most
+WIDE = 0.42  # of a step in cost: the largest distance of a point from its cost
 
 
 def frontier_plot(table: pd.DataFrame, style: FigureStyle, tolerance: float) -> ggplot:
-    """Score over latency and over file size, two panels a pair; a colour a method.
+    """Score over latency and over file size, two panels per pair, one colour per method.
 
-    `table`: as ``analysis.frontier`` writes it. Each pair shows the first run that did not fail.
-    Points are candidates, on the examples that judge; those that were chosen before are larger and
-    have their 95 % interval, and are filled where they are certified. The line is the front: no
-    other candidate is as good and as cheap. What scores less than the lowest of those intervals is
-    drawn at its end, so that the rest can be told apart. The band is the full model's score and
-    the tolerance below.
+    `table` is from ``analysis.frontier``. Each pair shows the first run that did not fail. Points
+    are layer sets, on the examples that judge; those chosen as candidates are larger, have their 95
+    % interval, and are filled if certified. The line is the front: no other set is as good and as
+    cheap. Scores below the lowest of those intervals are drawn at its end, so that the rest stays
+    readable. The band is the full model's score and the tolerance below it.
     """
     parts = {}
     for task, model in product(style.tasks, style.models):
@@ -114,10 +113,10 @@ def frontier_plot(table: pd.DataFrame, style: FigureStyle, tolerance: float) -> 
 
 
 def _points(rows: pd.DataFrame, cost: str) -> pd.DataFrame:
-    """The rows with their place on X, methods of one cost side by side, and their filling."""
+    """The rows with their position on X, methods of equal cost side by side, and their fill."""
     steps = np.diff(np.unique(rows[cost].dropna()))
     step = float(np.median(steps)) if len(steps) else 1.0
-    # As it is to the left of the cost, what was trained to its right.
+    # As it is: to the left of the cost; trained: to the right.
     names, sides = list(METHODS), np.where(rows["done"] == AS_IS, -1, 1)
     places = [(names.index(m) + 1) / len(names) if m in METHODS else 0.0 for m in rows["method"]]
     certified = rows["verdict"] == CERTIFIED

@@ -19,8 +19,10 @@ def outlines(
 
     Parameters
     ----------
-    blocks : panel -> its rows of ``block_tables.blocks_table``; each run's blocks are drawn.
-    panels : all panels of the figure, in their order.
+    blocks : mapping of str to DataFrame
+        Each panel's rows of ``block_tables.blocks_table``; each run's blocks are drawn.
+    panels : iterable of str
+        All panels of the figure, in their order.
     """
     found = [
         {"panel": panel, "kind": row["kind"], "low": begin - 0.5, "high": end + 0.5}

@@ -1,12 +1,12 @@
-"""Panels of maps and curves, which several figures share.
+"""Panels of maps and curves that several figures share.
 
 Every figure function of this package takes pandas DataFrames as read from the study's CSV files
-(columns that a figure does not need may be there too) and returns a plotnine plot whose final size
-is set; ``style.save`` writes it as PNG and PDF. A ``FigureStyle`` says what is shown, and in which
-order; `labels` (its titles) maps the names of models, tasks and metrics to what a reader should
-see, and a name that it lacks is shown as it is.
+(extra columns are allowed) and returns a plotnine plot with its final size set; ``style.save``
+writes it as PNG and PDF. A ``FigureStyle`` says what is shown, and in which order; `labels` (its
+titles) maps the names of models, tasks and metrics to what a reader should see, and other names are
+shown as they are.
 
-Runs whose fine-tuning collapsed are drawn, never dropped in silence: their panel says so.
+Runs whose fine-tuning collapsed are drawn, never silently dropped: their panel says so.
 """
 
 from collections.abc import Callable, Mapping
@@ -44,7 +44,7 @@ from strata.study.settings import FigureStyle
 
 
 def panels_of(table: pd.DataFrame, style: FigureStyle) -> dict[str, pd.DataFrame]:
-    """The rows of each panel, in the order of drawing; none where a model lacks a task."""
+    """The rows of each panel, in the order of drawing; empty if a model does not have a task."""
     return {
         panel_name(task, model, style.titles): select(table, task=task, model=model)
         for task, model in product(style.tasks, style.models)
@@ -56,7 +56,8 @@ def full_score(full: pd.DataFrame, tolerance: float) -> list:
 
     Parameters
     ----------
-    full : its row of each panel, with `panel` and `value`.
+    full : DataFrame
+        The full model's row for each panel, with `panel` and `value`.
     """
     band = geom_rect(
         full.assign(bottom=full["value"] - tolerance),
@@ -76,7 +77,7 @@ def no_data(rows: pd.DataFrame) -> str:
 
 
 def stack(panels: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """The rows of all panels, one below the other, with their `panel`."""
+    """The rows of all panels in one table, with their `panel`."""
     rows = pd.concat([rows.assign(panel=panel) for panel, rows in panels.items()])
     return in_order(rows, panels)
 
@@ -88,21 +89,24 @@ def maps(
     titles: Mapping[str, str],
     note_at: tuple[float, float],
 ) -> ggplot:
-    """Square maps, a panel each, from rows with `x`, `y` and `fill` (0 to 1, NaN is grey).
+    """Square maps, one per panel, from rows with `x`, `y` and `fill` (0 to 1, NaN is grey).
 
     Parameters
     ----------
-    panels : where rows have `left_out`, it is written on their panel.
-    titles : of x, y and fill.
-    note_at : where in a panel "failed" or "no data" is written, see `annotations`.
+    panels : mapping of str to DataFrame
+        Each panel's rows; if they have `left_out`, it is written on the panel.
+    titles : mapping of str to str
+        Titles of x, y and fill.
+    note_at : tuple of float and float
+        The place in a panel where "failed" or "no data" is written, see `annotations`.
     """
     corners = corners_of({panel: (rows["x"], rows["y"]) for panel, rows in panels.items()})
     tiles = stack(panels)
-    # Beyond the ends of the scale is not undefined: debiased CKA may be a little below 0.
+    # Values beyond the scale are not undefined: debiased CKA may be a little below 0.
     tiles["fill"] = tiles["fill"].clip(0, 1)
     return (
         ggplot(tiles, aes("x", "y"))
-        # One image a panel: tiles drawn one by one leave hairlines between them in a PDF.
+        # One image per panel: tiles drawn one by one leave hairlines between them in a PDF.
         + geom_raster(aes(fill="fill"), interpolation="nearest")
         + annotations(panels, corners, _map_note, note_at, ha="center")
         + scale_fill_cmap(
@@ -123,7 +127,7 @@ def maps(
 
 def failed_rows(rows: pd.DataFrame) -> pd.Series:
     """Whether each row is of a run that failed."""
-    # Beside rows that belong to no run, `failed` may be empty.
+    # In rows that belong to no run, `failed` may be empty.
     return rows["failed"].eq(True)
 
 
@@ -134,7 +138,7 @@ def annotations(
     at: tuple[float, float],
     ha: str,
 ) -> list:
-    """Layers that span each panel and write the `text` of its rows on it, unless that is empty.
+    """Plot layers that span each panel and write the `text` of its rows on it, if not empty.
 
     `at` is the place in the panel, from (0, 0) at the bottom left to (1, 1).
     """
@@ -159,12 +163,12 @@ def _map_note(rows: pd.DataFrame) -> str:
         return "no data"
     if failed_rows(rows).any():
         return "failed"
-    # Of a mean over runs: how many of them are not in it.
+    # For a mean over runs: how many of them are not in it.
     return rows["left_out"].iloc[0] if "left_out" in rows else ""
 
 
 def corners_of(spans: Mapping[str, tuple[pd.Series, pd.Series]]) -> pd.DataFrame:
-    """Two opposite corners of each panel, from the values that its X and its Y axis are to span."""
+    """Two opposite corners of each panel, from the values that its X and Y axes must span."""
     corners = [
         {"panel": panel, "x": x, "y": y}
         for panel, (x_values, y_values) in spans.items()

@@ -1,7 +1,7 @@
 """Figures of partial reinitialisation (Tamkin et al. 2020), from its tables alone.
 
-As in ``strata.figures.panels``: each takes the study's tables and gives a plot whose size is
-set. Lines are means over seeds, bands and bars go from the lowest seed to the highest.
+As in ``strata.figures.panels``, each function takes the study's tables and returns a plot with its
+size set. Lines are means over seeds; bands and bars go from the lowest seed to the highest.
 """
 
 from collections.abc import Callable
@@ -63,10 +63,11 @@ POINTS = {
 
 
 def preserved_curves(tables: pd.DataFrame, style: FigureStyle) -> ggplot:
-    """Score over the number of layers preserved, a colour for each number of training examples.
+    """Score over the number of layers preserved, one colour per number of training examples.
 
-    `tables`: model, task, series, position, size, seed, metric, value, baseline, of the parts
-    `progressive` and `probing`, of `kept-norms`, or (with variant) of `faster-layers`.
+    `tables` has the columns model, task, series, position, size, seed, metric, value, baseline,
+    from the parts `progressive` and `probing`, from `kept-norms`, or (with variant) from
+    `faster-layers`.
     """
     table = _panelled(tables, style)
     sizes = sorted(table["size"].unique(), key=_size_order)
@@ -103,10 +104,10 @@ def preserved_curves(tables: pd.DataFrame, style: FigureStyle) -> ggplot:
 
 
 def localized_scores(tables: pd.DataFrame, style: FigureStyle) -> ggplot:
-    """Score with each block of layers new, and with all but that block new.
+    """Score with each block of layers new, and with all layers except that block new.
 
-    `tables`: model, task, series, position (the block's first layer), seed, metric, value,
-    baseline, variant, of the part `localized`.
+    `tables` has the columns model, task, series, position (the block's first layer), seed, metric,
+    value, baseline, variant, from the part `localized`.
     """
     table = _panelled(tables, style)
     placed = table[table["position"].notna()].copy()
@@ -133,16 +134,16 @@ def localized_scores(tables: pd.DataFrame, style: FigureStyle) -> ggplot:
         + labs(x="Block of layers", y=metric_title(table, style.titles))
         + layout(_count(table), columns, aspect=0.8)
         + guides(color=guide_legend(nrow=2, byrow=True))
-        # More than a few blocks would not stand side by side.
+        # More than a few blocks do not fit side by side.
         + theme(legend_title=element_blank(), axis_text_x=element_text(angle=45, ha="right"))
     )
 
 
 def permutation_violins(tables: pd.DataFrame, style: FigureStyle) -> ggplot:
-    """How scores spread over orders of the layers, beside the layers in order.
+    """How scores spread over orders of the layers, compared with the layers in order.
 
-    `tables`: model, task, series, position (the permutation), seed, metric, value, baseline, of
-    the part `permutation`. A point is a permutation, the mean of its seeds.
+    `tables` has the columns model, task, series, position (the permutation), seed, metric, value,
+    baseline, from the part `permutation`. A point is a permutation, the mean over its seeds.
     """
     table = _panelled(tables, style)
     means = _band(table, ["panel", "series", "position"])
@@ -213,7 +214,7 @@ def _span_name(span: range) -> str:
 
 
 def _factors(table: pd.DataFrame) -> str:
-    """How many times the rate the faster layers are trained at."""
+    """How many times the rate the faster layers are trained with."""
     variants = table.loc[table["series"] == "faster", "variant"].unique()
     return ", ".join(map(str, sorted({Variant.parse(v).faster for v in variants} - {1})))
 

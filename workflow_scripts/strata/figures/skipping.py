@@ -11,9 +11,9 @@ from strata.study.settings import FigureStyle
 def skip_triangles(skipping: pd.DataFrame, style: FigureStyle) -> ggplot:
     """Performance kept when a span of layers is skipped, for every task and model (Figure 4).
 
-    `skipping`: model, task, seed, first, last, value, full, baseline, failed. The fill is the share
-    of the full model's gain over the baseline that is kept, clipped to 0..1, of the first seed; it
-    is undefined where the full model gains nothing.
+    `skipping` has the columns model, task, seed, first, last, value, full, baseline, failed. The
+    fill is the share of the full model's gain over the baseline that is kept, clipped to 0..1, for
+    the first seed; it is undefined if the full model gains nothing.
     """
     table = select(skipping, seed=style.seeds[0])
     gain = (table["full"] - table["baseline"]).where(table["full"] > table["baseline"])

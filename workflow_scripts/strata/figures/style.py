@@ -1,4 +1,4 @@
-"""How every figure of a study looks: sizes, colours, theme, axes, and how it is written."""
+"""How every figure of a study looks: sizes, colours, theme, axes; and how it is saved."""
 
 from collections.abc import Iterable, Mapping
 from functools import partial
@@ -22,30 +22,30 @@ from plotnine.composition import Compose
 
 COLUMN_WIDTH = 3.3
 TEXT_WIDTH = 7.0
-# Panels side by side that stay readable in a paper's column and across its text.
+# How many panels side by side stay readable in a paper's column and in its full width.
 COLUMN_PANELS = 3
 TEXT_PANELS = 6
 # More rows of panels than this do not fit on a page.
 MAX_ROWS = 6
 DPI = 300
 TIGHT = {"dpi": DPI, "bbox_inches": "tight", "pad_inches": 0.02}
-FONT = "DejaVu Sans"  # comes with matplotlib, so every machine draws the same figure
+FONT = "DejaVu Sans"  # part of matplotlib, so every machine draws the same figure
 FONT_SIZE = 7
 # Lighter than the grey in the middle of cividis.
 UNDEFINED = "#D9D9D9"
-# Okabe and Ito's colours.
+# Colours of Okabe and Ito.
 GREEN, BLUE, ORANGE, PURPLE, RED = "#009E73", "#0072B2", "#E69F00", "#CC79A7", "#D55E00"
 SKY = "#56B4E9"
-BROWN = "#8B5A2B"  # not theirs
+BROWN = "#8B5A2B"  # not one of theirs
 Labels = Mapping[str, str]
 
 
 def save(plot: ggplot | Compose, png_path: str | Path, pdf_path: str | Path) -> None:
     """Write `plot` to `png_path`, at 300 dpi, and to `pdf_path`, with its fonts embedded."""
-    # Type 42 keeps text as text, hinting would draw some words bolder than others, and without
-    # dates the same plot gives the same bytes.
+    # Type 42 keeps text as text; hinting would draw some words bolder than others; without dates
+    # the same plot gives the same bytes.
     with matplotlib.rc_context({"pdf.fonttype": 42, "text.hinting": "none"}):
-        if isinstance(plot, Compose):  # whose own save takes no margins
+        if isinstance(plot, Compose):  # its own save takes no margins
             write = plot.draw().savefig
         else:
             write = partial(plot.save, verbose=False)
@@ -55,7 +55,7 @@ def save(plot: ggplot | Compose, png_path: str | Path, pdf_path: str | Path) -> 
 
 
 def layout(panels: int, columns: int, aspect: float) -> list:
-    """Facets, theme and final size of a figure of so many panels."""
+    """Facets, theme and final size of a figure with this number of panels."""
     width = COLUMN_WIDTH if columns <= COLUMN_PANELS else TEXT_WIDTH
     rows = -(-panels // columns)
     panel_width = (width - 0.2) / columns - 0.2
@@ -94,7 +94,7 @@ def layout(panels: int, columns: int, aspect: float) -> list:
 
 
 def side_by_side(panels: int, tasks: int) -> int:
-    """Panels side by side: all `panels` of a task, and several tasks where a page needs it."""
+    """Panels side by side: all `panels` of a task, and several tasks if a page needs it."""
     for width in (COLUMN_PANELS, TEXT_PANELS):
         together = min(tasks, max(1, width // panels))
         if -(-tasks // together) <= MAX_ROWS:
@@ -103,7 +103,7 @@ def side_by_side(panels: int, tasks: int) -> int:
 
 
 def select(table: pd.DataFrame, **wanted: object) -> pd.DataFrame:
-    """The rows whose columns have these values."""
+    """The rows in which columns have these values."""
     keep = np.ones(len(table), dtype=bool)
     for column, value in wanted.items():
         keep &= (table[column] == value).to_numpy()
@@ -111,20 +111,20 @@ def select(table: pd.DataFrame, **wanted: object) -> pd.DataFrame:
 
 
 def shown_name(table: pd.DataFrame, column: str, labels: Labels) -> str:
-    """What a reader sees of the one value that a column has."""
+    """The displayed name of a column's single value."""
     (name,) = table[column].unique()
     return labels.get(name, name)
 
 
 def panel_name(task: str, model: str, labels: Labels) -> str:
-    """The title of the panel of a task and model, two lines."""
+    """The title of a task and model's panel, in two lines."""
     return f"{labels.get(task, task)}\n{labels.get(model, model)}"
 
 
 def in_order(table: pd.DataFrame, panels: Iterable[str]) -> pd.DataFrame:
     """`table` with a `panel` that keeps the panels' order.
 
-    plotnine goes by that order only where every layer's table has it.
+    plotnine uses that order only if every layer's table has it.
     """
     return table.assign(panel=pd.Categorical(table["panel"], list(panels)))
 
@@ -141,11 +141,11 @@ def whole_breaks(limits: tuple[float, float]) -> list[int]:
 
 def extent(values: pd.Series) -> tuple[float, float]:
     """The lowest and the highest value."""
-    # Without values, a span between two whole numbers, which gets no ticks.
+    # Without values, a span between two whole numbers, so that there are no ticks.
     return (values.min(), values.max()) if values.notna().any() else (0.4, 0.6)
 
 
 def metric_title(table: pd.DataFrame, labels: Labels) -> str:
-    """The title of an axis of scores: the metric's, where all rows have the same."""
+    """The title of an axis of scores: the metric's, if all rows have the same metric."""
     metrics = table["metric"].unique()
     return labels.get(metrics[0], metrics[0]) if len(metrics) == 1 else "Task performance"

@@ -1,4 +1,4 @@
-"""What training after the cut is worth: score by layers kept, a colour a way to make the model."""
+"""What training after the cut is worth: score by layers kept, one colour per way to train."""
 
 from itertools import product
 
@@ -37,7 +37,7 @@ from strata.figures.style import (
 from strata.study.layer_sets import AS_IS, HEAD, TRAINED
 from strata.study.settings import FigureStyle
 
-# way, or what else was done -> (legend entry, colour, shape); in the order of drawing.
+# way, or what else was done -> (legend entry, colour, shape), in the order of drawing.
 WAYS = {
     AS_IS: ("As it is", "black", "o"),
     HEAD: ("Head tuned", ORANGE, "^"),
@@ -46,16 +46,16 @@ WAYS = {
     "cut-tune": ("Cut first, fine-tuned", RED, "v"),
     "cut-distil": ("Cut first, distilled", GREEN, "P"),
 }
-STEP = 0.6  # of a layer, within which ways stand side by side
+STEP = 0.6  # of a layer: ways are drawn side by side within it
 
 
 def training_plot(table: pd.DataFrame, style: FigureStyle, tolerance: float) -> ggplot:
-    """Score by layers kept, a panel a pair, of the sizes that were trained.
+    """Score by layers kept, one panel per pair, for the sizes that were trained.
 
-    `table`: as ``analysis.frontier`` writes it. Each pair shows the first run that did not fail and
-    has trained models. Of each size and way (and number of steps) it shows the set that does best
-    on the choosing examples, with its interval on the judging ones; of what was not trained, the
-    candidate. The band: the full model's score and the tolerance below.
+    `table` is from ``analysis.frontier``. Each pair shows the first run that did not fail and has
+    trained models. For each size and way (and number of steps) it shows the set that does best on
+    the choosing examples, with its interval on the judging ones; for untrained models, the
+    candidate. The band is the full model's score and the tolerance below it.
     """
     panels = {
         panel_name(task, model, style.titles): _shown(select(table, task=task, model=model))
@@ -87,12 +87,12 @@ def training_plot(table: pd.DataFrame, style: FigureStyle, tolerance: float) -> 
 
 
 def _rows(ways: list[str]) -> int:
-    """Rows of the legend, of two entries each."""
+    """Number of legend rows, with two entries each."""
     return -(-len(ways) // 2)
 
 
 def _shown(rows: pd.DataFrame) -> pd.DataFrame:
-    """One row a size, way and number of steps, with its place on X."""
+    """One row per size, way and number of steps, with its position on X."""
     good = rows[rows["verdict"] != FAILED]
     seeds = good.loc[good["done"] == TRAINED, "seed"]
     if seeds.empty:

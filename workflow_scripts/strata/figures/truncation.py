@@ -39,8 +39,8 @@ from strata.figures.style import (
 )
 from strata.study.settings import FigureStyle
 
-# configuration -> (legend entry, colour, line type, point). `tuned-best` is on one of two curves at
-# each depth, and none of its own.
+# configuration -> (legend entry, colour, line type, point). `tuned-best` equals one of two curves
+# at each depth, so it has none of its own.
 CONFIGURATIONS = {
     "untuned": ("Untuned", GREEN, "solid", "none"),
     "tuned": ("Tuned", BLUE, "solid", "none"),
@@ -53,12 +53,12 @@ CONFIGURATIONS = {
 
 
 def truncation_curves(truncation: pd.DataFrame, style: FigureStyle) -> ggplot:
-    """Performance against the depth that is kept, for every task and model (Figure 3).
+    """Performance by depth kept, for every task and model (Figure 3).
 
-    `truncation`: model, task, seed, configuration, depth, metric, value, failed, with an empty seed
-    and depth for the baseline. Thick lines and the full model's point are means over the seeds
-    whose fine-tuning did not fail; thin lines are single seeds, failed ones too. The models of a
-    task share their Y axis.
+    `truncation` has the columns model, task, seed, configuration, depth, metric, value, failed,
+    with an empty seed and depth for the baseline. Thick lines and the full model's point are means
+    over the seeds whose fine-tuning did not fail; thin lines are single seeds, including failed
+    ones. The models of a task share their Y axis.
     """
     models, tasks, titles = style.models, style.tasks, style.titles
     wanted = truncation["model"].isin(models) & truncation["task"].isin(tasks)
@@ -67,7 +67,7 @@ def truncation_curves(truncation: pd.DataFrame, style: FigureStyle) -> ggplot:
     panels = panels_of(truncation, style)
     scores = stack(panels)
     named = set(scores["configuration"])
-    # Without any scores, the legend names every configuration.
+    # If there are no scores, the legend names every configuration.
     present = [name for name in CONFIGURATIONS if name in named or not named]
     scores["run"] = scores["configuration"] + scores["seed"].astype(str)
     curves = scores[~scores["configuration"].isin(["full", "baseline"])]
@@ -93,7 +93,7 @@ def truncation_curves(truncation: pd.DataFrame, style: FigureStyle) -> ggplot:
         + geom_point(select(means, configuration="full"), aes(shape="configuration"), size=1)
         + annotations(panels, corners_of(spans), curve_note, at=(0, 0.95), ha="left")
         + configuration_scales(present, columns)
-        # Less than a layer at each end, so that the ticks stay within the depths.
+        # Less than a layer at each end, so that ticks stay within the depths.
         + scale_x_continuous(breaks=whole_breaks, expand=(0, 0.95))
         + labs(x="Depth", y=metric_title(truncation, titles))
         + layout(len(panels), columns, aspect=0.8)
@@ -102,7 +102,7 @@ def truncation_curves(truncation: pd.DataFrame, style: FigureStyle) -> ggplot:
 
 
 def curve_note(rows: pd.DataFrame) -> str:
-    """What a panel of curves says of its runs: nothing, where none failed."""
+    """A panel's note on its runs; empty if none failed."""
     if rows.empty:
         return "no data"
     seeds = rows["seed"].dropna().unique()

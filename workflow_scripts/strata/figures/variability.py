@@ -82,14 +82,18 @@ def variability_and_selection(
     paired: pd.DataFrame,
     labels: Labels,
 ) -> Compose:
-    """What is measured over depth, above what training the selected layers gives.
+    """Measures by depth and, below them, what training the selected layers gives.
 
     Parameters
     ----------
-    nu : ``analysis.selection.variability_table`` of one model and task.
-    finding : ``analysis.selection.finding_table`` of the same: what each measure selects.
-    table : comparison, top, seed, metric, value, baseline, trainable_parameters, of the same.
-    paired : ``analysis.paired.selected_less_last`` of the same.
+    nu : DataFrame
+        The table of ``analysis.selection.variability_table`` for one model and task.
+    finding : DataFrame
+        The table of ``analysis.selection.finding_table``: what each measure selects.
+    table : DataFrame
+        Columns comparison, top, seed, metric, value, baseline, trainable_parameters.
+    paired : DataFrame
+        The table of ``analysis.paired.selected_less_last``.
     """
     title = f"{shown_name(nu, 'task', labels)}, {shown_name(nu, 'model', labels)}"
     row = finding.iloc[0]
@@ -109,7 +113,7 @@ def _curves(nu: pd.DataFrame, row: pd.Series, title: str) -> ggplot:
     ).dropna(subset="value")
     long["curve"] = pd.Categorical(long["curve"], names)
     widest = layers[layers["depth"] == row["depth_relative"]]
-    # A band that reaches below 0 has no place on a logarithmic axis.
+    # A band that reaches below 0 cannot be drawn on a logarithmic axis.
     band = layers.assign(
         low=(layers["shuffled"] - 2 * layers["shuffled_sd"]).clip(lower=layers["shuffled"] / 3),
         high=layers["shuffled"] + 2 * layers["shuffled_sd"],
@@ -189,7 +193,7 @@ def _probe(nu: pd.DataFrame, row: pd.Series) -> ggplot:
 
 
 def claim_words(row: pd.Series) -> str:
-    """What a row of ``finding_table`` claims, or why it claims nothing."""
+    """What a row of ``finding_table`` claims, or why it claims nothing, in words."""
     if pd.notna(row["claimed"]):
         return f"All select depth {_depth(row['claimed'])}"
     if any(_depth(row[f"depth_{name}"]) != _depth(row["depth_nu"]) for name in MEASURES):
@@ -222,7 +226,7 @@ def _scores(table: pd.DataFrame, labels: Labels) -> ggplot:
 
 
 def _differences(paired: pd.DataFrame, labels: Labels) -> ggplot:
-    """Selected less last layers, with intervals; where both are the same, that is said."""
+    """Selected minus last layers, with intervals; if both are the same layers, it says so."""
     there = paired[paired["difference"].notna()]
     missing = paired[paired["difference"].isna()].assign(
         difference=0.0, words=lambda rows: ["same" if n == SAME else "none" for n in rows["note"]]
@@ -261,7 +265,7 @@ def _about(paired: pd.DataFrame, there: int) -> str:
 
 
 def _half() -> list:
-    """The house style for one of two plots side by side: no facets."""
+    """The house style for one of two plots side by side, without facets."""
     return layout(1, 1, aspect=0.68)[1:]
 
 
@@ -286,7 +290,8 @@ def robustness(table: pd.DataFrame, labels: Labels) -> ggplot:
 
     Parameters
     ----------
-    table : ``analysis.robustness.robustness_table`` of one model and task.
+    table : DataFrame
+        The table of ``analysis.robustness.robustness_table`` for one model and task.
     """
     title = f"{shown_name(table, 'task', labels)}, {shown_name(table, 'model', labels)}"
     possible = table[table["measure"].notna()].copy()

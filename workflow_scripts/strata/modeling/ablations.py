@@ -30,7 +30,7 @@ from strata.study.variants import Variant
 
 
 def training_examples(examples: pd.DataFrame, variant: Variant, seed: int) -> pd.DataFrame:
-    """The examples a run trains on: all, or the first `variant.size` of a permutation by `seed`."""
+    """The examples that a run trains on: all, or the first `variant.size` of a permutation."""
     if variant.size is None or variant.size >= len(examples):
         return examples
     rows = np.random.default_rng(seed).permutation(len(examples))[: variant.size]
@@ -40,23 +40,28 @@ def training_examples(examples: pd.DataFrame, variant: Variant, seed: int) -> pd
 def adapt(
     model: PreTrainedModel, variant: Variant, settings: AblationSettings, seed: int
 ) -> dict[str, float]:
-    """Make a pretrained model what the variant says, in place, before it is trained.
+    """Change a pretrained model in place as its variant says, before it is trained.
 
-    What ``probe`` and ``head`` freeze stays in eval mode (no dropout) while the rest is trained.
+    Parts frozen by ``probe`` and ``head`` stay in eval mode (no dropout) while the rest is trained.
 
     Parameters
     ----------
-    settings : as the variant needs them (``settings.ablation_settings_of``).
-    seed : draws new weights.
+    settings : AblationSettings
+        The settings that the variant needs (``settings.ablation_settings_of``).
+    seed : int
+        Draws new weights.
 
     Returns
     -------
-    names of parameters that are trained at another rate than the recipe's -> how many times that.
+    dict of str to float
+        For parameters with a learning rate of their own, by name, the factor to the recipe's rate.
 
     Raises
     ------
-    StrataError : the variant names layers that the model does not have.
-    TypeError : the settings are not those of such a variant.
+    StrataError
+        The variant names layers that the model does not have.
+    TypeError
+        The settings are for another kind of variant.
     """
     layers = len(encoder_layers(model))
     try:
@@ -95,21 +100,22 @@ def parameters_of(model: PreTrainedModel, layers: Sequence[int]) -> list[str]:
 
 
 def freeze_below(model: PreTrainedModel, depth: int) -> None:
-    """Train nothing but the layers above `depth` and the head."""
+    """Train only the layers above `depth` and the head."""
     model.requires_grad_(False)
     trained = encoder_layers(model)[depth:]
-    norm = final_norm(model) if trained else None  # it belongs to the layers that it follows
+    norm = final_norm(model) if trained else None  # it belongs to the layers before it
     for module in [*trained, *([norm] if norm is not None else []), Head(model)]:
         module.requires_grad_(True)
     _keep_frozen_in_eval_mode(model)
 
 
 def add_lora(model: PreTrainedModel, layers: Sequence[int], settings: LoraSettings) -> None:
-    """Low-rank adapters beside every linear map of some layers (Hu et al. 2021); head trained.
+    """Add low-rank adapters to every linear map of some layers (Hu et al. 2021); train the head.
 
     Parameters
     ----------
-    layers : numbers from 1.
+    layers : sequence of int
+        The layers' numbers, from 1.
     """
     every = encoder_layers(model)
     wanted = {id(module) for layer in layers for module in every[layer - 1].modules()}
@@ -118,21 +124,21 @@ def add_lora(model: PreTrainedModel, layers: Sequence[int], settings: LoraSettin
         for name, module in model.named_modules()
         if id(module) in wanted and isinstance(module, LINEAR)
     ]
-    head = Head(model)  # its parameters, before adapters are among the model's
+    head = Head(model)  # its parameters, before the model gets those of adapters
     config = LoraConfig(
         r=settings.rank,
         lora_alpha=settings.alpha,
         lora_dropout=settings.dropout,
         target_modules=names,
     )
-    inject_adapter_in_model(config, model)  # which freezes the rest
+    inject_adapter_in_model(config, model)  # this freezes the rest
     head.requires_grad_(True)
 
 
 def merge_adapters(model: nn.Module) -> None:
-    """Add LoRA's adapters into the weights beside them, so that they cost nothing at inference.
+    """Add LoRA's adapters to the weights that they adapt, so that inference costs nothing more.
 
-    Bottleneck adapters, which are not linear, stay.
+    Bottleneck adapters are not linear and stay.
     """
     for module in model.modules():
         if isinstance(module, LoraLayer):
@@ -140,7 +146,7 @@ def merge_adapters(model: nn.Module) -> None:
 
 
 def _keep_frozen_in_eval_mode(model: nn.Module) -> None:
-    """Trainer puts the model into train mode, frozen parts included: keep those from following."""
+    """Keep frozen parts in eval mode when Trainer puts the whole model into train mode."""
     for module in model.modules():
         parameters = list(module.parameters())
         if parameters and not any(p.requires_grad for p in parameters):

@@ -1,8 +1,8 @@
 """Bottleneck adapters (Houlsby et al. 2019, Parameter-Efficient Transfer Learning for NLP, 2.1).
 
-Two in a layer, after the attention's output projection and after the feed-forward network's, each
-behind their dropout and before the residual sum and its layer norm, as in the authors' code. What
-is trained are the adapters, layer norms and the head.
+There are two in a layer, after the output projection of the attention and of the feed-forward
+network, each after its dropout and before the residual sum and layer norm, as in the authors' code.
+Adapters, layer norms and the head are trained.
 """
 
 from collections.abc import Sequence
@@ -21,12 +21,14 @@ SIGMA = 0.01  # the paper's, cut at two sigmas
 
 
 class Adapter(nn.Module):
-    """x + W2 gelu(W1 x + b1) + b2, nearly the identity at first; 2 m d + d + m numbers.
+    """x + W2 gelu(W1 x + b1) + b2, nearly the identity at first; 2 m d + d + m parameters.
 
     Parameters
     ----------
-    width : d, of what comes in and goes out.
-    bottleneck : m.
+    width : int
+        The width d of input and output.
+    bottleneck : int
+        The width m of the bottleneck.
     """
 
     def __init__(self, width: int, bottleneck: int):
@@ -37,27 +39,30 @@ class Adapter(nn.Module):
             nn.init.zeros_(linear.bias)
 
     def forward(self, hidden: Tensor) -> Tensor:
-        """[..., width] -> the same."""
+        """Adapt vectors of shape (..., width)."""
         return hidden + self.up(nn.functional.gelu(self.down(hidden)))
 
 
 def add_adapters(
     model: PreTrainedModel, layers: Sequence[int] | None, bottleneck: int, seed: int
 ) -> None:
-    """Put adapters into layers, in place, and train nothing but these, layer norms and the head.
+    """Put adapters into layers, in place, and train only these, layer norms and the head.
 
     Parameters
     ----------
-    layers : numbers from 1; None for all. Layer norms are trained in the same layers, and with None
-        in all of the model, its embeddings' included, as in the authors' code.
-    bottleneck : m; no more than half of the hidden size is taken.
-    seed : draws the adapters' weights.
+    layers : sequence of int or None
+        The layers' numbers, from 1; None for all. Layer norms are trained in the same layers and,
+        with None, in the whole model including its embeddings, as in the authors' code.
+    bottleneck : int
+        The width m of the bottleneck, at most half of the hidden size.
+    seed : int
+        Draws the adapters' weights.
     """
     every, width = encoder_layers(model), model.config.hidden_size
     if model.config.model_type not in ADAPTED:
         raise StrataError(
-            f"It is not known where bottleneck adapters go in a {model.config.model_type}; known "
-            f"are {', '.join(ADAPTED)}."
+            f"Strata does not know where bottleneck adapters go in a {model.config.model_type}; it "
+            f"knows {', '.join(ADAPTED)}."
         )
     chosen = every if layers is None else [every[layer - 1] for layer in layers]
     model.requires_grad_(False)
@@ -67,7 +72,7 @@ def add_adapters(
     Head(model).requires_grad_(True)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        for layer in dict.fromkeys(chosen):  # ALBERT's one layer stands there L times
+        for layer in dict.fromkeys(chosen):  # ALBERT's one layer is listed L times
             for name in ADAPTED[model.config.model_type]:
                 place = layer.get_submodule(name)
                 place.adapter = Adapter(width, min(bottleneck, max(1, width // 2)))

@@ -1,4 +1,4 @@
-"""Models that are fine-tuned already: loaded with their own heads, or refused with the reason."""
+"""Models that are already fine-tuned: loaded with their own heads, or refused with a reason."""
 
 import json
 from collections.abc import Mapping
@@ -25,9 +25,9 @@ from strata.runtime.errors import StrataError
 from strata.study.plain_heads import OWN
 from strata.study.settings import Sampling
 
-OF_ENCODERS = ("ForMaskedLM", "ForPreTraining")  # what they are trained as before fine-tuning
+OF_ENCODERS = ("ForMaskedLM", "ForPreTraining")  # classes of models before fine-tuning
 SEVERAL = "multi_label_classification"
-LABELS = "labels.json"  # in the folder of an adopted run: the labels as the checkpoint had them
+LABELS = "labels.json"  # in an adopted run's folder: the labels of the checkpoint
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,8 @@ class Adopted:
 
     Attributes
     ----------
-    order : what that was before; None where outputs have no names.
+    order : LabelOrder or None
+        The order that the checkpoint had; None if outputs have no names.
     """
 
     model: PreTrainedModel
@@ -44,24 +45,29 @@ class Adopted:
 
     @property
     def layers(self) -> int:
-        """L."""
+        """Number of layers L."""
         return self.model.config.num_hidden_layers
 
 
 def load_given(
     folder: str | Path, task: Task, what: str, label_map: Mapping[str, str] | None = None
 ) -> Adopted:
-    """A fine-tuned model in float32, its own head's outputs brought into the order of the labels.
+    """Load a fine-tuned model in float32, with its head's outputs in the order of the task's
+    labels.
 
     Parameters
     ----------
-    folder : as it was fetched.
-    what : the checkpoint, for messages.
-    label_map : the checkpoint's names of the labels -> the task's.
+    folder : path-like
+        The folder of the fetched checkpoint.
+    what : str
+        Words for the checkpoint, for messages.
+    label_map : mapping of str to str, optional
+        The task's label for each of the checkpoint's label names.
 
     Raises
     ------
-    StrataError : it has no head, or one for another type of task, or other labels.
+    StrataError
+        The checkpoint has no head, or one for another type of task, or other labels.
     """
     config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
     _check_class(class_name(folder), task, what)
@@ -74,7 +80,7 @@ def load_given(
         if order.by == "position":
             pairs = zip(names, task.labels, strict=True)
             words = ", ".join(f"{name} is {label}" for name, label in pairs)
-            print(f"{what}: its labels have numbers for names: {words}", flush=True)
+            print(f"{what}: its labels are only numbered: {words}", flush=True)
         set_labels(model, order.outputs, task.labels)
     return Adopted(without_cache(model.eval()), order)
 
@@ -83,42 +89,42 @@ def _label_names(config: PretrainedConfig, what: str) -> list[str]:
     if sorted(config.id2label) != list(range(config.num_labels)):
         raise StrataError(
             f"{what}: the id2label of its config.json numbers its labels "
-            f"{', '.join(map(str, sorted(config.id2label)))}; they are counted from 0."
+            f"{', '.join(map(str, sorted(config.id2label)))}; labels count from 0."
         )
     return [str(config.id2label[index]) for index in range(config.num_labels)]
 
 
 def _check_class(name: str, task: Task, what: str) -> None:
-    """Refuse a head for another type of task, by the class that config.json says it has."""
+    """Refuse a head for another type of task, judged by the class that config.json states."""
     wanted = "ForMultipleChoice" if task.kind.compares_rows else "ForSequenceClassification"
     if "For" in name and not name.endswith((wanted, *OF_ENCODERS)):
         raise StrataError(
-            f"{what} is a {name}, and a task of type {task.type} needs a model {wanted}: it is not "
+            f"{what} is a {name}, but a task of type {task.type} needs a model {wanted}: it is not "
             "fine-tuned for such a task."
         )
 
 
 def _check_outputs(config: PretrainedConfig, task: Task, what: str) -> None:
-    """Refuse another number of outputs than the task has labels, or outputs of another meaning."""
+    """Refuse a head whose number of outputs differs from the task's, or with other outputs."""
     if task.kind.compares_rows:
         return
     if config.problem_type == SEVERAL:
         raise StrataError(
             f"{what} gives each example any number of labels (problem_type "
-            "multi_label_classification); a task here has one label an example."
+            "multi_label_classification); a task here has one label per example."
         )
     count, wanted_count = config.num_labels, task.num_labels
     if count == 1 and not task.kind.continuous:
         raise StrataError(
-            f"{what} has a single output, a regression's or that of a yes-or-no question, and the "
-            f"task has {wanted_count} labels: a model with an output a label is needed."
+            f"{what} has a single output, for a regression or a yes-or-no question, but the task "
+            f"has {wanted_count} labels: give a model with one output per label."
         )
     if count != wanted_count:
         has = f"the labels {', '.join(map(str, config.id2label.values()))}"
         needs = (
             "one output" if task.kind.continuous else f"the labels {', '.join(task.labels or [])}"
         )
-        raise StrataError(f"{what} has {count} outputs ({has}), and the task {needs}.")
+        raise StrataError(f"{what} has {count} outputs ({has}), but the task has {needs}.")
 
 
 def _with_own_head(
@@ -137,19 +143,19 @@ def _with_own_head(
             trust_remote_code=False,
             **settings,
         )
-    # The head's own weight first, by which one knows it.
+    # The head's own weight first, since it tells most.
     beside = f"{model.base_model_prefix}."
     if missing := sorted(
         keys["missing_keys"], key=lambda key: (key.startswith(beside), key.endswith("bias"), key)
     ):
         raise StrataError(
-            f"{what}: its {missing[0]} is missing: this is an encoder, not a fine-tuned model; to "
-            "fine-tune it, register it with 'source' in place of 'checkpoints'."
+            f"{what}: its {missing[0]} is missing, so this is an encoder, not a fine-tuned model; "
+            "to fine-tune it, register it with 'source' instead of 'checkpoints'."
         )
     if reshaped := sorted(key for key, *_ in keys["mismatched_keys"]):
         raise StrataError(
-            f"{what}: its {reshaped[0]} has another shape than its config.json says; get both from "
-            "one place."
+            f"{what}: its {reshaped[0]} has a different shape from what its config.json says; get "
+            "both from the same place."
         )
     return model
 
@@ -157,15 +163,17 @@ def _with_own_head(
 def fit_notes(
     adopted: Adopted, predictions: pd.DataFrame, task: Task, sampling: Sampling, what: str
 ) -> list[str]:
-    """What the answers on the eval examples say against the order of the labels, or their sign.
+    """Signs in the eval predictions that the labels' order, or a regression's sign, is wrong.
 
     Parameters
     ----------
-    predictions : of all eval examples, with the columns label and prediction.
+    predictions : DataFrame
+        Predictions on all eval examples, with columns label and prediction.
 
     Raises
     ------
-    StrataError : the labels were matched by position, and another order fits better.
+    StrataError
+        The labels were matched by position, but another order fits better.
     """
     labels, answers = (predictions[name].to_numpy() for name in ("label", "prediction"))
     if task.kind.continuous:
@@ -181,8 +189,8 @@ def fit_notes(
     if adopted.order.by == "position":
         raise StrataError(
             f"{what} names its labels {', '.join(adopted.order.names)}, and in the order of the "
-            f"task's they do not fit: another order gains {better.words()}. Put {suggested} into "
-            "the model's entry, or the order that you know to be right."
+            f"task's labels they do not fit: another order gains {better.words()}. Put {suggested} "
+            "into the model's entry, or the order that you know to be right."
         )
     note = (
         f"{what}: with its labels matched by {adopted.order.by}, another order would gain "
@@ -192,18 +200,20 @@ def fit_notes(
 
 
 def output_layer(model: PreTrainedModel) -> nn.Linear:
-    """The linear map whose outputs are a task model's logits."""
+    """The linear map that outputs a task model's logits."""
     last = model.score if hasattr(model, "score") else model.classifier
     return getattr(last, "out_proj", last)
 
 
 def set_labels(model: PreTrainedModel, outputs: list[int], labels: list[str]) -> None:
-    """Bring the outputs of a classifier into another order, in place; its config follows.
+    """Reorder the outputs of a classifier in place, and its config with them.
 
     Parameters
     ----------
-    outputs : for each new place, the number of the output that goes there.
-    labels : their names, in the new order.
+    outputs : list of int
+        For each new position, the number of the output that goes there.
+    labels : list of str
+        The labels' names, in the new order.
     """
     layer = output_layer(model)
     with torch.no_grad():
@@ -217,7 +227,7 @@ def set_labels(model: PreTrainedModel, outputs: list[int], labels: list[str]) ->
 def write_adopted(
     adopted: Adopted, tokenizer: PreTrainedTokenizerBase, source: str | Path, folder: str | Path
 ) -> None:
-    """Write a run's checkpoint: model, tokenizer, where it came from, its labels as they were."""
+    """Write a run's checkpoint: model, tokenizer, origin, and its original labels."""
     adopted.model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     about = (Path(source) / "source.json").read_text(encoding="utf-8")
@@ -227,7 +237,7 @@ def write_adopted(
 
 
 def own_order(checkpoint: str | Path) -> LabelOrder | None:
-    """How an adopted checkpoint's outputs were ordered; None of runs that were trained here."""
+    """How an adopted checkpoint's outputs were ordered; None for runs that were trained here."""
     path = Path(checkpoint) / LABELS
     if not path.is_file():
         return None
@@ -236,5 +246,5 @@ def own_order(checkpoint: str | Path) -> LabelOrder | None:
 
 
 def is_adopted(checkpoint: str | Path) -> bool:
-    """Whether a run's checkpoint came fine-tuned."""
+    """Whether a run's checkpoint came already fine-tuned."""
     return (Path(checkpoint) / LABELS).is_file()

@@ -1,4 +1,4 @@
-"""Device, precision and determinism, chosen once; the job that holds a GPU."""
+"""Device, precision and determinism, chosen in one place; jobs that hold a GPU."""
 
 import os
 import re
@@ -14,11 +14,12 @@ from strata.runtime.job import job
 
 @contextmanager
 def gpu_job(snakemake: Any) -> Iterator[None]:
-    """A job (see ``strata.runtime.job.job``) that holds a lease on a GPU if it asked for one.
+    """A job (see ``strata.runtime.job.job``) that holds a lease on a GPU if it requested one.
 
     Parameters
     ----------
-    snakemake : what Snakemake puts into a script.
+    snakemake : object
+        The object that Snakemake gives a script.
     """
     gpus, sharing = snakemake.resources.get("gpu", 0), snakemake.resources.jobs_per_device
     with job(snakemake), lease(gpus, sharing):
@@ -29,35 +30,35 @@ def gpu_job(snakemake: Any) -> Iterator[None]:
             yield
         except torch.OutOfMemoryError as error:
             raise StrataError(
-                "The GPU's memory does not suffice: lower heads.batch_size where heads are tuned, "
-                "or gpus.jobs_per_device if jobs share the GPU."
+                "The GPU's memory is too small: lower heads.batch_size if this job tunes heads, or "
+                "gpus.jobs_per_device if jobs share the GPU."
             ) from error
 
 
 def device() -> Any:
-    """The torch device: CUDA where the lease left a GPU visible, else the CPU."""
+    """The torch device: CUDA if the lease left a GPU visible, else the CPU."""
     import torch
 
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def refuse_many_gpus() -> None:
-    """Training sees one GPU at most; Trainer would otherwise split batches among all."""
+    """Refuse more than one visible GPU, since Trainer would split batches among all of them."""
     import torch
 
     if torch.cuda.device_count() > 1:
         raise StrataError(
-            f"This job sees {torch.cuda.device_count()} GPUs and training uses one: request "
+            f"This job sees {torch.cuda.device_count()} GPUs, but training uses one: request "
             "gpu=1, or set CUDA_VISIBLE_DEVICES to one of them."
         )
 
 
 def deterministic() -> None:
-    """Let the same seed give the same weights: no kernel may add up in an order of its own.
+    """Make the same seed give the same weights: no kernel may sum in an order of its own.
 
-    To be called before CUDA starts, which reads the environment once. Trainer's own
-    ``full_determinism`` also makes every launch wait for its kernel (CUDA_LAUNCH_BLOCKING), which
-    no result needs: cuBLAS is deterministic with a workspace of fixed size.
+    Call it before CUDA starts, which reads the environment once. Trainer's own ``full_determinism``
+    also makes every launch wait for its kernel (CUDA_LAUNCH_BLOCKING). That is not needed: cuBLAS
+    is deterministic with a workspace of fixed size.
     """
     import torch
 
@@ -66,16 +67,16 @@ def deterministic() -> None:
     torch.use_deterministic_algorithms(True)
     torch.backends.cudnn.deterministic = True
     torch.backends.cudnn.benchmark = False
-    # It would fill all new memory before it is written, a debugging aid that changes no result
+    # This would fill all new memory before it is written: a debugging aid that changes no result
     # but costs a write, and on a GPU a launch, for each operation.
     torch.utils.deterministic.fill_uninitialized_memory = False
 
 
 class PeakMemory:
-    """The most memory held at once since the object was made.
+    """Peak memory since the object was made.
 
-    On a GPU, what torch has allocated there. Else what the process has in RAM, libraries included,
-    as Linux counts it; where the count cannot be begun anew, since the process began.
+    On a GPU, what torch has allocated there. Otherwise the process's RAM including libraries, as
+    Linux counts it; if that count cannot be reset, since the process started.
     """
 
     def __init__(self, process: Path = Path("/proc/self")):
@@ -91,7 +92,7 @@ class PeakMemory:
             pass
 
     def read(self) -> float | None:
-        """In MB (2^20 bytes); None where nothing tells."""
+        """In MB (2^20 bytes); None if it cannot be measured."""
         if self.on_gpu:
             import torch
 
@@ -107,9 +108,9 @@ class PeakMemory:
 def training_precision(wanted: str = "auto") -> str:
     """Precision of training, bfloat16 (autocast) or float32.
 
-    "auto" takes bfloat16 where it is the faster: on GPUs that have it, on CPUs with AMX, and on
-    AMD's with AVX512-BF16 (on an Intel Xeon with that and no AMX, a step takes 1.5 times as long
-    as in float32).
+    "auto" takes bfloat16 where it is faster: on GPUs that have it, on CPUs with AMX, and on AMD
+    CPUs with AVX512-BF16 (on an Intel Xeon with AVX512-BF16 but without AMX, a step takes 1.5 times
+    as long as in float32).
     """
     if wanted != "auto":
         return wanted
@@ -129,7 +130,7 @@ def _made_by_amd(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
 
 @contextmanager
 def inference(precision: str = "float32") -> Iterator[None]:
-    """No gradients, TF32 off; autocast to bfloat16 only where `precision` says so."""
+    """No gradients, TF32 off; autocast to bfloat16 only if `precision` says so."""
     import torch
 
     torch.backends.cuda.matmul.allow_tf32 = False

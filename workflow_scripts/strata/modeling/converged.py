@@ -1,10 +1,10 @@
-"""Heads tuned as far as they will go, and the choice between them and heads tuned as given.
+"""Heads tuned to convergence, and the choice between them and heads tuned as the recipe says.
 
-Where the representations' spread is tiny beside their mean (CLS vectors at low depths), no learning
-rate takes a head from its start to a solution in any reasonable number of steps. So heads are also
-tuned on standardised inputs, at the rate that does best at each depth. Standardising is an affine
-map, which the first linear layer of a head can learn, so it adds nothing to what a head can say;
-the tuned layer takes it in, and what comes out is an ordinary head again.
+Where the spread of the representations is tiny compared with their mean (CLS vectors at low
+depths), no learning rate takes a head from its start to a solution in a reasonable number of steps.
+So heads are also tuned on standardised inputs, at the best rate for each depth. Standardising is an
+affine map, which the first linear layer of a head can learn, so it adds nothing to what a head can
+compute; after tuning it is folded into that layer, and the result is an ordinary head again.
 """
 
 from collections.abc import Sequence
@@ -33,15 +33,20 @@ from strata.study.settings import ConvergedSettings, HeadSettings
 
 @dataclass(frozen=True)
 class Converged:
-    """Heads tuned to convergence, one a depth.
+    """Heads tuned to convergence, one per depth.
 
     Attributes
     ----------
-    stack : the heads; they read vectors as they are, the standardisation is folded into them.
-    rates : each depth's learning rate, the best on the withheld train examples.
-    grid : the rates that were tried, in ascending order.
-    withheld : [depths] scores on withheld train examples, by a rate that others of them chose.
-    n_withheld : their number.
+    stack : Stack
+        The heads. They read vectors as they are: the standardisation is folded into them.
+    rates : sequence of float
+        Each depth's learning rate: the best on the withheld train examples.
+    grid : sequence of float
+        The rates that were tried, in ascending order.
+    withheld : ndarray of shape (depths,)
+        Scores on withheld train examples, at a rate chosen on others of them.
+    n_withheld : int
+        The number of withheld examples.
     """
 
     stack: Stack
@@ -52,7 +57,7 @@ class Converged:
 
     @property
     def grid_ends(self) -> list[str]:
-        """For each depth "lowest" or "highest" where its rate is an end of the grid, else ""."""
+        """For each depth "lowest" or "highest" if its rate is at an end of the grid, else ""."""
         ends = {self.grid[0]: "lowest", self.grid[-1]: "highest"}
         if len(self.grid) == 1:
             ends = {self.grid[0]: "only"}
@@ -61,13 +66,16 @@ class Converged:
 
 @dataclass(frozen=True)
 class Choice:
-    """Plain and converged heads of a run, and which of the two is better at each depth.
+    """Plain and converged heads of a run, and which of the two are better at each depth.
 
     Attributes
     ----------
-    plain : heads tuned on the vectors as they are, at the settings' rate, on all train examples.
-    converged : heads tuned to convergence, on all train examples.
-    plain_withheld : [depths] scores of plain trial heads on train examples that they did not see.
+    plain : Stack
+        Heads tuned on the vectors as they are, at the settings' rate, on all train examples.
+    converged : Converged
+        Heads tuned to convergence, on all train examples.
+    plain_withheld : ndarray of shape (depths,)
+        Scores of plain trial heads on train examples withheld from them.
     """
 
     plain: Stack
@@ -76,7 +84,7 @@ class Choice:
 
     @property
     def takes_converged(self) -> np.ndarray:
-        """[depths] where converged heads score higher on withheld train examples."""
+        """Depths at which converged heads score higher on withheld examples, shape (depths,)."""
         return self.converged.withheld > self.plain_withheld
 
     @property
@@ -96,26 +104,30 @@ class Choice:
 def tune_converged(
     head: Head, inputs: HeadInputs, settings: HeadSettings, seed: int, continued: bool = False
 ) -> Converged:
-    """Tune a head a depth as far as it will go: standardised inputs, and the best rate.
+    """Tune one head per depth to convergence: on standardised inputs, at the best rate.
 
-    All of the learning rates of `settings.converged` are tried at every depth, together, on a part
-    of the examples; then the heads are tuned on all of them, each at the rate that scored best on
-    the examples withheld (the smallest of equals).
+    All learning rates of `settings.converged` are tried together at every depth on part of the
+    examples. Then the heads are tuned on all examples, each at the rate that scored best on the
+    withheld ones (the smallest among equals).
 
     Parameters
     ----------
-    continued : `head` was trained on vectors as they are, and each depth starts as the function
-        that it is (at the last depth, as the full model); a fresh head starts with its weights.
+    continued : bool, default False
+        Whether `head` was trained on vectors as they are. Each depth then starts as the function
+        that the head is (at the last depth, as the full model); a fresh head starts with its
+        weights.
 
     Raises
     ------
-    StrataError : the head does not begin with a linear layer.
-    ValueError : the settings do not say how to choose a rate.
+    StrataError
+        The head does not begin with a linear layer.
+    ValueError
+        The settings do not say how to choose a rate.
     """
     grid = sorted(_converged(settings).learning_rates)
     layer = first_linear(head, inputs.vectors.shape[-1])
     standard = Standardizer.of(inputs.vectors)
-    if not has_bias(head, layer):  # it can take in a scale, and no shift
+    if not has_bias(head, layer):  # it can take in a scale, but no shift
         standard = replace(standard, mean=np.zeros_like(standard.mean))
     inputs = replace(inputs, standard=standard)
     starts = None
@@ -131,16 +143,18 @@ def tune_converged(
 
 
 def tune_both(head: Head, inputs: HeadInputs, settings: HeadSettings, seed: int) -> Choice:
-    """Tune a run's head plainly and to convergence, and find the better of the two by depth.
+    """Tune a run's head plainly and to convergence, and find the better of the two at each depth.
 
-    Trial heads of both recipes are compared on train examples withheld from them. So that a rate
-    is not judged on the examples that chose it, each half of these is predicted at the rate that
-    is best on the other half. Equals are settled in favour of the plain head, which is the paper's.
+    Trial heads of both recipes are compared on train examples withheld from them. So that a rate is
+    not judged on the examples that chose it, each half of these is predicted at the rate that is
+    best on the other half. Ties go to the plain head, which is the paper's.
 
     Raises
     ------
-    StrataError : the head does not begin with a linear layer.
-    ValueError : the settings do not say how to choose a rate.
+    StrataError
+        The head does not begin with a linear layer.
+    ValueError
+        The settings do not say how to choose a rate.
     """
     converged = tune_converged(head, inputs, settings, seed, continued=True)
     copies = Copies.by_depth(inputs, settings.learning_rate)
@@ -155,10 +169,14 @@ class _Withheld:
 
     Attributes
     ----------
-    inputs : what heads are tuned on; all examples.
-    kept : numbers of the examples that trial heads are tuned on.
-    examples : numbers of those withheld, at least one.
-    half : [withheld] which half of them an example is in, False or True.
+    inputs : HeadInputs
+        All examples that heads are tuned on.
+    kept : ndarray
+        Indices of the examples that trial heads are tuned on.
+    examples : ndarray
+        Indices of the withheld examples, at least one.
+    half : ndarray of shape (withheld,)
+        Which half of them each example is in, False or True.
     """
 
     inputs: HeadInputs
@@ -172,34 +190,36 @@ class _Withheld:
         shuffled = np.random.default_rng(seed).permutation(count)
         held = min(max(round(count * _converged(settings).held_out), 2), count - 1)
         examples = np.sort(shuffled[:held])
-        # Without a second example there is one half.
+        # With a single example there is only one half.
         half = np.isin(examples, shuffled[: held // 2])
         return cls(inputs, np.sort(shuffled[held:]), examples, half)
 
     @property
     def everywhere(self) -> np.ndarray:
-        """[withheld] all of them."""
+        """A mask of all withheld examples."""
         return np.ones(len(self.examples), dtype=bool)
 
     def trials(self, head: Head, settings: HeadSettings, seed: int, copies: Copies) -> np.ndarray:
-        """Tune heads on the others, predict the withheld examples: [heads, withheld]."""
+        """Tune heads on the others and predict the withheld examples: (heads, withheld)."""
         seen, unseen = (replace(self.inputs, examples=e) for e in (self.kept, self.examples))
         stack = tune_heads(head, seen, settings, seed, copies)
         return apply_heads(head, stack, unseen, copies.slots)
 
     def score(self, predictions: np.ndarray, where: np.ndarray) -> np.ndarray:
-        """Scores of [..., withheld] on some of them: [...]; not above any other where NaN."""
+        """Scores of (..., withheld) on some of the examples; undefined scores are the lowest."""
         task, labels = self.inputs.task, self.inputs.labels[self.examples[where]]
         rows = predictions[..., where].reshape(-1, int(where.sum()))
         scores = np.array([score(task.metric, labels, row).value for row in rows])
         return np.nan_to_num(scores, nan=-np.inf).reshape(predictions.shape[:-1])
 
     def best(self, trials: np.ndarray, where: np.ndarray) -> np.ndarray:
-        """[depths] the place of the rate that scores best, from [rates, depths, withheld]."""
+        """The index of each depth's best rate, from trials of shape (rates, depths, withheld)."""
         return self.score(trials, where).argmax(axis=0)
 
     def crossed(self, trials: np.ndarray) -> np.ndarray:
-        """Of trials [rates, depths, withheld] each half at the other's rate, [depths, withheld]."""
+        """Each half of the trials (rates, depths, withheld) at the other's rate: (depths,
+        withheld).
+        """
         depths = np.arange(trials.shape[1])
         halves = [half for half in (self.half, ~self.half) if half.any()]
         made = np.empty(trials.shape[1:], dtype=trials.dtype)
@@ -209,11 +229,12 @@ class _Withheld:
 
 
 def first_linear(head: Head, width: int) -> str:
-    """The name of the linear layer that reads a head's input, [rows, width], as it is.
+    """The name of the linear layer that reads a head's unchanged input of shape (rows, width).
 
     Raises
     ------
-    StrataError : there is none.
+    StrataError
+        There is no such layer.
     """
     vector = torch.linspace(-1, 1, width, device=device())[None]
     found: list[str] = []
@@ -233,37 +254,39 @@ def first_linear(head: Head, width: int) -> str:
             hook.remove()
     if len(found) != 1:
         raise StrataError(
-            "The model's head does not begin with a linear layer, into which standardised inputs "
-            "could be folded; set `heads: {converged: null}`."
+            "The model's head does not begin with a linear layer, so standardising cannot be "
+            "folded into it; set `heads: {converged: null}`."
         )
     return found[0]
 
 
 def has_bias(head: Head, layer: str) -> bool:
-    """Whether a head's layer adds a bias, as the first ones of ModernBERT and decoders do not."""
+    """Whether a head's layer has a bias; the first layers of ModernBERT and decoders have none."""
     return getattr(head.get_submodule(layer), "bias", None) is not None
 
 
 def fold(stack: Stack, layer: str, standard: Standardizer) -> Stack:
-    """Heads of standardised vectors as the same functions of vectors as they are.
+    """Turn heads of standardised vectors into the same functions of unchanged vectors.
 
     Parameters
     ----------
-    stack : [depths, ...] heads of the depths of `standard`.
-    layer : name of the linear layer that reads the vectors.
+    stack : Stack
+        Heads of the depths of `standard`, each parameter of shape (depths, ...).
+    layer : str
+        The name of the linear layer that reads the vectors.
     """
     mean, deviation = _moments(stack, layer, standard)
     weight, bias = stack[f"{layer}.weight"], stack.get(f"{layer}.bias")
     folded = (weight.double() / deviation).to(weight.dtype)
-    if bias is None:  # then the mean is 0
+    if bias is None:  # the mean is 0 in this case
         return stack | {f"{layer}.weight": folded}
-    # With the rounded weights, so that the mean vector gives what it gave.
+    # With the rounded weights, so that the output for the mean vector does not change.
     shifted = bias.double() - (folded.double() * mean).sum(-1)
     return stack | {f"{layer}.weight": folded, f"{layer}.bias": shifted.to(bias.dtype)}
 
 
 def unfold(stack: Stack, layer: str, standard: Standardizer) -> Stack:
-    """The reverse of `fold`: heads of vectors as the same functions of standardised vectors."""
+    """The reverse of `fold`: turn heads into the same functions of standardised vectors."""
     mean, deviation = _moments(stack, layer, standard)
     weight, bias = stack[f"{layer}.weight"], stack.get(f"{layer}.bias")
     unfolded = stack | {f"{layer}.weight": (weight.double() * deviation).to(weight.dtype)}

@@ -1,4 +1,4 @@
-"""Cutting a model before it is trained, and what it answers afterwards."""
+"""Cutting a model before it is trained, and its predictions afterwards."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -26,15 +26,17 @@ def cut_before_training(
     task: Task,
     distillation: DistillationSettings,
 ) -> None:
-    """Make a pretrained model with a fresh head what is trained, in place.
+    """Turn a pretrained model with a fresh head into the cut model to train, in place.
 
     Parameters
     ----------
-    full : checkpoint of the fine-tuned model, to be cut or as the teacher; None where neither.
+    full : path-like or None
+        Checkpoint of the fine-tuned model, to be cut or as the teacher; None if neither is needed.
 
     Raises
     ------
-    StrataError : the model cannot be cut so.
+    StrataError
+        The model cannot be cut to these layers.
     """
     finetuned = load_model(full, task) if full else None
     if cut.about.from_finetuned and finetuned is not None:
@@ -56,15 +58,17 @@ def answers_of_cut(
     task: Task,
     forward: ForwardSettings,
 ) -> pd.DataFrame:
-    """What a model that was cut and trained answers.
+    """Predictions of a model that was cut and trained.
 
     Parameters
     ----------
-    parts : CHOOSE, JUDGE -> rows.
+    parts : mapping of str to Rows
+        The rows of the parts CHOOSE and JUDGE.
 
     Returns
     -------
-    columns name, layers, part and those of ``predictions.answers``.
+    DataFrame
+        Columns name, layers, part and those of ``predictions.answers``.
     """
     tables = [
         answers(rows.examples, all_logits(model, rows, task, forward), task).assign(part=part)

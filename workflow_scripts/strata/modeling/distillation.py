@@ -1,12 +1,12 @@
-"""Training a smaller model on what a larger one answers and on what its head reads.
+"""Training a smaller model on a larger one's outputs and on what its head reads.
 
-The loss of a batch, with z the student's logits, Z the teacher's, h and H what their heads read
-([rows, hidden]), T the temperature and a the weight of labels:
+The loss of a batch, where z are the student's logits, Z the teacher's, h and H what their heads
+read (rows, hidden), T the temperature, and a and b the weights of labels and states:
 
     a · loss(z, labels) + (1 - a) · T² · KL(softmax(Z / T) ‖ softmax(z / T)) + b · mean((h - H)²)
 
-KL as the mean over examples (Hinton, Vinyals and Dean 2015, section 2); of a regression the mean
-squared difference of the outputs stands in its place, without T.
+KL is the mean over examples (Hinton, Vinyals and Dean 2015, section 2); for a regression it is
+replaced by the mean squared difference of the outputs, without T.
 """
 
 from collections.abc import Iterator, Mapping
@@ -26,11 +26,13 @@ from strata.study.settings import DistillationSettings
 
 
 def distillation_loss(student: Tensor, teacher: Tensor, task: Task, temperature: float) -> Tensor:
-    """What the student's logits cost beside the teacher's, both [examples, answers].
+    """The loss of the student's logits against the teacher's, both of shape (examples, answers).
 
     Returns
     -------
-    a scalar: T² · KL of the answers' probabilities, or the mean squared difference of a regression.
+    Tensor
+        A scalar: T² · KL of the answers' probabilities, or, for a regression, the mean squared
+        difference.
     """
     if task.kind.continuous:
         return functional.mse_loss(student, teacher)
@@ -43,15 +45,15 @@ def distillation_loss(student: Tensor, teacher: Tensor, task: Task, temperature:
 def learn_from(
     model: PreTrainedModel, teacher: PreTrainedModel, task: Task, settings: DistillationSettings
 ) -> None:
-    """Have a model's own loss be that of learning from the teacher, in place, until ``unlearn``.
+    """Replace a model's own loss by that of learning from the teacher, in place, until ``unlearn``.
 
-    The teacher answers each batch in eval mode, without gradients; it is no part of the model, so
-    that no checkpoint holds it.
+    The teacher runs on each batch in eval mode, without gradients. It is not part of the model, so
+    that no checkpoint contains it.
     """
     plain, reads = model.forward, (_Reading(model), _Reading(teacher))
     teacher.requires_grad_(False).eval().to(device())
 
-    @wraps(plain)  # Trainer asks for its parameters
+    @wraps(plain)  # Trainer inspects the signature
     def forward(*arguments: Any, **inputs: Any) -> Any:
         if inputs.get("labels") is None:
             return plain(*arguments, **inputs)
@@ -70,12 +72,12 @@ def learn_from(
 
 
 def unlearn(model: PreTrainedModel) -> None:
-    """Give a model its own loss back."""
+    """Restore a model's own loss."""
     model.__dict__.pop("forward", None)
 
 
 class _Reading:
-    """What a model's head reads, taken from its base model while it runs."""
+    """What a model's head reads, recorded from its base model while it runs."""
 
     def __init__(self, model: PreTrainedModel):
         training = model.training
@@ -84,7 +86,7 @@ class _Reading:
 
     @contextmanager
     def kept(self) -> Iterator[list[Tensor]]:
-        """For the block, a list that [rows, hidden] of each run is added to."""
+        """A list to which each run within the block adds its vectors, (rows, hidden)."""
         found: list[Tensor] = []
 
         def keep(_: nn.Module, arguments: tuple, inputs: Mapping[str, Any], out: Any) -> None:

@@ -1,9 +1,9 @@
-"""Encoders layer by layer, of every supported architecture by one mechanism.
+"""Encoders run layer by layer, with one mechanism for all supported architectures.
 
-The layers are called as the model's own forward calls them: `Encoder.start` runs that forward with
-every layer's own replaced by one that keeps the arguments and passes the hidden states on, so that
-no layer is run; `Encoder.run` calls layers with what each was given. Masks and rotary positions may
-differ by layer, so no layer gets another's.
+The layers are called as the model's own forward calls them. `Encoder.start` runs that forward with
+each layer's forward replaced by one that keeps the arguments and passes the hidden states on, so
+that no layer runs. `Encoder.run` then calls layers with the arguments that each was given. Masks
+and rotary positions may differ between layers, so each layer gets its own.
 """
 
 from collections.abc import Callable, Iterator
@@ -18,13 +18,13 @@ from transformers.pytorch_utils import Conv1D
 
 from strata.study.architectures import ARCHITECTURES, Architecture
 
-LINEAR = (nn.Linear, Conv1D)  # linear maps of vectors; GPT-2's are written the other way round
-HIDDEN = "hidden_states"  # by which name layers are given them, where by one
+LINEAR = (nn.Linear, Conv1D)  # linear maps of vectors; GPT-2 stores their weights transposed
+HIDDEN = "hidden_states"  # the keyword for the hidden states, in models that use one
 
 
 @dataclass(frozen=True)
 class Call:
-    """What one layer was given beside the hidden states."""
+    """The arguments of one layer besides the hidden states."""
 
     arguments: tuple[Any, ...]
     keywords: dict[str, Any]
@@ -32,7 +32,7 @@ class Call:
 
 @dataclass(frozen=True)
 class Start:
-    """A batch before its first layer: its embeddings, and how each layer is to be called on it."""
+    """A batch before its first layer: its embeddings, and the arguments for each layer."""
 
     hidden: Tensor
     calls: tuple[Call, ...]
@@ -43,9 +43,12 @@ class Encoder:
 
     Attributes
     ----------
-    model : the model, with or without a head, in eval mode.
-    layers : L modules, the first at index 0; ALBERT's one group stands there L times.
-    norm : what the model applies between the last layer and what its head reads.
+    model : PreTrainedModel
+        The model, with or without a head, in eval mode.
+    layers : list of Module
+        L modules, the first at index 0; ALBERT's one group is listed L times.
+    norm : Module or None
+        The norm that the model applies after the last layer, before its head reads.
     """
 
     def __init__(self, model: PreTrainedModel):
@@ -56,7 +59,7 @@ class Encoder:
 
     @property
     def num_layers(self) -> int:
-        """L."""
+        """Number of layers L."""
         return len(self.layers)
 
     def start(self, inputs: dict[str, Tensor]) -> Start:
@@ -64,7 +67,8 @@ class Encoder:
 
         Parameters
         ----------
-        inputs : tokenizer output, each tensor [batch, tokens].
+        inputs : dict of str to Tensor
+            Tokenizer output, each tensor of shape (batch, tokens).
         """
         kept: list[tuple[Tensor, Call]] = []
         values = architecture(self.model).returns
@@ -84,8 +88,10 @@ class Encoder:
 
         Parameters
         ----------
-        hidden : [batch, tokens, hidden], the hidden states at depth `first` - 1 (or any other).
-        start : of a batch with the same tokens.
+        hidden : Tensor of shape (batch, tokens, hidden)
+            The hidden states at depth `first` - 1 (or any other depth).
+        start : Start
+            The start of a batch with the same tokens.
         """
         for k in range(first, last + 1):
             call = start.calls[k - 1]
@@ -94,7 +100,7 @@ class Encoder:
         return hidden
 
     def hidden_states(self, inputs: dict[str, Tensor]) -> Iterator[Tensor]:
-        """The hidden states at depths 0..L, each [batch, tokens, hidden], as they are made."""
+        """Yield the hidden states at depths 0..L, each of shape (batch, tokens, hidden)."""
         start = self.start(inputs)
         hidden = start.hidden
         yield hidden
@@ -103,25 +109,25 @@ class Encoder:
             yield hidden
 
     def pool(self, hidden: Tensor, inputs: dict[str, Tensor]) -> Tensor:
-        """[batch, tokens, hidden] -> [batch, hidden], pooled as the model's head pools them."""
+        """Pool (batch, tokens, hidden) to (batch, hidden), as the model's head does."""
         if self.reads == "cls":
             return hidden[:, 0]
         if self.reads == "mean":
             attended = inputs["attention_mask"][..., None]
             return (hidden * attended).sum(1) / attended.sum(1)
-        # As Transformers has it: the last token that is not the padding token, attended or not.
+        # As in Transformers: the last token that is not the padding token, attended to or not.
         places = torch.arange(hidden.shape[1], device=hidden.device)
         shown = inputs["input_ids"] != self.model.config.get_text_config().pad_token_id
         return hidden[torch.arange(len(hidden), device=hidden.device), (places * shown).argmax(-1)]
 
     def read(self, hidden: Tensor, inputs: dict[str, Tensor]) -> Tensor:
-        """What the head reads of hidden states at any depth, [batch, hidden]."""
+        """What the head would read of hidden states at any depth, (batch, hidden)."""
         return self.pool(hidden if self.norm is None else self.norm(hidden), inputs)
 
 
 @contextmanager
 def _forward_of(layers: list[nn.Module], forward: Callable[..., Any]) -> Iterator[None]:
-    """Let `forward` stand in for that of every layer."""
+    """Replace every layer's forward by `forward`."""
     distinct = list(dict.fromkeys(layers))
     for layer in distinct:
         layer.forward = forward
@@ -133,7 +139,7 @@ def _forward_of(layers: list[nn.Module], forward: Callable[..., Any]) -> Iterato
 
 
 def encoder_layers(model: PreTrainedModel) -> list[nn.Module]:
-    """The encoder's layers in order, one entry a depth."""
+    """The encoder's layers in order, one entry per depth."""
     row = architecture(model)
     held = model.base_model.get_submodule(row.layers)
     if row.shares_layers:
@@ -142,29 +148,30 @@ def encoder_layers(model: PreTrainedModel) -> list[nn.Module]:
 
 
 def architecture(model: PreTrainedModel) -> Architecture:
-    """The registry's row of a model."""
+    """The registry's row for a model."""
     return ARCHITECTURES[model.config.model_type]
 
 
 def final_norm(model: PreTrainedModel) -> nn.Module | None:
-    """What a model applies between its last layer and what its head reads, if it has it."""
+    """The norm that a model applies after its last layer, before its head reads, if it has one."""
     place = architecture(model).final_norm
     return model.base_model.get_submodule(place) if place else None
 
 
 def reading(model: PreTrainedModel) -> str:
-    """What the head of a model reads: cls, mean (over attended tokens) or last."""
+    """What a model's head reads: "cls", "mean" (over attended tokens) or "last"."""
     row = architecture(model)
     said = getattr(model.config, row.reads_key) if row.reads_key else row.reads
     return "cls" if said == "bos" else said
 
 
 def set_layers(model: PreTrainedModel, order: list[int]) -> None:
-    """Keep these of the encoder's layers, in this order, in place; per-layer lists follow.
+    """Keep these layers of the encoder, in this order, in place, and adapt per-layer lists.
 
     Parameters
     ----------
-    order : numbers from 1.
+    order : list of int
+        The layers' numbers, from 1.
     """
     row, layers = architecture(model), encoder_layers(model)
     parent, _, name = row.layers.rpartition(".")
@@ -176,7 +183,7 @@ def set_layers(model: PreTrainedModel, order: list[int]) -> None:
 
 
 def truncate(model: PreTrainedModel, depth: int) -> PreTrainedModel:
-    """Cut the model to its first `depth` layers, in place; its config follows."""
+    """Cut the model to its first `depth` layers, in place, and its config with it."""
     if not architecture(model).shares_layers:
         set_layers(model, list(range(1, depth + 1)))
     model.config.num_hidden_layers = depth
@@ -184,10 +191,10 @@ def truncate(model: PreTrainedModel, depth: int) -> PreTrainedModel:
 
 
 def num_parameters(model: nn.Module) -> int:
-    """How many numbers a model has; what layers share counts once."""
+    """Number of a model's parameters; shared ones count once."""
     return sum(p.numel() for p in model.parameters())
 
 
 def trainable_parameters(model: nn.Module) -> int:
-    """How many numbers are trained."""
+    """Number of parameters that are trained."""
     return sum(p.numel() for p in model.parameters() if p.requires_grad)

@@ -1,7 +1,7 @@
-"""Heads of every supported architecture by one mechanism.
+"""Heads of all supported architectures, with one mechanism.
 
-A head is the whole model with its encoder taken out: what goes in is what the encoder would have
-put out, after the last layer and its norm.
+A head is the whole model without its encoder: its input is what the encoder would have output,
+after the last layer and its norm.
 """
 
 from copy import copy
@@ -19,12 +19,12 @@ from strata.modeling.loading import load_model
 
 
 class _NoEncoder(nn.Module):
-    """A base model that is given what it puts out; its pooler, if it has one, is what is left."""
+    """A base model that is given its own output; only its pooler, if it has one, is left."""
 
     def __init__(self, base: nn.Module):
         super().__init__()
         self.pooler: nn.Module | None = getattr(base, "pooler", None)
-        # ALBERT's is a linear map for one vector, and stands beside its activation.
+        # ALBERT's pooler is a linear map for one vector, with a separate activation.
         self.activation: nn.Module | None = getattr(base, "pooler_activation", None)
 
     def forward(
@@ -35,18 +35,18 @@ class _NoEncoder(nn.Module):
             pooled = self.activation(self.pooler(inputs_embeds[:, 0]))
         elif self.pooler is not None:
             pooled = self.pooler(inputs_embeds)
-        # The richest of the output types: each model finds the fields that it reads.
+        # The output type with most fields: every model finds those that it reads.
         return BaseModelOutputWithPoolingAndCrossAttentions(
             last_hidden_state=inputs_embeds, pooler_output=pooled
         )
 
 
 class Head(nn.Module):
-    """All that comes after the last layer and its norm, pooler included, as a function.
+    """Everything after the last layer and its norm, including the pooler, as a function.
 
-    It is the model itself with embeddings, layers and norm taken out, so its own forward decides
-    what a head does; its parameters keep the names they have in the checkpoint. A row is given to
-    it as a text of one token, of which every pooling reads the same.
+    It is the model itself without embeddings, layers and norm, so the model's own forward decides
+    what a head does. Parameters keep their names from the checkpoint. Each row is passed as a text
+    of one token, for which every pooling gives the same.
     """
 
     def __init__(self, model: PreTrainedModel):
@@ -54,12 +54,12 @@ class Head(nn.Module):
         self.model = _shallow(model)
         setattr(self.model, model.base_model_prefix, _NoEncoder(model.base_model))
         self.one_of_many = type(model).__name__.endswith("ForMultipleChoice")
-        # That padding is not looked for among vectors: there is none.
+        # So that the model does not look for padding among vectors: there is none.
         for name in (type(model).__module__, "transformers.modeling_layers"):
             logging.get_logger(name).setLevel(logging.ERROR)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """[rows, hidden] -> [rows, outputs]; one output a row for multiple choice."""
+        """From (rows, hidden) to (rows, outputs), with one output per row for multiple choice."""
         tokens = inputs[:, None, :]
         if self.one_of_many:
             tokens = tokens[:, None]
@@ -70,17 +70,17 @@ class Head(nn.Module):
 def load_head(
     folder: str | Path, task: Task, seed: int | None = None, style: str | None = None
 ) -> Head:
-    """The head of a checkpoint (or, with a seed, a fresh one of a style), in eval mode."""
+    """The head of a checkpoint or, with a seed, a fresh head of a style, in eval mode."""
     return Head(load_model(folder, task, seed, style)).eval()
 
 
 def head_names(head: Head) -> dict[str, str]:
-    """Parameter names in `head` -> in the task model's state dict."""
+    """For each parameter name in `head`, its name in the task model's state dict."""
     return {name: name.removeprefix("model.") for name, _ in head.named_parameters()}
 
 
 def _shallow(module: nn.Module) -> nn.Module:
-    """A copy that shares submodules and parameters, but whose list of submodules is its own."""
+    """A copy that shares submodules and parameters but has its own list of submodules."""
     twin = copy(module)
     twin._modules = dict(module._modules)
     return twin

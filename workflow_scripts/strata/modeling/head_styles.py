@@ -1,8 +1,8 @@
-"""Styles of heads: Transformers' own, one for each class, or jiant's, one for all.
+"""Styles of heads: Transformers' own, which differ by class, or jiant's, the same for all.
 
-A head of jiant (Phang et al. 2020), which Phang et al. (2021) used, is the same after every encoder
-and for every task: dropout, a linear map, tanh, dropout, a linear map. docs/heads.md says what it
-stood on in which release.
+The head of jiant (Phang et al. 2020), which Phang et al. (2021) used, is the same for every encoder
+and task: dropout, a linear map, tanh, dropout, a linear map. docs/heads.md says which vector it
+read in which release.
 """
 
 from collections.abc import Callable
@@ -27,7 +27,7 @@ from strata.data.task import Task
 from strata.runtime.errors import StrataError
 from strata.study.plain_heads import OWN, PLACES, WITH_POOLER
 
-# Key of a checkpoint's config.json; checkpoints of Transformers' own heads have none.
+# Key in a checkpoint's config.json; checkpoints with Transformers' own heads do not have it.
 STYLE_KEY = "strata_head"
 AutoClass: TypeAlias = type[AutoModelForMultipleChoice | AutoModelForSequenceClassification]
 
@@ -44,35 +44,40 @@ class JiantHead(nn.Module):
 
     Parameters
     ----------
-    config : of the encoder; its `hidden_dropout_prob` is the dropout's, as in jiant.
-    outputs : numbers that are put out for a vector.
+    config : PretrainedConfig
+        The encoder's config; its `hidden_dropout_prob` sets the dropout, as in jiant.
+    outputs : int
+        The number of outputs per vector.
     """
 
     def __init__(self, config: PretrainedConfig, outputs: int):
         super().__init__()
-        # DistilBERT, which jiant does not know, has it under another name.
+        # In DistilBERT, which jiant does not support, it has another name.
         dropout = getattr(config, "hidden_dropout_prob", None)
         self.dropout = nn.Dropout(config.dropout if dropout is None else dropout)
         self.dense = nn.Linear(config.hidden_size, config.hidden_size)
         self.out_proj = nn.Linear(config.hidden_size, outputs)
 
     def forward(self, vectors: Tensor) -> Tensor:
-        """[rows, hidden] -> [rows, outputs]."""
+        """From (rows, hidden) to (rows, outputs)."""
         hidden = self.dense(self.dropout(vectors)).tanh()
         return self.out_proj(self.dropout(hidden))
 
 
 class JiantModel:
-    """An encoder with jiant's head; what it is called and given is as for Transformers' own models.
+    """An encoder with jiant's head, with the interface of Transformers' own models.
 
-    It stands before the pretrained class of an architecture (``BertPreTrainedModel``), which
-    brings the names of weights and draws those that a folder does not hold.
+    It comes before the pretrained class of an architecture (``BertPreTrainedModel``) among the
+    bases; that class names the weights and draws those that a folder does not have.
 
     Attributes
     ----------
-    style : the row of ``HEAD_STYLES``.
-    pooled : the head reads the encoder's pooler, not the first token's vector.
-    one_of_many : it scores the rows of an example against each other, with one output a row.
+    style : str
+        The name of its row in ``HEAD_STYLES``.
+    pooled : bool
+        Whether the head reads the encoder's pooler instead of the first token's vector.
+    one_of_many : bool
+        Whether it scores an example's rows against each other, with one output per row.
     """
 
     style: ClassVar[str]
@@ -96,14 +101,16 @@ class JiantModel:
         inputs_embeds: Tensor | None = None,
         labels: Tensor | None = None,
     ) -> SequenceClassifierOutput | MultipleChoiceModelOutput:
-        """Logits [examples, outputs] and, with labels, the mean loss.
+        """Logits of shape (examples, outputs) and, with labels, the mean loss.
 
         Parameters
         ----------
-        input_ids, attention_mask, token_type_ids : [examples, tokens]; of multiple choice
-            [examples, choices, tokens].
-        inputs_embeds : in place of `input_ids`, with a last axis of the hidden size.
-        labels : [examples], classes, targets of a regression, or right choices.
+        input_ids, attention_mask, token_type_ids : Tensor of shape (examples, tokens), optional
+            Tokenizer output; for multiple choice of shape (examples, choices, tokens).
+        inputs_embeds : Tensor, optional
+            Embeddings instead of `input_ids`, with a last axis of the hidden size.
+        labels : Tensor of shape (examples,), optional
+            Classes, targets of a regression, or numbers of the right choices.
         """
         every = {
             "input_ids": input_ids,
@@ -136,21 +143,22 @@ def style_of(model: PreTrainedModel) -> str:
 
 
 def own_class(task: Task, model_type: str) -> AutoClass:
-    """Transformers' auto class, which knows the class of a model by itself."""
+    """Transformers' auto class, which finds the class of a model by itself."""
     return auto_class(task)
 
 
 def jiant_class(task: Task, model_type: str, style: str, pooled: bool) -> type[PreTrainedModel]:
-    """The class of an architecture's encoder with jiant's head, for a task.
+    """A class with an architecture's encoder and jiant's head, for a task.
 
     Parameters
     ----------
-    pooled : the head reads the pooler, of encoders that have one; of others the CLS vector.
+    pooled : bool
+        Whether the head reads the pooler if the encoder has one; otherwise it reads the CLS vector.
     """
     if model_type not in PLACES:
         raise StrataError(
-            f"heads.style '{style}' is for {', '.join(PLACES)}; a {model_type} has the head of its "
-            f"own class: set heads.style to {OWN}."
+            f"heads.style '{style}' is for {', '.join(PLACES)}; a {model_type} can only have the "
+            f"head of its own class: set heads.style to {OWN}."
         )
     many = task.kind.compares_rows
     mappings = (MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING, MODEL_FOR_MULTIPLE_CHOICE_MAPPING)
@@ -161,8 +169,8 @@ def jiant_class(task: Task, model_type: str, style: str, pooled: bool) -> type[P
     return type(f"Jiant{own.__name__}", (JiantModel, pretrained), about)
 
 
-# style -> from a task and a model_type the class that loads a model with such a head. Each job
-# depends on the row that it uses.
+# style -> a function that takes task and model_type and returns the class that loads a model with
+# such a head. Each job depends on the row that it uses.
 HEAD_STYLES: dict[str, Callable[[Task, str], Any]] = {
     "transformers": own_class,
     "jiant": partial(jiant_class, style="jiant", pooled=False),

@@ -1,9 +1,9 @@
 """Heads of all depths tuned at once, on cached representations (torch.func).
 
-Each head is a copy of the model's own head module; its parameters are stacked along a new first
-axis, so that one vectorised forward, backward and AdamW step serves every depth (and, when a rate
-is being chosen, every rate). Clipping and weight decay are per head: the result is that of
-tuning the heads one by one.
+Each head is a copy of the model's own head module. Parameters are stacked along a new first axis,
+so that one vectorised forward, backward and AdamW step serves every depth (and every rate, while
+one is chosen). Clipping and weight decay are per head, so the result is the same as when heads are
+tuned one by one.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -39,19 +39,19 @@ def repeat_head(head: Head, count: int) -> Stack:
 
 @dataclass(frozen=True)
 class Standardizer:
-    """Each depth's mean and standard deviation over examples, [depths, 1, hidden], float32."""
+    """Each depth's mean and standard deviation over examples, (depths, 1, hidden), float32."""
 
     mean: np.ndarray
     deviation: np.ndarray
 
     @classmethod
     def of(cls, vectors: np.ndarray, rows: int = 4096) -> "Standardizer":
-        """Of [depths, rows, hidden], in two passes over so many rows at a time."""
+        """From vectors (depths, rows, hidden), in two passes, `rows` at a time."""
         parts = [slice(b, b + rows) for b in range(0, vectors.shape[1], rows)]
         count = vectors.shape[1]
         mean = sum(vectors[:, p].sum(1, keepdims=True, dtype=np.float64) for p in parts) / count
         squares = sum(((vectors[:, p] - mean) ** 2).sum(1, keepdims=True) for p in parts)
-        # A spread below one step of the stored type is rounding, not a feature.
+        # A spread below the resolution of the stored type is rounding, not signal.
         step = np.finfo(vectors.dtype).eps * np.abs(mean)
         deviation = np.maximum(np.sqrt(squares / count), step)
         deviation[deviation == 0] = 1.0
@@ -60,14 +60,18 @@ class Standardizer:
 
 @dataclass(frozen=True)
 class HeadInputs:
-    """What heads are tuned on, or applied to.
+    """What heads are tuned on or applied to.
 
     Attributes
     ----------
-    vectors : [depths, rows, hidden] head inputs, an array or memory map.
-    labels : [examples]; `task.choices` rows each.
-    examples : numbers of the examples that count; None for all.
-    standard : the heads read vectors that it has standardised.
+    vectors : ndarray of shape (depths, rows, hidden)
+        Head inputs, an array or memory map.
+    labels : ndarray of shape (examples,)
+        The examples' labels; each example has `task.choices` rows.
+    examples : ndarray or None
+        Indices of the examples that are used; None for all.
+    standard : Standardizer or None
+        If given, it standardises the vectors before heads read them.
     """
 
     vectors: np.ndarray
@@ -78,16 +82,16 @@ class HeadInputs:
 
     @property
     def numbers(self) -> np.ndarray:
-        """The numbers of the examples that count."""
+        """Indices of the examples that are used."""
         return np.arange(len(self.labels)) if self.examples is None else self.examples
 
     def rows(self, examples: np.ndarray) -> np.ndarray:
-        """Row numbers of some examples."""
+        """Row indices of some examples."""
         choices = self.task.choices
         return (examples[:, None] * choices + np.arange(choices)).reshape(-1)
 
     def load(self, examples: np.ndarray) -> Tensor:
-        """The rows of some examples as float32 on the device, [depths, rows, hidden]."""
+        """The rows of some examples as float32 on the device, (depths, rows, hidden)."""
         rows = np.array(self.vectors[:, self.rows(examples)], dtype=np.float32)
         if self.standard is not None:
             rows = (rows - self.standard.mean) / self.standard.deviation
@@ -100,9 +104,12 @@ class Copies:
 
     Attributes
     ----------
-    slots : each head's index in `HeadInputs.vectors`.
-    rates : each head's learning rate.
-    starts : where heads start, one a slot; None where all start at the given head.
+    slots : sequence of int
+        Each head's index in `HeadInputs.vectors`.
+    rates : sequence of float
+        Each head's learning rate.
+    starts : Stack or None
+        The starting heads, one per slot; None if all start as the given head.
     """
 
     slots: Sequence[int]
@@ -113,7 +120,7 @@ class Copies:
     def by_depth(
         cls, inputs: HeadInputs, rates: float | Sequence[float], starts: Stack | None = None
     ) -> "Copies":
-        """A head a depth, all at one rate or each at its own."""
+        """One head per depth, all at one rate or each at its own."""
         depths = len(inputs.vectors)
         each = rates if isinstance(rates, Sequence) else [rates] * depths
         return cls(range(depths), each, starts)
@@ -122,13 +129,13 @@ class Copies:
     def grid(
         cls, inputs: HeadInputs, rates: Sequence[float], starts: Stack | None = None
     ) -> "Copies":
-        """A head for each rate and depth, the depths of the first rate first."""
+        """One head per rate and depth, the depths of the first rate first."""
         depths = range(len(inputs.vectors))
         slots = [slot for _ in rates for slot in depths]
         return cls(slots, [rate for rate in rates for _ in depths], starts)
 
     def begin(self, head: Head) -> Stack:
-        """The heads before tuning, in their order."""
+        """The heads before tuning, in order."""
         if self.starts is None:
             return repeat_head(head, len(self.slots))
         return {name: tensor[list(self.slots)] for name, tensor in self.starts.items()}
@@ -145,19 +152,23 @@ def tune_heads(
 
     Parameters
     ----------
-    head : where copies start, unless `copies` says otherwise; its dropout is on while tuning, one
-        mask for all heads.
-    seed : orders the examples and draws dropout.
-    copies : by default a head a depth, at the settings' learning rate.
+    head : Head
+        The head that copies start as, unless `copies` says otherwise. Its dropout is on during
+        tuning, with one mask for all heads.
+    seed : int
+        Decides the order of examples and the dropout masks.
+    copies : Copies, optional
+        By default one head per depth, at the settings' learning rate.
 
     Returns
     -------
-    The tuned parameters, stacked in the order of `copies`.
+    Stack
+        The tuned parameters, stacked in the order of `copies`.
     """
     copies = copies or Copies.by_depth(inputs, settings.learning_rate)
     set_seed(seed)
     head = head.to(device()).train()
-    # AdamW has one rate a parameter group, so heads of one rate stand side by side.
+    # AdamW has one rate per parameter group, so heads with the same rate are adjacent.
     order = np.argsort(copies.rates, kind="stable")
     stack = {name: t[order].requires_grad_(True) for name, t in copies.begin(head).items()}
     optimizer = _optimizer(stack, [copies.rates[i] for i in order], settings)
@@ -188,7 +199,7 @@ def apply_heads(
     slots: Sequence[int] | None = None,
     at_once: int = 4096,
 ) -> np.ndarray:
-    """Predictions of stacked heads, [heads, examples]; parameters as of ``head_logits``."""
+    """Predictions of stacked heads, (heads, examples); parameters as for ``head_logits``."""
     return decode(head_logits(head, stack, inputs, slots, at_once), inputs.task)
 
 
@@ -199,12 +210,14 @@ def head_logits(
     slots: Sequence[int] | None = None,
     at_once: int = 4096,
 ) -> Tensor:
-    """Logits of stacked heads, [heads, rows, outputs], in float32 on the CPU.
+    """Logits of stacked heads, (heads, rows, outputs), in float32 on the CPU.
 
     Parameters
     ----------
-    slots : the index in `inputs.vectors` that each head reads; by default a head a depth.
-    at_once : rows that are read together.
+    slots : sequence of int, optional
+        The index in `inputs.vectors` that each head reads; by default there is one head per depth.
+    at_once : int, default 4096
+        The number of rows that are read together.
     """
     slots = list(range(len(inputs.vectors)) if slots is None else slots)
     examples = inputs.numbers
@@ -226,7 +239,7 @@ def save_stack(stack: Stack, depths: Sequence[int], path: str | Path) -> None:
 
 
 def load_head_of_depth(path: str | Path, depth: int) -> dict[str, Tensor]:
-    """The head of one depth, as a part of the task model's state dict."""
+    """The head of one depth, as part of the task model's state dict."""
     tensors = load_file(path)
     index = tensors.pop("depths").tolist().index(depth)
     return {name: tensor[index] for name, tensor in tensors.items()}
@@ -237,9 +250,9 @@ def _vectorised(head: Head, randomness: str) -> Callable[[Stack, Tensor], Tensor
 
 
 def _optimizer(stack: Stack, rates: Sequence[float], settings: HeadSettings) -> torch.optim.AdamW:
-    """For a stack whose heads stand in the order of their rates; it also gets its gradients.
+    """An optimizer for a stack with heads ordered by rate; the stack also gets its gradients.
 
-    The parameters are views of each rate's heads, and their gradients views of the stack's.
+    Its parameters are views of each rate's heads, and their gradients views of the stack's.
     """
     for tensor in stack.values():
         tensor.grad = torch.zeros_like(tensor)
@@ -247,7 +260,7 @@ def _optimizer(stack: Stack, rates: Sequence[float], settings: HeadSettings) -> 
     for rate in dict.fromkeys(rates):
         begin = rates.index(rate)
         heads = slice(begin, begin + rates.count(rate))
-        # A bias has one axis beside the heads'; biases (and norms) are not decayed.
+        # A bias has one axis besides that of the heads; biases (and norms) are not decayed.
         for decayed in (True, False):
             tensors = [tensor for tensor in stack.values() if (tensor.ndim > 2) == decayed]
             views = [tensor.detach()[heads] for tensor in tensors]
@@ -259,7 +272,7 @@ def _optimizer(stack: Stack, rates: Sequence[float], settings: HeadSettings) -> 
 
 
 def _losses(logits: Tensor, labels: Tensor, task: Task) -> Tensor:
-    """Mean loss of each head over the batch, [heads], from logits [heads, rows, outputs]."""
+    """Mean loss of each head over the batch, (heads,), from logits (heads, rows, outputs)."""
     heads = len(logits)
     if task.kind.continuous:
         return ((logits[..., 0] - labels.float()) ** 2).mean(1)
@@ -274,7 +287,7 @@ def _mean_loss(losses: Tensor) -> str:
 
 
 def _clip(stack: Stack, limit: float) -> None:
-    """Clip the gradient norm of each head by itself, as clip_grad_norm_ does for one."""
+    """Clip the gradient norm of each head separately, as clip_grad_norm_ does for one."""
     norms = torch.stack(
         [torch.linalg.vector_norm(t.grad.flatten(1), dim=1) for t in stack.values()]
     )
@@ -286,14 +299,14 @@ def _clip(stack: Stack, limit: float) -> None:
 def _stream(
     inputs: HeadInputs, settings: HeadSettings, seed: int, window: int = 64
 ) -> Iterator[tuple[np.ndarray, Tensor]]:
-    """Batches in a new order each epoch: example numbers, and [depths, rows, hidden].
+    """Batches in a new order each epoch: example indices, and vectors (depths, rows, hidden).
 
-    Rows of `window` batches are read from the file together, in the file's order.
+    The rows of `window` batches are read from the file together, in the file's order.
     """
     rng, examples = np.random.default_rng(seed), inputs.numbers
     size, steps = min(settings.batch_size, len(examples)), settings.steps
     epochs = -(-steps * size // len(examples)) + 1
-    # Each epoch's incomplete last batch is made up from the next epoch's first examples.
+    # Each epoch's incomplete last batch is filled up with the next epoch's first examples.
     order = np.concatenate([rng.permutation(examples) for _ in range(epochs)])
     for begin in range(0, steps, window):
         batches = order[begin * size : min(begin + window, steps) * size].reshape(-1, size)

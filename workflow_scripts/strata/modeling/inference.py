@@ -17,20 +17,20 @@ from strata.study.settings import ForwardSettings
 
 
 def row_logits(model: PreTrainedModel, inputs: dict[str, Tensor], task: Task) -> Tensor:
-    """[rows, outputs] from a task model's own forward; each choice is a row."""
+    """Logits (rows, outputs) from a task model's own forward; each choice is a row."""
     if task.kind.compares_rows:
-        # As examples with one choice each: the model then scores every row by itself.
+        # As examples with one choice each, so that the model scores every row separately.
         return model(**{name: tensor[:, None] for name, tensor in inputs.items()}).logits
     return model(**inputs).logits
 
 
 def predict(model: PreTrainedModel, rows: Rows, task: Task, forward: ForwardSettings) -> np.ndarray:
-    """The full model's predictions, [examples], in order."""
+    """The full model's predictions, (examples,), in order."""
     return decode(all_logits(model, rows, task, forward), task)
 
 
 def all_logits(model: PreTrainedModel, rows: Rows, task: Task, forward: ForwardSettings) -> Tensor:
-    """The full model's logits, [rows, outputs], in order, in float32 on the CPU."""
+    """The full model's logits, (rows, outputs), in order, in float32 on the CPU."""
     model.eval().to(device())
     logits = torch.empty(len(rows), task.num_labels)
     progress = Progress(len(rows), "rows evaluated")
@@ -48,11 +48,12 @@ def all_logits(model: PreTrainedModel, rows: Rows, task: Task, forward: ForwardS
 def timed_predictions(
     model: PreTrainedModel, rows: Rows, task: Task, batch_size: int = 64
 ) -> tuple[pd.DataFrame, float]:
-    """The full model's predictions in float32, and how many examples a second it made.
+    """The full model's predictions in float32, and its speed.
 
     Returns
     -------
-    the columns of ``predictions.answers``, in order; examples a second.
+    tuple of DataFrame and float
+        A table with the columns of ``predictions.answers``, in order, and examples per second.
     """
     began = time.monotonic()
     logits = all_logits(model, rows, task, ForwardSettings(batch_size))

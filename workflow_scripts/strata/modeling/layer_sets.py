@@ -1,4 +1,4 @@
-"""Encoders without some of their layers: many sets of a batch at once, what they share run once."""
+"""Encoders without some of their layers: many layer sets at once, sharing what they can."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -24,16 +24,18 @@ STACK_ROWS = 512
 def read_sets(
     encoder: Encoder, inputs: dict[str, Tensor], sets: Sequence[Kept], stack_rows: int = STACK_ROWS
 ) -> dict[Kept, Tensor]:
-    """What the head reads, [batch, hidden], of the model with each set of its layers alone.
+    """What the head reads, (batch, hidden), if the model has only each of the sets of layers.
 
-    Layers are gone through once. Sets that begin with the same layers share what these make; what
-    is to go through a layer goes as one batch. ALBERT's layers are one layer, so that its sets are
-    counts, and the full model's depths have them all.
+    The layers are gone through once. Sets that begin with the same layers share the output of
+    these, and everything that goes through a layer goes as one batch. ALBERT's layers are all the
+    same layer, so only a set's size counts, and the full model's depths give them all.
 
     Parameters
     ----------
-    inputs : tokenizer output, each [batch, tokens].
-    stack_rows : most rows run as one batch.
+    inputs : dict of str to Tensor
+        Tokenizer output, each of shape (batch, tokens).
+    stack_rows : int, default STACK_ROWS
+        The largest number of rows that run as one batch.
     """
     if architecture(encoder.model).shares_layers:
         depths = [encoder.read(hidden, inputs) for hidden in encoder.hidden_states(inputs)]
@@ -47,7 +49,7 @@ def read_sets(
 def _read_apart(
     encoder: Encoder, inputs: dict[str, Tensor], sets: Sequence[Kept], stack_rows: int
 ) -> dict[Kept, Tensor]:
-    """Half of the rows after the other; of few rows half of the sets, by what they begin with."""
+    """Read half of the rows at a time; if there are few, half of the sets, by how they begin."""
     rows = len(next(iter(inputs.values())))
     if rows > max(1, stack_rows // 16) or len(sets) == 1:
         halves = [{k: t[part] for k, t in inputs.items()} for part in _halves(rows)]
@@ -65,7 +67,7 @@ def _halves(count: int) -> tuple[slice, slice]:
 
 
 def keep_layers(model: PreTrainedModel, kept: Kept) -> PreTrainedModel:
-    """Leave out all other layers, in place; the config follows, its lists by layer too."""
+    """Leave out all other layers, in place, also in the config and its per-layer lists."""
     if not architecture(model).shares_layers:
         set_layers(model, list(kept))
     return truncate(model, len(kept))
@@ -73,7 +75,7 @@ def keep_layers(model: PreTrainedModel, kept: Kept) -> PreTrainedModel:
 
 @contextmanager
 def cut_to(model: PreTrainedModel, kept: Kept) -> Iterator[PreTrainedModel]:
-    """The model without all other layers, for the block; its weights are not copied."""
+    """Within the block, the model without all other layers; its weights are not copied."""
     row, layers, config = architecture(model), encoder_layers(model), model.config
     lists = {key: getattr(config, key, None) for key in row.lists}
     try:
@@ -89,7 +91,7 @@ def cut_to(model: PreTrainedModel, kept: Kept) -> Iterator[PreTrainedModel]:
 
 
 def _prefixes(sets: Sequence[Kept], layer: int) -> list[Kept]:
-    """What the sets keep of the layers up to this one, each once."""
+    """The different subsets of the layers up to this one that the sets keep."""
     return list(dict.fromkeys(tuple(k for k in kept if k <= layer) for kept in sets))
 
 
@@ -120,7 +122,7 @@ def _read(
 def _start_of(
     encoder: Encoder, inputs: dict[str, Tensor], copies: int, known: dict[int, Start]
 ) -> Start:
-    """How layers are to be called on so many copies of a batch, one below the other."""
+    """How to call layers on a number of copies of a batch, one below the other."""
     if copies not in known:
         again = {name: t.repeat(copies, *[1] * (t.ndim - 1)) for name, t in inputs.items()}
         start = encoder.start(again)

@@ -21,20 +21,25 @@ from strata.study.plain_heads import OWN
 def load_model(
     folder: str | Path, task: Task, seed: int | None = None, style: str | None = None
 ) -> PreTrainedModel:
-    """A task model in float32: a run's checkpoint, or a pretrained encoder with a fresh head.
+    """Load a task model in float32: a run's checkpoint, or a pretrained encoder with a fresh head.
 
-    A head that the encoder's folder holds, of whatever task, is not taken over.
+    A head in the encoder's folder is not used, whatever its task.
 
     Parameters
     ----------
-    folder : model folder in the Hugging Face layout.
-    task : says which head and how many outputs.
-    seed : draws the head and whatever else the folder does not hold; None for a run's checkpoint.
-    style : of the head, a row of ``HEAD_STYLES``; by default that of the folder.
+    folder : path-like
+        Model folder in the Hugging Face layout.
+    task : Task
+        Determines the kind of head and the number of outputs.
+    seed : int, optional
+        Draws the head and whatever else the folder does not contain; None for a run's checkpoint.
+    style : str, optional
+        The style of the head, a row of ``HEAD_STYLES``; by default that of the folder.
 
     Raises
     ------
-    StrataError : the folder holds no encoder that is supported, or a head of an unknown style.
+    StrataError
+        The folder contains no supported encoder, or a head of an unknown style.
     """
     config = read_config(folder)
     check_supported(config, str(folder))
@@ -45,7 +50,7 @@ def load_model(
     if task.labels:
         settings["id2label"] = dict(enumerate(task.labels))
         settings["label2id"] = {label: i for i, label in enumerate(task.labels)}
-    if STYLE_KEY in config:  # of a run that now serves as a pretrained model
+    if STYLE_KEY in config:  # the checkpoint of a run that now serves as a pretrained model
         settings[STYLE_KEY] = style
     if seed is not None:
         set_seed(seed)
@@ -65,9 +70,10 @@ def load_model(
 
 
 def _brought_head(model: PreTrainedModel, missing: Collection[str], name: str) -> bool:
-    """Whether what a folder holds of a head was made for some task.
+    """Whether the head weights in a folder were made for some task.
 
-    What a class for masked tokens shares with a head (ModernBERT's dense layer) is pretraining's.
+    Weights that a class for masked tokens shares with a head (ModernBERT's dense layer) are part of
+    pretraining.
     """
     beside = [n for n, _ in model.named_parameters() if not n.startswith(model.base_model_prefix)]
     if name.endswith(HEADED):
@@ -76,7 +82,7 @@ def _brought_head(model: PreTrainedModel, missing: Collection[str], name: str) -
 
 
 def _draw_head(model: PreTrainedModel) -> None:
-    """Give all that is beside the base model new weights: no other task's head is begun with."""
+    """Give everything outside the base model new weights, so that no other task's head is kept."""
     for name, part in model.named_children():
         if name != model.base_model_prefix:
             for module in part.modules():
@@ -86,14 +92,14 @@ def _draw_head(model: PreTrainedModel) -> None:
 def draw_weights(model: PreTrainedModel, module: nn.Module) -> None:
     """Give a module new weights as its model's class draws them."""
     for parameter in module.parameters(recurse=False):
-        # Transformers leaves alone what it marked as loaded.
+        # Transformers skips what it marked as loaded.
         parameter._is_hf_initialized = False
     with torch.no_grad():
         model._init_weights(module)
 
 
 def check_style(style: str, what: str) -> str:
-    """The style of a head; StrataError if there is none of that name."""
+    """The style of a head; StrataError if there is no style with this name."""
     if style not in HEAD_STYLES:
         raise StrataError(
             f"{what} has a head of style '{style}' ({STYLE_KEY} in its config.json); known are "
@@ -107,7 +113,8 @@ def load_encoder(folder: str | Path) -> PreTrainedModel:
 
     Raises
     ------
-    StrataError : the folder holds no encoder that is supported.
+    StrataError
+        The folder contains no supported encoder.
     """
     check_supported(read_config(folder), str(folder))
     with quiet_loading():
@@ -116,7 +123,7 @@ def load_encoder(folder: str | Path) -> PreTrainedModel:
 
 
 def without_cache(model: PreTrainedModel) -> PreTrainedModel:
-    """A model that keeps no keys and values for tokens to come, in place."""
+    """Switch off a model's cache of keys and values, in place."""
     if ARCHITECTURES[model.config.model_type].reads == "last":
         model.config.use_cache = False
     return model
@@ -124,7 +131,9 @@ def without_cache(model: PreTrainedModel) -> PreTrainedModel:
 
 @contextmanager
 def quiet_loading() -> Iterator[None]:
-    """No report of missing weights, which would alarm users: a fresh head is wanted."""
+    """Suppress the report of missing weights: it would alarm users, and the head is meant to be
+    new.
+    """
     level = logging.get_verbosity()
     logging.set_verbosity_error()
     logging.disable_progress_bar()
@@ -135,15 +144,17 @@ def quiet_loading() -> Iterator[None]:
 
 
 def check_length(model: PreTrainedModel, max_length: int | Literal["auto"]) -> None:
-    """Refuse sequences longer than the model's positions, before the first forward pass.
+    """Refuse sequences longer than the model has positions, before the first forward pass.
 
     Parameters
     ----------
-    max_length : tokens a row; "auto" is never too long.
+    max_length : int or "auto"
+        Tokens per row; "auto" is never too long.
 
     Raises
     ------
-    StrataError : the model has fewer positions.
+    StrataError
+        `max_length` exceeds the model's positions.
     """
     limit = positions(model.config)
     if max_length != "auto" and limit is not None and max_length > limit:

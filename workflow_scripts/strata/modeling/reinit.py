@@ -12,9 +12,9 @@ from strata.modeling.loading import draw_weights
 from strata.runtime.errors import StrataError
 
 SIGMA = 0.02  # BERT's
-# Where each scheme truncates the normal distribution, in weights, not in sigmas. The paper means
-# two sigmas. Its code passes those 0.04 to SciPy, which takes bounds in units of sigma, so that its
-# weights end at 0.04 sigmas.
+# Where each scheme truncates the normal distribution, as a weight, not in sigmas. The paper means
+# two sigmas, 0.04. Its code passes 0.04 to SciPy, which takes bounds in sigmas, so that its weights
+# end at 0.04 sigmas.
 BOUNDS = {"paper": 2 * SIGMA, "released_code": 2 * SIGMA * SIGMA}
 SCHEMES = (*BOUNDS, "fresh")
 
@@ -22,17 +22,21 @@ SCHEMES = (*BOUNDS, "fresh")
 def reinitialise(
     model: PreTrainedModel, layers: Iterable[int], scheme: str, seed: int, keep_norms: bool = False
 ) -> None:
-    """Give layers new weights, in place; embeddings, pooler and head stay as they are.
+    """Give layers new weights, in place; embeddings, pooler and head do not change.
 
     Parameters
     ----------
-    layers : numbers from 1.
-    scheme : ``paper``: the weights of linear maps from a normal distribution with sigma 0.02, cut
-        at two sigmas (standard deviation 0.0176), their biases as they were.
-        ``released_code``: the same with the slip of the authors' code (0.00046).
-        ``fresh``: as the model's own class initialises a layer, biases included.
-    seed : draws the weights.
-    keep_norms : leave layer norms as they are; else they are set to change nothing.
+    layers : iterable of int
+        The layers' numbers, from 1.
+    scheme : str
+        ``paper``: weights of linear maps from a normal distribution with sigma 0.02, cut at two
+        sigmas (standard deviation 0.0176), biases unchanged. ``released_code``: the same with the
+        mistake in the authors' code (0.00046). ``fresh``: as the model's own class initialises a
+        layer, including biases.
+    seed : int
+        Draws the weights.
+    keep_norms : bool, default False
+        Whether layer norms keep their values; otherwise they are set to change nothing.
     """
     every = encoder_layers(model)
     with torch.random.fork_rng(devices=[]), torch.no_grad():
@@ -50,16 +54,17 @@ def reinitialise(
 
 
 def is_norm(module: nn.Module) -> bool:
-    """Whether it is a norm of vectors, whatever its model calls it."""
+    """Whether a module is a norm of vectors, whatever its model calls it."""
     return type(module).__name__.endswith("Norm")
 
 
 def reset_norm(module: nn.Module, neutral: float) -> None:
-    """Let a norm only norm: weights that change nothing, and no shift.
+    """Make a norm only normalise: weights that change nothing, and no shift.
 
     Parameters
     ----------
-    neutral : the weight that changes nothing; 0 where a model adds 1 to it.
+    neutral : float
+        The weight that changes nothing; 0 if the model adds 1 to it.
     """
     for name, value in {"weight": neutral, "bias": 0.0}.items():
         if getattr(module, name, None) is not None:
@@ -67,25 +72,26 @@ def reset_norm(module: nn.Module, neutral: float) -> None:
 
 
 def permutation(layers: int, number: int) -> list[int]:
-    """The order of `layers` layers that the number stands for: the old numbers, from 1.
+    """The order of `layers` layers with this number: the old positions, from 1.
 
-    The same for every task and every model with as many layers.
+    It is the same for every task and every model with as many layers.
     """
     return [int(layer) + 1 for layer in np.random.RandomState(number).permutation(layers)]
 
 
 def permute(model: PreTrainedModel, number: int) -> None:
-    """Put the encoder's layers into another order, in place.
+    """Reorder the encoder's layers in place.
 
     Raises
     ------
-    StrataError : a layer does what it does because of its place.
+    StrataError
+        What a layer does depends on its place.
     """
     row = architecture(model)
     tied = row.tied_first or (row.tied_by and getattr(model.config, row.tied_by) and row.tied_by)
     if tied:
         raise StrataError(
-            f"The layers of a {model.config.model_type} cannot change places: {tied}, so that a "
-            "plain checkpoint could not hold them."
+            f"The layers of a {model.config.model_type} cannot change places: {tied}, so a plain "
+            "checkpoint cannot hold them."
         )
     set_layers(model, permutation(len(encoder_layers(model)), number))

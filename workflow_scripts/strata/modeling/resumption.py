@@ -1,9 +1,9 @@
-"""Fine-tuning that goes on where a kill, a time limit or a full disk ended it.
+"""Fine-tuning that continues where a kill, a time limit or a full disk ended it.
 
-While a run trains, its last checkpoint (weights, optimiser, schedule, random states) lies in
-``.resume/{key}`` beside the run's outputs. Snakemake knows nothing of that folder, so it survives
-a failed job; the key holds all that shapes the run, so a changed run never goes on from stale
-weights.
+While a run trains, its last checkpoint (weights, optimiser, schedule, random states) is in
+``.resume/{key}`` next to the run's outputs. Snakemake does not know that folder, so it survives a
+failed job. The key is a hash of everything that shapes the run, so a changed run never continues
+from stale weights.
 """
 
 import json
@@ -21,7 +21,7 @@ from strata.runtime.provenance import config_hash
 
 
 def file_facts(paths: Iterable[str | Path]) -> list[list[Any]]:
-    """Name, size and time of every file among `paths`, folders searched: cheap, and never stale."""
+    """Name, size and time of every file at or below `paths`: cheap, and never out of date."""
     files = []
     for path in map(Path, paths):
         files += sorted(path.rglob("*")) if path.is_dir() else [path]
@@ -35,8 +35,10 @@ def resumable(run: str | Path, *shaped_by: Any) -> Iterator[Path]:
 
     Parameters
     ----------
-    run : folder of the run.
-    shaped_by : all that decides what the run computes; checkpoints of other keys are removed.
+    run : path-like
+        The run's folder.
+    *shaped_by : object
+        Everything that decides what the run computes; checkpoints with other keys are removed.
     """
     kept = Path(run) / ".resume"
     folder = kept / config_hash(shaped_by)
@@ -47,12 +49,12 @@ def resumable(run: str | Path, *shaped_by: Any) -> Iterator[Path]:
     try:
         yield folder
     finally:
-        last_checkpoint(folder)  # what a failed write left behind takes room
+        last_checkpoint(folder)  # what a failed write left behind takes disk space
     shutil.rmtree(kept)
 
 
 def last_checkpoint(folder: Path) -> Path | None:
-    """The newest complete checkpoint in `folder`; those cut short are removed."""
+    """The newest complete checkpoint in `folder`; incomplete ones are removed."""
     complete = {}
     for checkpoint in folder.glob("checkpoint-*"):
         step = _step(checkpoint)
@@ -64,7 +66,7 @@ def last_checkpoint(folder: Path) -> Path | None:
 
 
 def _step(checkpoint: Path) -> int | None:
-    # Trainer writes its state last, and only then removes the checkpoint before.
+    # Trainer writes its state last, and only then removes the previous checkpoint.
     try:
         return json.loads((checkpoint / "trainer_state.json").read_text())["global_step"]
     except (OSError, ValueError):
@@ -72,12 +74,12 @@ def _step(checkpoint: Path) -> int | None:
 
 
 class CheckpointCallback(TrainerCallback):
-    """Has the Trainer save a checkpoint every so many minutes, and before it ends by a signal.
+    """Has the Trainer save a checkpoint every few minutes, and before a signal ends it.
 
     SIGTERM (a time limit, preemption, `scancel`) and SIGINT end the training after its current
-    step; the next attempt goes on there. Checkpoints by the clock are written where the loss is
-    logged, so that an interrupted run's history is that of one that was not; where every such step
-    also evaluates, Trainer saves new bests alone, and they are written half a period later.
+    step; the next attempt continues there. Timed checkpoints are written when the loss is logged,
+    so that an interrupted run has the same history as one that was not. If every such step also
+    evaluates, Trainer saves only new bests, and timed checkpoints are written half a period later.
     """
 
     def __init__(self, minutes: float):
@@ -86,7 +88,7 @@ class CheckpointCallback(TrainerCallback):
 
     @contextmanager
     def handling_signals(self) -> Iterator[None]:
-        """For the block, SIGTERM and SIGINT end it with a checkpoint and exit status 128 + n."""
+        """Within the block, SIGTERM and SIGINT end training with a checkpoint, status 128 + n."""
         before = {n: signal.signal(n, self._note) for n in (signal.SIGTERM, signal.SIGINT)}
         try:
             yield

@@ -1,4 +1,4 @@
-"""A run from its files to its files, as the jobs of the rules finetune and ablate make it."""
+"""A run from input to output files, as the jobs of the rules finetune and ablate make it."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -29,16 +29,20 @@ def make_run(
 ) -> None:
     """Fine-tune a model and write predictions, history and record.
 
-    What a run does differently from plain fine-tuning comes from outside, so that plain runs do not
+    What a run does differently from plain fine-tuning is passed in, so that plain runs do not
     depend on that code.
 
     Parameters
     ----------
-    snakemake : what Snakemake puts into a script of these rules.
-    prepare : makes the pretrained model what is trained, in place; returns the ``rates`` of
+    snakemake : object
+        The object that Snakemake gives the scripts of these rules.
+    prepare : callable, optional
+        Changes the pretrained model before training, in place; returns the ``rates`` of
         ``training.finetune``.
-    choose : the train examples of all that there are.
-    finish : takes the trained model and its tokenizer, before the run is said to be complete.
+    choose : callable, optional
+        Selects the train examples from all that there are.
+    finish : callable, optional
+        Is called with the trained model and its tokenizer, before the run is marked as complete.
     """
     inputs, params, out = snakemake.input, snakemake.params, snakemake.output
     wildcards, seed = snakemake.wildcards, int(snakemake.wildcards.seed)
@@ -57,13 +61,13 @@ def make_run(
     own = (params.training, params.get("ablation"), params.style)
     parts = (*own, params.code, dict(wildcards))
     with resumable(Path(out.history).parent, file_facts(inputs), *parts, versions()) as checkpoints:
-        # Not among params: how often checkpoints are written changes no result.
+        # Not a param: how often checkpoints are written changes no result.
         minutes = snakemake.config["resume"]["save_minutes"]
         trained = finetune(
             model, train, dev, task, settings, seed, out.history, checkpoints, minutes, rates
         )
         finish(model, tokenizer)
-        # All eval examples, in float32: what of them is scored, and how, is score_run's to decide.
+        # All eval examples, in float32: score_run decides which of them are scored, and how.
         predictions, speed = timed_predictions(model, dev, task)
         write_predictions(predictions, out.predictions)
         name = RunName(wildcards.model, wildcards.task, wildcards.variant, seed)
@@ -72,7 +76,7 @@ def make_run(
 
 
 def _notes(folder: str, name: str) -> list[str]:
-    """What is said of an encoder that carries a trained head, which is not begun with."""
+    """A note on an encoder with a trained head, which is replaced."""
     head = trained_head(folder)
     if not head:
         return []

@@ -1,4 +1,4 @@
-"""Heads that a model folder holds, looked up in its files alone (no torch here)."""
+"""Trained heads in a model folder, found from its files alone (no torch here)."""
 
 from pathlib import Path
 
@@ -6,19 +6,19 @@ from safetensors import safe_open
 
 from strata.study.architectures import read_config
 
-# What classes with a trained head are called, and how names of a head's own weights begin.
+# Names of classes with a trained head, and prefixes of a head's own weights.
 HEADED = ("ForSequenceClassification", "ForMultipleChoice")
 HEADS = ("classifier.", "head.", "pre_classifier.", "pooler.", "score.", "sequence_summary.")
 
 
 def class_name(folder: str | Path) -> str:
-    """The class whose weights a folder holds, by its config.json; empty where that does not say."""
+    """The class of a folder's weights, from its config.json; empty if that does not say."""
     named = read_config(folder).get("architectures") or [""]
     return str(named[0])
 
 
 def trained_head(folder: str | Path) -> list[str]:
-    """The names of the weights of a head for examples as a whole, if the folder holds one."""
+    """The names of the weights of a head for whole examples, if the folder contains one."""
     names: list[str] = []
     for file in sorted(Path(folder).glob("*.safetensors")):
         with safe_open(file, framework="np") as tensors:

@@ -1,4 +1,4 @@
-"""Fine-tuning by the Transformers Trainer, and what is written about a run."""
+"""Fine-tuning with the Transformers Trainer, and what is recorded about a run."""
 
 import math
 import time
@@ -61,25 +61,34 @@ def finetune(
 ) -> Trained:
     """Fine-tune `model` in place, from the last of `checkpoints` if there is one.
 
-    AdamW (fused), linear warm-up then linear decay, clipped gradients (Phang et al. 2021,
-    section 2, and the jiant library's defaults). A resumed run computes what an undisturbed one
-    would have: same order of examples, same optimiser, schedule and random states.
+    AdamW (fused), linear warm-up then linear decay, clipped gradients (Phang et al. 2021, section
+    2, and the jiant library's defaults). A resumed run computes what an uninterrupted one would
+    have: same order of examples, optimiser, schedule and random states.
 
     Parameters
     ----------
-    model : trained as far as its parameters require gradients.
-    train, dev : rows; `dev` is looked at only where the settings ask for the best checkpoint.
-    seed : orders the examples and draws dropout.
-    history : CSV: step, loss, learning_rate, examples_per_second.
-    checkpoints : folder of this run's checkpoints, on a disk with room for two.
-    save_minutes : how often one is written, beside those of signals and of the best score.
-    rates : parameter name -> how many times the learning rate it is trained at, all along the
-        schedule; 1 of those that are not named.
+    model : PreTrainedModel
+        The model; those of its parameters are trained that require gradients.
+    train, dev : Rows
+        Train and eval rows; `dev` is used only if the settings ask for the best checkpoint.
+    seed : int
+        Decides the order of examples and the dropout masks.
+    history : path-like
+        CSV file with columns step, loss, learning_rate, examples_per_second.
+    checkpoints : path-like
+        The folder of this run's checkpoints, on a disk with room for two.
+    save_minutes : float, default 10
+        Minutes between checkpoints, besides those for signals and for the best score.
+    rates : mapping of str to float, optional
+        For parameters by name, the factor to the learning rate throughout the schedule; 1 for those
+        not named.
 
     Raises
     ------
-    StrataError : the GPU's memory does not suffice.
-    SystemExit : SIGTERM or SIGINT came; a checkpoint was saved.
+    StrataError
+        The GPU's memory is too small.
+    SystemExit
+        SIGTERM or SIGINT was received; a checkpoint has been saved.
     """
     deterministic()
     refuse_many_gpus()
@@ -111,7 +120,7 @@ def finetune(
             f"max_length {settings.max_length}: lower training.batch_size (or max_length), or "
             "gpus.jobs_per_device if jobs share the GPU."
         ) from error
-    # Trainer leaves its autocast around the model's forward; whoever scores it wants it plain.
+    # Trainer leaves its autocast around the model's forward; scoring needs the plain forward.
     trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)
     logged = pd.DataFrame([entry for entry in trainer.state.log_history if "loss" in entry])
     logged[HISTORY].to_csv(history, index=False)
@@ -134,7 +143,7 @@ def _seconds_per_step(logged: pd.DataFrame) -> pd.Series:
 
 
 def step_count(settings: TrainingSettings, examples: int) -> int:
-    """Optimiser steps: of so many epochs where those are given, else max_steps."""
+    """Optimiser steps: those of `epochs` if given, else max_steps."""
     if settings.epochs is None:
         return settings.max_steps
     return max(1, round(settings.epochs * math.ceil(examples / settings.batch_size)))
@@ -164,7 +173,7 @@ def _arguments(
         logging_steps=max(1, steps // 100),
         eval_strategy=("epoch" if each_epoch else "steps") if best else "no",
         eval_steps=None if each_epoch or not best else settings.eval_steps,
-        save_strategy="best" if best else "no",  # and by the clock, see strata.modeling.resumption
+        save_strategy="best" if best else "no",  # and timed ones, see strata.modeling.resumption
         save_total_limit=1,
         load_best_model_at_end=best,
         metric_for_best_model="score" if best else None,
@@ -175,7 +184,7 @@ def _arguments(
 
 
 class _Dataset(Dataset):
-    """A task's examples, tokenised batch by batch as the training asks for them."""
+    """A task's examples, tokenised batch by batch when training needs them."""
 
     def __init__(self, rows: Rows):
         self.rows, self.labels = rows, rows.examples["label"].tolist()
@@ -192,7 +201,7 @@ class _Dataset(Dataset):
         return [row | label for row, label in zip(self._by_example(rows), labels, strict=True)]
 
     def _by_example(self, rows: Features) -> list[dict[str, Any]]:
-        """A row an example; of multiple choice, each field lists those of its choices."""
+        """One row per example; for multiple choice, each field lists the values of the choices."""
         if "choices" not in self.rows.examples:
             return list(rows)
         count = self.rows.choices
@@ -203,7 +212,7 @@ class _Dataset(Dataset):
 def _metrics(task: Task) -> Callable[[EvalPrediction], dict[str, float]]:
     def compute(output: EvalPrediction) -> dict[str, float]:
         logits = torch.as_tensor(output.predictions)
-        # Of multiple choice [examples, choices], and so [examples, answers] of every type.
+        # For multiple choice (examples, choices), so (examples, answers) for every type.
         return {
             "score": score(task.metric, np.asarray(output.label_ids), decide(logits, task)).value
         }
@@ -212,17 +221,18 @@ def _metrics(task: Task) -> Callable[[EvalPrediction], dict[str, float]]:
 
 
 class _Trainer(Trainer):
-    """Draws each epoch's order from seed and epoch alone, so that a resumed epoch has it again.
+    """Draws each epoch's order from seed and epoch alone, so that a resumed epoch has the same.
 
     Attributes
     ----------
-    rates : see ``finetune``.
+    rates : mapping of str to float
+        The factors to the learning rate, see ``finetune``.
     """
 
     rates: Mapping[str, float] = {}
 
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
-        """The recipe's optimiser, with groups of their own for parameters of another rate."""
+        """The recipe's optimiser, with separate groups for parameters with another rate."""
         optimizer = super().create_optimizer(model)
         named = dict((model or self.model).named_parameters())
         rates = {id(named[name]): rate for name, rate in self.rates.items()}
@@ -232,7 +242,7 @@ class _Trainer(Trainer):
                 if faster:
                     group["params"] = [p for p in group["params"] if rates.get(id(p)) != rate]
                     options = {key: value for key, value in group.items() if key != "params"}
-                    # Before there is a schedule, which then scales what each group began with.
+                    # Before the schedule is made, which scales each group's initial rate.
                     optimizer.add_param_group(
                         options | {"params": faster, "lr": rate * group["lr"]}
                     )
@@ -247,7 +257,7 @@ class _Trainer(Trainer):
 
 
 class ProgressCallback(TrainerCallback):
-    """Progress lines, and what each logged interval took, kept with the Trainer's own state."""
+    """Progress lines, and the time of each logged interval, kept with the Trainer's own state."""
 
     def __init__(self, batch_size: int):
         self.batch_size = batch_size

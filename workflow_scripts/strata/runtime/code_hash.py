@@ -1,21 +1,22 @@
 """Which code a result depends on, as a hash.
 
 The hash of a workflow script covers the script and the definitions (functions, classes, constants)
-that it reaches, followed by name through imports of strata. What changes no number does not count:
+that it reaches, followed by name through imports of strata. What cannot change a number does not
+count:
 
 - comments, docstrings, layout, annotations of functions, names of definitions and of modules,
   the order in which definitions stand, and whatever the script does not reach;
 - messages: the arguments, and what only they call, of ``StrataError``, of helpers marked with
   ``errors.always_raises``, of ``print`` to a standard stream, of ``warnings.warn`` and of
-  ``Progress``; of other exceptions and of assertions the text alone; the text of a variable that
-  is used for nothing else;
-- ``strata/runtime/``, which changes no number by its own rule;
-- registries (``REGISTRIES``), of which a job names the rows that it uses.
+  ``Progress``; in other exceptions and in assertions only the text; the text of a variable that is
+  used only in messages;
+- ``strata/runtime/``, which by convention changes no number;
+- registries (``REGISTRIES``); a job names the rows that it uses.
 
-A definition is turned into text once: pieces of text, and between them references to what it
-names. A script's hash is taken of that text in the order in which references are met, each
-reference written as the number of what it leads to. Names are followed wherever they stand, so a
-local variable that shares its name with a definition only makes the hash cover more.
+Each definition is turned once into pieces of text and, between them, references to what it names. A
+script's hash is computed from that text in the order in which references are met; each reference is
+written as the number of its target. Names are followed wherever they occur, so a local variable
+that shares its name with a definition only makes the hash cover more.
 """
 
 import ast
@@ -28,7 +29,7 @@ from pathlib import Path
 SCRIPTS = Path(__file__).parents[2]
 PACKAGE = "strata"
 UNCOUNTED = "strata.runtime."
-# Registry -> the module and the name of its table.
+# Registry -> the module and name of its table.
 REGISTRIES = {
     "adapted": ("strata.study.architectures", "ADAPTED"),
     "architecture": ("strata.study.architectures", "ARCHITECTURES"),
@@ -40,12 +41,12 @@ PROGRESS = ("strata.runtime.progress.Progress", "advance")
 MARK = "always_raises"
 STANDARD_STREAMS = ("sys.stderr", "sys.stdout")
 
-Definition = tuple[str, str]  # module, name; the name "" is all of a script
+Definition = tuple[str, str]  # module, name; the name "" means a whole script
 
 
 @dataclass(frozen=True)
 class Reference:
-    """What a name stands for: a definition of ours."""
+    """What a name refers to: a definition in our code."""
 
     module: str
     name: str
@@ -60,12 +61,16 @@ def code_version(script: str, **rows: str | None) -> str:
 
     Parameters
     ----------
-    script : name of a file in workflow_scripts, without ``.py``.
-    rows : registry -> the key of the row that the job uses (see ``REGISTRIES``); None for no row.
+    script : str
+        The name of a file in workflow_scripts, without ``.py``.
+    **rows : str or None
+        For each registry, the key of the row that the job uses (see ``REGISTRIES``); None for no
+        row.
 
     Raises
     ------
-    KeyError : there is no such registry, or no such row in it.
+    KeyError
+        There is no such registry, or it has no such row.
     """
     return _tree(SCRIPTS).version(script, **rows)
 
@@ -76,11 +81,12 @@ def _tree(scripts: Path) -> "CodeTree":
 
 
 class CodeTree:
-    """The scripts in a folder and the library beside them, read once.
+    """The scripts in a folder and the library next to them, read once.
 
     Parameters
     ----------
-    scripts : a folder ``workflow_scripts``, in which the library is the folder ``strata``.
+    scripts : path-like
+        A folder ``workflow_scripts`` that contains the library, ``strata``.
     """
 
     def __init__(self, scripts: Path):
@@ -103,7 +109,7 @@ class CodeTree:
         return {key for key in numbers if key[0].startswith(f"{PACKAGE}.")}
 
     def registries(self, script: str) -> set[str]:
-        """The registries that a script looks into."""
+        """The registries that a script reads."""
         text = "".join(self._text(script, {}))
         return {name for name in REGISTRIES if f"registry {name};" in text}
 
@@ -164,7 +170,7 @@ class CodeTree:
 
 @dataclass
 class Module:
-    """A parsed file: its definitions by name, and what its imports stand for."""
+    """A parsed file: its definitions by name, and what its imports refer to."""
 
     tree: CodeTree
     name: str
@@ -181,12 +187,12 @@ class Module:
 
     @cached_property
     def imports(self) -> Imports:
-        # Those of functions belong to the function alone.
+        # Imports in functions belong to the function alone.
         return _imports(self.tree, self.source, within_functions=False)
 
     @cached_property
     def raising(self) -> set[str]:
-        """Functions and methods that do nothing but raise a StrataError."""
+        """Functions and methods that only raise a StrataError."""
         if MARK not in self.text:
             return set()
         return {
@@ -197,7 +203,7 @@ class Module:
         }
 
     def pieces(self, name: str) -> Iterator[Piece]:
-        """The text of a definition, or of the whole file where `name` is empty."""
+        """The text of a definition, or of the whole file if `name` is empty."""
         if not name:
             yield from Writer(self, self.source).statements(self.source.body)
             return
@@ -205,14 +211,14 @@ class Module:
         yield from Writer(self, node).node(node)
 
     def rows(self, table: str) -> dict[str, ast.expr]:
-        """The rows of a registry, by their keys."""
+        """The rows of a registry, by key."""
         value = getattr(self.definitions[table], "value", None)
         assert isinstance(value, ast.Dict), f"{self.name}.{table} is not a literal dict"
         keys = [str(key.value) for key in value.keys if isinstance(key, ast.Constant)]
         return dict(zip(keys, value.values, strict=True))
 
     def row(self, table: str, key: str) -> Iterator[Piece]:
-        """The text of one row of a registry, without its title, which figures alone show."""
+        """The text of one row of a registry, without its title, which only figures show."""
         rows = self.rows(table)
         if key not in rows:
             raise KeyError(f"{self.name}.{table} has no row '{key}'")
@@ -223,7 +229,7 @@ class Module:
         return Writer(self, row).node(row)
 
     def resolve(self, parts: list[str], local: Imports) -> tuple[Piece, int] | None:
-        """What a dotted name leads to, and how many of its parts say so; None for other names."""
+        """What a dotted name refers to, and how many of its parts that is; None for other names."""
         first = parts[0]
         if first in local or first in self.imports:
             module, name = local.get(first) or self.imports[first]
@@ -236,7 +242,7 @@ class Module:
                 if used == len(parts):
                     return module, used
                 module, used = f"{module}.{parts[used]}", used + 1
-            # A module by itself is all of it: followable.py refuses that.
+            # A module by itself would mean all of it: followable.py refuses that.
             return (self._reference(module, parts[used]), used + 1) if used < len(parts) else None
         if first in self.definitions:
             return self._reference(self.name, first), 1
@@ -258,7 +264,7 @@ class Module:
 
 
 class Writer:
-    """Writes nodes of one definition as pieces, without what does not count."""
+    """Writes the nodes of one definition as pieces, leaving out what does not count."""
 
     def __init__(self, module: Module, top: ast.AST):
         self.module = module
@@ -276,7 +282,7 @@ class Writer:
             yield from self.node(statement)
 
     def node(self, node: ast.AST, texts: bool = True) -> Iterator[Piece]:
-        """Pieces of a node; `texts`: string literals count."""
+        """Pieces of a node; `texts` says whether string literals count."""
         if isinstance(node, ast.Name | ast.Attribute):
             yield from self._name(node, texts)
         elif isinstance(node, ast.Constant):
@@ -316,11 +322,11 @@ class Writer:
     def _value(self, value: object, texts: bool) -> Iterator[Piece]:
         if isinstance(value, ast.AST):
             yield from self.node(value, texts)
-        else:  # an operator's place, a keyword's name, or a None in a dict's keys
+        else:  # a keyword's name, say, or a None among a dict's keys
             yield f"{value!r};"
 
     def _counts(self, node: ast.AST, name: str, texts: bool) -> bool:
-        """Whether texts in a field of a node count: not in other exceptions and assertions."""
+        """Whether texts in a node's field count; in other exceptions and assertions they do not."""
         if isinstance(node, ast.Raise) or (isinstance(node, ast.Assert) and name == "msg"):
             return False
         if isinstance(node, ast.Assign) and name == "value":
@@ -348,7 +354,7 @@ class Writer:
         yield "".join(f".{part}" for part in parts[used:]) + ";"
 
     def _joined(self, node: ast.JoinedStr, texts: bool) -> Iterator[Piece]:
-        # Versions of Python differ in how they cut the constant parts of an f-string.
+        # Versions of Python differ in how they split the constant parts of an f-string.
         text = ""
         yield "f("
         for part in node.values:
@@ -399,7 +405,7 @@ class Writer:
         return said - meant
 
     def _files(self, node: ast.AST) -> Iterator[Piece]:
-        """The content of package files that a definition reads, found beside its module."""
+        """The content of package files that a definition reads, found next to its module."""
         if "__file__" not in self.module.text or not _names_file(node):
             return
         folder = self.module.tree.file(self.module.name).parent
@@ -411,7 +417,7 @@ class Writer:
 
 
 def defined_names(node: ast.stmt) -> list[str]:
-    """What a statement at a module's top defines; imports are not definitions."""
+    """The names that a top-level statement defines; imports are not definitions."""
     if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
         return [node.name]
     if isinstance(node, ast.Assign):
@@ -427,7 +433,7 @@ def defined_names(node: ast.stmt) -> list[str]:
 
 
 def dotted(node: ast.AST) -> list[str]:
-    """The parts of a dotted name; none where it is something else."""
+    """The parts of a dotted name; empty for anything else."""
     parts: list[str] = []
     while isinstance(node, ast.Attribute):
         parts.insert(0, node.attr)
@@ -461,7 +467,7 @@ def _as_module(tree: CodeTree, module: str, name: str | None) -> tuple[str, str 
 
 
 def _merged(pieces: Iterable[Piece]) -> Iterator[Piece]:
-    """Neighbouring texts as one."""
+    """The pieces, with neighbouring texts joined."""
     text: list[str] = []
     for piece in pieces:
         if isinstance(piece, str):
@@ -474,7 +480,7 @@ def _merged(pieces: Iterable[Piece]) -> Iterator[Piece]:
 
 
 def is_text(node: ast.stmt) -> bool:
-    """Whether a statement is a string by itself, as docstrings are."""
+    """Whether a statement is only a string, like a docstring."""
     return (
         isinstance(node, ast.Expr)
         and isinstance(node.value, ast.Constant)

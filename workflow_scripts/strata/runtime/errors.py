@@ -1,11 +1,11 @@
-"""Errors that a user can mend, and what tells of a full disk."""
+"""Errors that a user can fix, and how a full disk is recognised."""
 
 import errno
 from collections.abc import Callable
 from typing import NoReturn, ParamSpec
 
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-# What libraries say that write for us and raise no OSError (the last is torch.save's).
+# Messages of libraries that raise no OSError when they cannot write (the last is torch.save's).
 NO_ROOM_WORDS = (
     "No space left on device",
     "Disk quota exceeded",
@@ -18,13 +18,13 @@ Arguments = ParamSpec("Arguments")
 
 
 class StrataError(Exception):
-    """Something the user can mend; the message is one sentence and says how."""
+    """Something the user can fix; the message is one sentence and says how."""
 
 
 def always_raises(helper: Callable[Arguments, NoReturn]) -> Callable[Arguments, NoReturn]:
-    """Mark a function that does nothing but raise a StrataError.
+    """Mark a function that only raises a StrataError.
 
-    What it is called with is a message, which results do not depend on (see ``code_hash``).
+    Its arguments are a message, on which results do not depend (see ``code_hash``).
     """
     return helper
 

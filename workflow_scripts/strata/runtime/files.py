@@ -1,4 +1,4 @@
-"""Files and folders that are written whole or not at all."""
+"""Files and folders that are written completely or not at all."""
 
 import os
 import shutil
@@ -11,11 +11,11 @@ from pathlib import Path
 
 @contextmanager
 def written_whole(path: str | Path) -> Iterator[Path]:
-    """A temporary name beside `path`, renamed to it if the block ends well, else removed."""
+    """A temporary name next to `path`, renamed to it if the block succeeds, else removed."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     for left in path.parent.glob(f".{escape(path.name)}.*.partial"):
-        left.unlink(missing_ok=True)  # of a job that was killed
+        left.unlink(missing_ok=True)  # left by a job that was killed
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         yield partial
@@ -26,9 +26,9 @@ def written_whole(path: str | Path) -> Iterator[Path]:
 
 @contextmanager
 def folder_written_whole(folder: str | Path) -> Iterator[tuple[Path, Path]]:
-    """A folder that takes the place of `folder` if the block ends well, and one to throw away.
+    """A folder that replaces `folder` if the block succeeds, and a scratch folder.
 
-    Both lie in a hidden folder beside it; one that a killed job left is removed.
+    Both are in a hidden folder next to it; what a killed job left is removed.
     """
     folder = Path(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)

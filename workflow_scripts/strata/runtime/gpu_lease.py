@@ -1,6 +1,6 @@
-"""Leases on GPUs, so that local jobs do not share one unasked.
+"""Leases on GPUs, so that local jobs do not share one unintentionally.
 
-Snakemake counts GPUs but hands none out: without a lease every local job would use the first.
+Snakemake counts GPUs but does not assign them: without a lease every local job would use the first.
 """
 
 import getpass
@@ -19,17 +19,23 @@ from filelock import FileLock, Timeout
 def lease(requested: int, jobs_per_device: int = 1, poll: float = 0.5) -> Iterator[str | None]:
     """Hold one GPU for the block and make it the only one this process sees.
 
-    To be entered before torch is imported. With nothing requested, or no GPU there, the process
-    sees none. In a SLURM job that was given one GPU, the scheduler's choice stands.
+    Enter it before torch is imported. If no GPU was requested, or there is none, the process sees
+    none. In a SLURM job that was given one GPU, the scheduler's choice stands.
 
     Parameters
     ----------
-    requested : GPUs the job asked Snakemake for; 0 means the CPU.
-    jobs_per_device : leases given out on each GPU at a time.
+    requested : int
+        The number of GPUs that the job requested from Snakemake; 0 means the CPU.
+    jobs_per_device : int, default 1
+        The number of leases on each GPU at the same time.
+
+    poll : float, default 0.5
+        Seconds between attempts while all GPUs are taken.
 
     Yields
     ------
-    The GPU's name as CUDA_VISIBLE_DEVICES spells it, or None for the CPU.
+    str or None
+        The GPU's name as in CUDA_VISIBLE_DEVICES, or None for the CPU.
     """
     gpus = visible_gpus() if requested else []
     if not gpus:
@@ -48,7 +54,7 @@ def lease(requested: int, jobs_per_device: int = 1, poll: float = 0.5) -> Iterat
 
 
 def visible_gpus() -> list[str]:
-    """GPUs this process may use: those of CUDA_VISIBLE_DEVICES, or all that the driver lists."""
+    """GPUs this process may use: those in CUDA_VISIBLE_DEVICES, or all that the driver lists."""
     listed = os.environ.get("CUDA_VISIBLE_DEVICES")
     if listed is not None:
         return [gpu.strip() for gpu in listed.split(",") if gpu.strip() not in ("", "-1")]
@@ -65,14 +71,14 @@ def visible_gpus() -> list[str]:
 
 
 def lease_folder() -> Path:
-    """Where the lock files lie: one folder a user, on the machine's own disk."""
+    """The folder of the lock files: one per user, on the machine's own disk."""
     folder = Path(tempfile.gettempdir()) / f"strata-gpus-{getpass.getuser()}"
     folder.mkdir(mode=0o700, exist_ok=True)
     return folder
 
 
 def _acquire(gpus: list[str], jobs_per_device: int, poll: float) -> tuple[FileLock, str]:
-    # Slot by slot, so that every GPU has one job before any has two.
+    # By slot, so that every GPU has one job before any has two.
     slots = [(gpu, slot) for slot in range(jobs_per_device) for gpu in gpus]
     told = False
     while True:
@@ -85,6 +91,6 @@ def _acquire(gpus: list[str], jobs_per_device: int, poll: float) -> tuple[FileLo
             print(f"lease on GPU {gpu}, slot {slot + 1} of {jobs_per_device}", flush=True)
             return lock, gpu
         if not told:
-            print(f"waiting for one of GPUs {', '.join(gpus)}", flush=True)
+            print(f"waiting for one of the GPUs {', '.join(gpus)}", flush=True)
             told = True
         time.sleep(poll)

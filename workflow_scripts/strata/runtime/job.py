@@ -22,14 +22,15 @@ from strata.runtime.errors import StrataError, lacks_room
 def job(snakemake: Any) -> Iterator[None]:
     """Run a script's body: output goes to its log, libraries use its threads, the hub is offline.
 
-    A StrataError ends the job with its message alone, a full disk with one sentence; anything else
-    with its traceback. If the workflow that started the job is killed, the job ends as well:
-    otherwise it would go on beside the next workflow's job of the same name.
+    A StrataError ends the job with only its message, a full disk with one sentence, anything else
+    with a traceback. If the workflow that started the job is killed, the job ends, too: otherwise
+    it would keep running next to the next workflow's job of the same name.
 
     Parameters
     ----------
-    snakemake : what Snakemake puts into a script. Its log takes what child processes and native
-        libraries write, too; its threads are those of BLAS, OpenMP and torch.
+    snakemake : object
+        The object that Snakemake gives a script. Its log also receives the output of child
+        processes and native libraries; its threads are used by BLAS, OpenMP and torch.
     """
     _redirect(snakemake.log[0])
     _collect_less()
@@ -47,12 +48,12 @@ def job(snakemake: Any) -> Iterator[None]:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr, flush=True)
         sys.exit(130)
-    except Exception as error:  # noqa: BLE001 (the log is where a job tells of any error)
+    except Exception as error:  # noqa: BLE001 (a job reports any error in its log)
         if lacks_room(error):
             print(
                 "Error: the disk (or a quota or size limit) left no room to write "
-                f"{getattr(error, 'filename', None) or 'a result'}: make room and give the same "
-                "command again; what was finished is kept.",
+                f"{getattr(error, 'filename', None) or 'a result'}: make room and run the same "
+                "command again; finished results are kept.",
                 file=sys.stderr,
             )
         else:
@@ -62,20 +63,20 @@ def job(snakemake: Any) -> Iterator[None]:
 
 
 def _check_library(scripts: str) -> None:
-    """Refuse a library that is not the one beside the script: its code would not be in the hash."""
+    """Refuse a library that is not next to the script: its code would not be in the hash."""
     beside, imported = Path(scripts).resolve(), Path(__file__).resolve().parents[2]
     if imported != beside:
         raise StrataError(
-            f"This job imported the package 'strata' of {imported}, not the one of its workflow in "
-            f"{beside}: uninstall that package, or take its folder out of PYTHONPATH."
+            f"This job imported the package 'strata' from {imported}, not the one of its workflow "
+            f"in {beside}: uninstall that package, or remove its folder from PYTHONPATH."
         )
 
 
 def _collect_less() -> None:
-    """Spare the garbage collector what importing torch and transformers makes.
+    """Spare the garbage collector the objects that importing torch and transformers makes.
 
-    Those are a million objects that live as long as the job: with Python's thresholds it goes
-    through them again and again while they come, and once more when the process ends, together a
+    There are a million of them, which live as long as the job. With Python's thresholds it would go
+    through them repeatedly while they are made, and once more when the process ends: together a
     third of a short job's start and end.
     """
     gc.set_threshold(10_000)
@@ -83,7 +84,7 @@ def _collect_less() -> None:
 
 
 def _end_with_workflow(every: float = 1.0) -> None:
-    """Send this process SIGTERM once the Snakemake process above it is gone."""
+    """Send this process SIGTERM when the Snakemake process that started it is gone."""
     workflow = next((p for p in psutil.Process().parents() if _is_snakemake(p)), None)
     if workflow is None:
         return

@@ -1,4 +1,4 @@
-"""The locks of a Snakemake that was killed are forgotten; those of one that runs stand."""
+"""Remove the locks of a Snakemake that was killed, but not of one that is running."""
 
 import fcntl
 import sys
@@ -12,20 +12,23 @@ def forget_dead_locks(is_dry_run: Callable[[], bool], state: str | Path = ".snak
     """Remove Snakemake's locks on the working folder if no run of Strata is alive in it.
 
     Snakemake's own locks are files, which a SIGKILL leaves behind: every later call would ask for
-    ``--unlock``. A lock of the operating system ends with its process, so it tells who is alive.
+    ``--unlock``. A lock of the operating system ends with its process, so it shows who is alive.
 
     Parameters
     ----------
-    is_dry_run : asked where there are locks to remove; a dry run removes none.
-    state : Snakemake's folder of the working directory.
+    is_dry_run : callable
+        Called if there are locks to remove; a dry run removes none.
+    state : path-like, default '.snakemake'
+        Snakemake's folder in the working directory.
 
     Returns
     -------
-    A file to be kept open as long as this process runs.
+    IO
+        A file to keep open as long as this process runs.
     """
     Path(state).mkdir(exist_ok=True)
     alive = (Path(state) / "strata.lock").open("a")
-    # An OSError: somebody is alive, or the file system has no such locks and nobody can tell.
+    # OSError: somebody is alive, or the file system has no such locks and we cannot tell.
     with suppress(OSError):
         fcntl.flock(alive, fcntl.LOCK_EX | fcntl.LOCK_NB)
         left = list((Path(state) / "locks").glob("*.lock"))

@@ -13,7 +13,9 @@ class Progress:
         self.start = self.last = time.monotonic()
 
     def advance(self, count: int = 1, note: Callable[[], str] | None = None) -> None:
-        """Count on; `note` is called only when a line is due (a loss on a GPU is slow to ask)."""
+        """Count further; `note` is called only when a line is due (reading a loss from a GPU is
+        slow).
+        """
         self.done += count
         now = time.monotonic()
         if now - self.last < self.every and self.done < self.total:

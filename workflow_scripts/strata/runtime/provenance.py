@@ -1,4 +1,4 @@
-"""What a result was made with: settings, versions, the commit."""
+"""What a result was made with: settings, versions and commit."""
 
 import hashlib
 import json
@@ -18,7 +18,7 @@ def config_hash(settings: Any) -> str:
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python and of the libraries that touch numbers, without importing them."""
+    """Versions of Python and of the libraries that affect numbers, without importing them."""
     found = {"python": platform.python_version()}
     for package in PACKAGES:
         try:
@@ -29,7 +29,7 @@ def versions() -> dict[str, str]:
 
 
 def git_commit() -> str | None:
-    """The workflow's commit, with ``+changes`` where the tree differs from it, if it is in git."""
+    """The workflow's commit, with ``+changes`` if the tree differs from it; None outside git."""
     try:
         commit = _git("rev-parse", "HEAD")
         return commit + ("+changes" if _git("status", "--porcelain", "-uno") else "")

@@ -1,4 +1,4 @@
-"""Files inside archives: wheels (zip) and source archives (tar), one in another if need be."""
+"""Files inside archives: wheels (zip) and source archives (tar), nested if need be."""
 
 import io
 import lzma
@@ -12,8 +12,8 @@ from typing import Any, Self
 
 from strata.runtime.errors import StrataError
 
-# An archive may unpack to so many times its size, or to so many bytes, whichever is more: texts
-# come to a tenth of their size and weights hardly shrink, a bomb comes to a thousandth.
+# An archive may unpack to this many times its size or to this many bytes, whichever is more: texts
+# compress to a tenth of their size and weights hardly at all, a bomb to a thousandth.
 MAX_EXPANSION = 100
 MAX_SMALL_ARCHIVE_BYTES = 2**27
 READ_WHOLE = (
@@ -23,7 +23,7 @@ READ_WHOLE = (
     tarfile.GNUTYPE_LONGNAME,
     tarfile.GNUTYPE_LONGLINK,
 )
-# What the readers of archives raise on the way.
+# What archive readers raise for a damaged archive.
 DAMAGED = (
     EOFError,
     NotImplementedError,
@@ -38,16 +38,16 @@ DAMAGED = (
 
 
 def members(archive: str, data: bytes, wanted: str) -> Iterator[tuple[str, bytes]]:
-    """Files of an archive whose path is `wanted` or, if it ends in "/", lies under it.
+    """Files of an archive at the path `wanted` or, if that ends in "/", below it.
 
-    A path goes on inside nested archives: ``a.tar.gz/b.txt`` is b.txt in a.tar.gz. The version
-    folder at the top of a source archive may be left out. Nothing is unpacked to disk by name,
-    so no member can land outside its place; paths that climb, links and devices are passed over.
+    A path continues inside nested archives: ``a.tar.gz/b.txt`` is b.txt in a.tar.gz. The version
+    folder at the top of a source archive may be left out. Nothing is unpacked to disk by name, so
+    no member can end up outside its place; paths with "..", links and devices are skipped.
     """
     try:
         for path, read in _entries(archive, data):
             if path.startswith("/") or ".." in path.split("/"):
-                continue  # not the version folder, which alone may be left out
+                continue  # only the version folder may be left out
             options = {path, path.partition("/")[2]}
             for option in filter(None, options):
                 if option == wanted or (wanted.endswith("/") and option.startswith(wanted)):
@@ -81,7 +81,7 @@ def _entries(archive: str, data: bytes) -> Iterator[tuple[str, Callable[[], byte
         raise StrataError(f"{archive} is neither a zip (wheel) nor a tar archive.") from error
     with tar:
         for member in tar:
-            # Its place too: what lies before a member has to be decompressed on the way to it.
+            # Its position counts, too: everything before a member is decompressed on the way to it.
             _refuse_bomb(archive, member.offset_data + member.size, room)
             if member.isfile():
                 yield member.name, partial(_untar, tar, member)
@@ -89,7 +89,7 @@ def _entries(archive: str, data: bytes) -> Iterator[tuple[str, Callable[[], byte
 
 def _unzip(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
     with archive.open(entry) as file:
-        return file.read(entry.file_size)  # no more than it says: it may say less than there is
+        return file.read(entry.file_size)  # at most the stated size: the member may hold more
 
 
 def _untar(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
@@ -99,7 +99,7 @@ def _untar(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
 
 
 class _Member(tarfile.TarInfo):
-    """A header of a tar archive; long names and the like, which tarfile reads whole, are short."""
+    """A tar header; refuses long ones for names and the like, which tarfile reads whole."""
 
     @classmethod
     def frombuf(cls, *arguments: Any) -> Self:
@@ -112,6 +112,7 @@ class _Member(tarfile.TarInfo):
 def _refuse_bomb(archive: str, size: int, room: int) -> None:
     if size > room:
         raise StrataError(
-            f"{archive} is refused: it unpacks to {size:,} bytes or more, and archives of its size "
-            f"may have {room:,}; unpack it yourself and give the folder as 'source: path:...'."
+            f"{archive} is refused: it unpacks to {size:,} bytes or more, but archives of its size "
+            f"may have at most {room:,}; unpack it yourself and give the folder as 'source: "
+            "path:...'."
         )

@@ -1,7 +1,7 @@
 """Bring a model into data/: from a hub, a local path, or a file inside a Python package.
 
-With ``fetch_task`` and ``hub``, the only modules that touch a network. What is fetched is checked
-here, while an error can still say in one sentence what is wrong.
+Only this module, ``fetch_task`` and ``hub`` use the network. What is fetched is checked at once,
+while an error can still say in one sentence what is wrong.
 """
 
 import json
@@ -32,14 +32,19 @@ def fetch_model(
 
     Parameters
     ----------
-    name : the model's name in the registry.
-    description : its entry there (``source``, ``revision``, ``sha256``, ``inside``).
-    folder : is replaced as a whole, or left alone if anything fails.
-    needs_tokenizer : whether one without a tokenizer is refused.
+    name : str
+        The model's name in the registry.
+    description : mapping of str to object
+        The model's entry there (``source``, ``revision``, ``sha256``, ``inside``).
+    folder : path-like
+        The target folder, replaced as a whole or, if anything fails, left unchanged.
+    needs_tokenizer : bool, default True
+        Whether a model without a tokenizer is refused.
 
     Raises
     ------
-    StrataError : the source cannot be reached or is not what it should be.
+    StrataError
+        The source cannot be reached or is not what it should be.
     """
     kind, place = split_source(description["source"])
     with folder_written_whole(folder) as (partial, scratch):
@@ -55,7 +60,7 @@ def fetch_model(
         ensure_safetensors(name, partial)
         if needs_tokenizer and not has_tokenizer(partial):
             raise StrataError(
-                f"Model '{name}' ({description['source']}) has no tokenizer files beside its "
+                f"Model '{name}' ({description['source']}) has no tokenizer files next to its "
                 "weights; add them (tokenizer.json, or the vocabulary)."
             )
         if has_tokenizer(partial):
@@ -72,7 +77,7 @@ def _fetch_hub_model(name: str, repo: str, revision: str, folder: Path) -> dict[
         commit = Commit.find(what, "model", repo, revision)
         if _is_adapters(commit.hashes):
             _refuse_adapters(name)
-        # The config first: an architecture that is not supported costs no download of weights.
+        # The config first, so that no weights are downloaded of an unsupported architecture.
         shutil.copyfile(commit.fetch("config.json"), folder / "config.json")
         check_supported(read_config(folder), name)
         files = {file for file in commit.hashes if "/" not in file} - {"config.json"}
@@ -87,7 +92,9 @@ def _fetch_hub_model(name: str, repo: str, revision: str, folder: Path) -> dict[
 
 def _copy_model(name: str, source: Path, folder: Path) -> None:
     if not source.is_dir():
-        raise StrataError(f"Model '{name}': there is no folder {source}; correct its 'source'.")
+        raise StrataError(
+            f"Model '{name}': there is no folder {source}; correct the model's 'source'."
+        )
     if _is_adapters([file.name for file in source.iterdir()]):
         _refuse_adapters(name)
     check_supported(read_config(source), name)
@@ -125,8 +132,8 @@ def _is_adapters(files: Collection[str]) -> bool:
 @always_raises
 def _refuse_adapters(name: str) -> NoReturn:
     raise StrataError(
-        f"Model '{name}' is adapters ({ADAPTER}), not a whole model: merge them into the model "
-        "that they belong to (peft's merge_and_unload), save that, and give its folder."
+        f"Model '{name}' consists of adapters ({ADAPTER}), not of a whole model: merge them into "
+        "the model that they belong to (peft's merge_and_unload), save that, and give its folder."
     )
 
 

@@ -23,11 +23,12 @@ DESCRIPTIONS = ("README.md", ".huggingface.yaml", "dataset_infos.json")
 
 
 def fetch_task(name: str, description: Mapping[str, Any], folder: str | Path) -> Task:
-    """Bring a task's splits into `folder` in the one form (see ``prepare.prepare``).
+    """Bring a task's splits into `folder`, in the form that ``prepare.prepare`` writes.
 
     Raises
     ------
-    StrataError : the source cannot be reached, or a row is not what the description says.
+    StrataError
+        The source cannot be reached, or a row is not what the description says.
     """
     kind, place = split_source(description["source"])
     origin = {"source": description["source"]}
@@ -55,7 +56,7 @@ def _read_hub_splits(
 ) -> tuple[dict[str, pd.DataFrame], dict[str, str]]:
     revision = description.get("revision", "main")
     what = f"task '{name}'"
-    # Not in `scratch`: datasets takes brackets in a folder's path for a pattern.
+    # Not in `scratch`: datasets would read brackets in a folder's path as a pattern.
     with hub_errors(what, repo, revision), tempfile.TemporaryDirectory() as folder:
         from datasets.exceptions import DatasetsError
 
@@ -70,10 +71,10 @@ def _read_hub_splits(
 def _read_dataset(
     commit: Commit, description: Mapping[str, Any], folder: Path, scratch: Path
 ) -> dict[str, pd.DataFrame]:
-    """Rows of a dataset, read by ``datasets`` from checked files, linked into `folder`.
+    """Rows of a dataset, read by ``datasets`` from checked files that are linked into `folder`.
 
-    It finds out which files make a subset from the card and from their names. So `folder` first
-    holds the card and an empty file for each of the others; then what the subset needs is fetched.
+    It works out from the card and the file names which files make up a subset. So `folder` first
+    holds the card and an empty file for each other file; then the files of the subset are fetched.
     """
     from datasets import load_dataset_builder
 
@@ -82,11 +83,11 @@ def _read_dataset(
         if folder in Path(os.path.normpath(path)).parents:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.touch()
-            if file in DESCRIPTIONS or path.suffix == ".zip":  # what is inside is looked at
+            if file in DESCRIPTIONS or path.suffix == ".zip":  # `datasets` looks inside these
                 _link(path, commit.fetch(file))
     subset, splits = description.get("subset"), dict(description["splits"])
     if commit.revision == PARQUET_BRANCH:
-        # The hub's own conversion of datasets that are scripts: a folder a subset.
+        # The hub's own conversion of datasets that are scripts: one folder per subset.
         start = folder / (subset or "default")
         patterns = {split: str(start / inside / "*.parquet") for split, inside in splits.items()}
         builder = load_dataset_builder("parquet", data_files=patterns, cache_dir=str(scratch))

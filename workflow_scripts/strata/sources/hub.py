@@ -1,7 +1,7 @@
-"""Files of a repository on a hub: retried while a fault may pass, checked against the listing.
+"""Files of a repository on a hub: retried while an error may be temporary, and verified.
 
-With ``fetch_model`` and ``fetch_task``, the only modules that touch a network. A commit's listing
-says what each of its files hashes to, so a file is what that commit holds or it is refused.
+Only this module, ``fetch_model`` and ``fetch_task`` use the network. A commit's listing gives the
+hash of each of its files, and a file that does not match it is refused.
 """
 
 import hashlib
@@ -22,8 +22,8 @@ from tenacity import (
 
 from strata.runtime.errors import NO_ROOM, StrataError
 
-RETRY_SECONDS = 90.0  # seconds after which a request that keeps failing is given up
-FIRST_PAUSE_SECONDS = 1.0  # seconds before the second try; doubled before each further one
+RETRY_SECONDS = 90.0  # how long a failing request is repeated
+FIRST_PAUSE_SECONDS = 1.0  # before the second attempt; doubled before each further one
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 ELSEWHERE = "or download it elsewhere and give its folder as 'source: path:...'"
@@ -35,9 +35,12 @@ class Commit:
 
     Attributes
     ----------
-    what : model or task that it is fetched for, for messages.
-    kind : "model" or "dataset".
-    hashes : file -> git's SHA-1 of it, SHA-256 of a large file, or None where the hub gives none.
+    what : str
+        The model or task that files are fetched for, for messages.
+    kind : str
+        "model" or "dataset".
+    hashes : dict of str to str or None
+        The hash of each file: git's SHA-1, SHA-256 for a large file, or None if the hub gives none.
     """
 
     what: str
@@ -70,11 +73,12 @@ class Commit:
 
         Raises
         ------
-        StrataError : what the hub sends is not the file that it lists.
+        StrataError
+            The hub sends a file other than the one it lists.
         """
         if file not in self.hashes:
             raise StrataError(
-                f"The {self.what}: {self.repo} at {self.revision} lacks a file: {file}."
+                f"The {self.what}: {self.repo} at {self.revision} has no file {file}."
             )
         if path := self._cached(file):
             return path
@@ -85,13 +89,13 @@ class Commit:
                     return path
                 _discard(path)
             except OSError as error:
-                # What the hub library raises of a whole answer of a wrong length; has no number.
+                # Raised by the hub library if an answer has the wrong length; it has no errno.
                 if type(error) is not OSError or error.errno is not None:
                     raise
-            print(f"{file} came damaged", flush=True)
+            print(f"{file} arrived damaged", flush=True)
         raise StrataError(
-            f"The {self.what}: {file} of {self.repo} came damaged, twice: it is not the file that "
-            f"the hub lists for commit {self.name}; try again later, {ELSEWHERE}."
+            f"The {self.what}: {file} of {self.repo} arrived damaged twice: it is not the file "
+            f"that the hub lists for commit {self.name}; try again later, {ELSEWHERE}."
         )
 
     def _cached(self, file: str) -> Path | None:
@@ -107,8 +111,8 @@ class Commit:
                 return earlier
             if _is(earlier, earlier.resolve().name):  # blobs are named by their hash
                 raise StrataError(
-                    f"The {self.what}: {file} of {self.repo} was another file when commit "
-                    f"{self.name} was fetched before, and a commit should never change; pin "
+                    f"The {self.what}: {file} of {self.repo} was a different file when commit "
+                    f"{self.name} was fetched before, but a commit should never change; pin "
                     f"another 'revision', or remove {earlier.parent} to accept the new file."
                 )
             _discard(earlier)
@@ -120,7 +124,7 @@ class Commit:
         from huggingface_hub import hf_hub_download
 
         try:
-            # Forced: else a failing request is tried again for minutes before it is ours to see.
+            # Forced: otherwise the library repeats a failing request for minutes before we see it.
             return hf_hub_download(
                 self.repo, file, repo_type=self.kind, revision=self.name, force_download=True
             )
@@ -129,7 +133,7 @@ class Commit:
                 raise
             raise error.__cause__ from None
         except RuntimeError as error:
-            # All that the library for large files (Xet) says, after minutes of its own trying.
+            # All that the library for large files (Xet) says, after trying for minutes.
             raise ConnectionError(str(error)) from error
 
     def _is_listed(self, path: Path, file: str) -> bool:
@@ -138,7 +142,7 @@ class Commit:
 
 
 def _is(path: Path, wanted: str) -> bool:
-    """Whether a file has a hash: SHA-256, or git's SHA-1, which its length tells apart."""
+    """Whether a file has the given hash: SHA-256 or git's SHA-1, told apart by length."""
     if len(wanted) == 64:
         with path.open("rb") as opened:
             return hashlib.file_digest(opened, "sha256").hexdigest() == wanted
@@ -155,7 +159,7 @@ def _discard(cached: Path) -> None:
 def retry_transient(
     call: Callable[Arguments, Result], *arguments: Arguments.args, **named: Arguments.kwargs
 ) -> Result:
-    """`call`, repeated while its errors may pass, for at most RETRY_SECONDS."""
+    """Make `call`, repeated while its errors may be temporary, for at most RETRY_SECONDS."""
     retrying = Retrying(
         retry=retry_if_exception(_may_pass),
         wait=_wait,
@@ -177,7 +181,7 @@ def _may_pass(error: BaseException) -> bool:
 
 
 def _wait(state: RetryCallState) -> float:
-    """Twice as long each time, but at least as long as the hub asks for."""
+    """Seconds to wait: twice as long each time, but at least as long as the hub asks for."""
     asked = _asked_to_wait(state.outcome.exception()) or 0
     return max(
         asked, wait_exponential(multiplier=FIRST_PAUSE_SECONDS, max=16 * FIRST_PAUSE_SECONDS)(state)
@@ -185,7 +189,7 @@ def _wait(state: RetryCallState) -> float:
 
 
 def _asked_to_wait(error: BaseException) -> int | None:
-    """Seconds, of a header that the hub sends when it is busy or has had too many requests."""
+    """The seconds in the header that the hub sends when it is busy or gets too many requests."""
     from huggingface_hub.utils import parse_ratelimit_headers
 
     headers = error.response.headers if hasattr(error, "response") else {}
@@ -197,7 +201,10 @@ def _asked_to_wait(error: BaseException) -> int | None:
 
 def _say(state: RetryCallState) -> None:
     reason = _reason(state.outcome.exception())
-    print(f"The hub fails ({reason}); again in {state.upcoming_sleep:.0f} s", flush=True)
+    print(
+        f"The hub request failed ({reason}); next attempt in {state.upcoming_sleep:.0f} s",
+        flush=True,
+    )
 
 
 def _reason(error: BaseException) -> str:
@@ -208,7 +215,7 @@ def _reason(error: BaseException) -> str:
 
 @contextmanager
 def hub_errors(what: str, repo: str, revision: str) -> Iterator[None]:
-    """The hub's many exceptions as one sentence on what to do; inside, the hub is online."""
+    """Turn the hub's many exceptions into one sentence on what to do; inside, the hub is online."""
     os.environ["HF_HUB_OFFLINE"] = "0"
     import httpx2
     from huggingface_hub import errors
@@ -232,7 +239,7 @@ def hub_errors(what: str, repo: str, revision: str) -> Iterator[None]:
         ) from error
     except errors.RemoteEntryNotFoundError as error:
         missing = error.response.url.path
-        raise StrataError(f"The {what}: {repo} at {revision} lacks a file: {missing}.") from error
+        raise StrataError(f"The {what}: {repo} at {revision} has no file {missing}.") from error
     except (
         httpx2.HTTPError,
         errors.HfHubHTTPError,
@@ -261,8 +268,8 @@ def _unreachable(what: str, repo: str, error: Exception) -> str:
         asked = _asked_to_wait(error)
         pause = f"in {asked} seconds" if asked else "later"
         return (
-            f"The {what}: the hub has had too many requests to answer for {repo} ({reason}); try "
-            f"again {pause}, or log in with 'hf auth login', which allows more."
+            f"The {what}: the hub received too many requests and does not answer for {repo} "
+            f"({reason}); try again {pause}, or log in with 'hf auth login', which allows more."
         )
     return (
         f"The {what}: the hub cannot be reached for {repo} ({reason}); check the network or "

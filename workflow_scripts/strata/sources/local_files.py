@@ -1,4 +1,4 @@
-"""What local sources hold: one that changed is fetched again, one that was only touched is not."""
+"""Contents of local sources: a source that changed is fetched again, one only touched is not."""
 
 import hashlib
 import json
@@ -19,7 +19,7 @@ TOKENIZER_FILES = (
     "spm.model",
     "sentencepiece.bpe.model",
 )
-# What says something of a tokenizer and is none.
+# Files that describe a tokenizer and are none.
 ABOUT_TOKENS = {"tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"}
 MODEL_FILES = ("config.json", "*.safetensors", "*.safetensors.index.json", *TOKENIZER_FILES)
 PICKLED = ("pytorch_model*.bin", "pytorch_model.bin.index.json")
@@ -36,16 +36,19 @@ def has_tokenizer(folder: Path) -> bool:
 def local_hashes(
     description: Mapping[str, Any], cache: str | Path | None = None
 ) -> dict[str, str] | None:
-    """SHA-256 of each file that a model or task with a ``path:`` source is made of.
+    """SHA-256 of each file of a model or task with a ``path:`` source.
 
     Parameters
     ----------
-    description : the entry in the registry (a task has ``splits``).
-    cache : a JSON file of hashes, reused for files of the same size and time.
+    description : mapping of str to object
+        The model's or task's entry in the registry (a task has ``splits``).
+    cache : path-like, optional
+        A JSON file of hashes, which are reused for files of the same size and time.
 
     Returns
     -------
-    file -> hash; None for sources that are not local, and where a file is not there.
+    dict of str to str or None
+        The hash of each file; None for sources that are not local, or if a file is missing.
     """
     kind, _, place = description["source"].partition(":")
     if kind != "path":
@@ -62,7 +65,7 @@ def local_hashes(
                 known[path] = [*facts, hashlib.file_digest(data, "sha256").hexdigest()]
         hashes[name] = known[path][2]
     if cache is not None and known != _read(cache):
-        # Another process may be writing it, too; then it has to be hashed again.
+        # Another process may be writing it as well; then the files are hashed again.
         with suppress(OSError), written_whole(cache) as partial:
             partial.write_text(json.dumps(known))
     return hashes
@@ -71,12 +74,14 @@ def local_hashes(
 def hashes_or_recorded(
     description: Mapping[str, Any], cache: str | Path, about: str | Path, inside: Sequence[str]
 ) -> dict[str, str] | None:
-    """The same, or of a local source that is gone what was recorded when it was fetched.
+    """The same; for a local source that is gone, the hashes recorded when it was fetched.
 
     Parameters
     ----------
-    about : the JSON file that records it.
-    inside : the keys that lead to the hashes there.
+    about : path-like
+        The JSON file that records the source.
+    inside : sequence of str
+        The keys in `about` that lead to the hashes.
     """
     hashes = local_hashes(description, cache)
     if hashes is None and description["source"].startswith("path:") and Path(about).is_file():

@@ -1,4 +1,4 @@
-"""Files inside Python packages, downloaded by pip and checked by their hash."""
+"""Files inside Python packages, downloaded by pip and verified by hash."""
 
 import re
 import subprocess
@@ -15,10 +15,10 @@ def split_source(source: str) -> tuple[str, str]:
 
 
 def pip_download(what: str, requirement: str, sha256: str, scratch: Path) -> Path:
-    """Download one file of a package, without what it depends on.
+    """Download one file of a package, without its dependencies.
 
-    Given the hash, pip picks the file that has it (wheel or source archive), and refuses any
-    other before it looks inside.
+    Given the hash, pip picks the file that has it (wheel or source archive) and refuses any other
+    before it looks inside.
     """
     wanted = scratch / "requirement.txt"
     wanted.write_text(f"{requirement} --hash=sha256:{sha256}\n")

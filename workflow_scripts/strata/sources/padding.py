@@ -1,4 +1,4 @@
-"""A padding token for models that come without one, which decoders mostly do."""
+"""A padding token for models that come without one, as most decoders do."""
 
 import json
 from pathlib import Path
@@ -9,9 +9,10 @@ from strata.study.architectures import ARCHITECTURES, read_config
 def ensure_padding(folder: Path) -> None:
     """Let tokenizer and config.json of a fetched decoder agree on a padding token.
 
-    A decoder's head reads the last token that is not this one (``GenericForSequenceClassification``
-    in Transformers), so it should be one that no text contains: an added special token, one named
-    for padding first; where there is none, the end of the text.
+    A decoder's head reads the last token that is not the padding token
+    (``GenericForSequenceClassification`` in Transformers), so it should be a token that no text
+    contains: an added special token, preferably one named for padding; if there is none, the
+    end-of-text token.
     """
     config = read_config(folder)
     kind = config.get("model_type")
@@ -26,9 +27,9 @@ def ensure_padding(folder: Path) -> None:
         spare = sorted((t for t in added if t not in others), key=lambda t: "pad" not in t.lower())
         tokenizer.pad_token = spare[0] if spare else tokenizer.eos_token
         tokenizer.save_pretrained(folder)
-        print(f"The tokenizer has no padding token: {tokenizer.pad_token} is taken", flush=True)
+        print(f"The tokenizer has no padding token: using {tokenizer.pad_token}", flush=True)
     if config.get("pad_token_id") != tokenizer.pad_token_id:
         config["pad_token_id"] = tokenizer.pad_token_id
         text = json.dumps(config, indent=2) + "\n"
         (folder / "config.json").write_text(text, encoding="utf-8")
-        print(f"config.json: pad_token_id is {tokenizer.pad_token_id} now", flush=True)
+        print(f"config.json: pad_token_id is now {tokenizer.pad_token_id}", flush=True)

@@ -1,4 +1,4 @@
-"""A source's rows brought to the one form of ``strata.data.task``, and split."""
+"""A source's rows in the form of ``strata.data.task``, split."""
 
 import hashlib
 import json
@@ -16,7 +16,10 @@ from strata.runtime.files import written_whole
 from strata.sources.rows import SourceRows
 from strata.study.task_types import TASK_TYPES
 
-MIN_EXAMPLES = {"train": 2, "eval": 4}  # examples: heads hold one out, debiased CKA needs four
+MIN_EXAMPLES = {
+    "train": 2,
+    "eval": 4,
+}  # examples: tuning heads holds one out, debiased CKA needs four
 
 
 def prepare(
@@ -27,22 +30,29 @@ def prepare(
     source: dict[str, Any],
     folder: str | Path,
 ) -> Task:
-    """Bring a source's rows to the one form and write `folder`.
+    """Convert a source's rows to the form of ``strata.data.task`` and write `folder`.
 
     Parameters
     ----------
-    name : the task's name in the registry.
-    description : its entry there (``type``, ``texts``, ``label``, ...).
-    rows : split -> the source's rows; without "eval", `description["holdout"]` splits "train";
+    name : str
+        The task's name in the registry.
+    description : mapping of str to object
+        The task's entry there (``type``, ``texts``, ``label``, ...).
+    rows : mapping of str to DataFrame
+        The source's rows of each split. Without "eval", `description["holdout"]` splits "train";
         without "train" there are no train examples.
-    places : split -> the file (or hub split) the rows are from, for messages.
-    source : provenance, kept in task.json.
-    folder : where train.parquet, eval.parquet and task.json go.
+    places : mapping of str to str
+        The file (or hub split) that each split's rows are from, for messages.
+    source : dict of str to object
+        Where the task came from, kept in task.json.
+    folder : path-like
+        Where train.parquet, eval.parquet and task.json go.
 
     Raises
     ------
-    StrataError : a missing column, a text that is not a string, an unknown or missing label, an
-        empty split; names file, row and column.
+    StrataError
+        There is a missing column, a text that is not a string, an unknown or missing label, or an
+        empty split; the message names file, row and column.
     """
     kind = TASK_TYPES[description["type"]]
     frames, dropped = {}, {}
@@ -57,8 +67,8 @@ def prepare(
             origin = split if split in rows else "train"
             raise StrataError(
                 f"Task '{name}' has no {split} examples: of the {len(rows[origin])} rows of "
-                f"{places[origin]}, {dropped[origin]} are in no class, and none is left for it; "
-                "change 'cuts' or 'holdout'."
+                f"{places[origin]}, {dropped[origin]} are in no class, and none is left for this "
+                "split; change 'cuts' or 'holdout'."
             )
     if "train" not in frames:  # nothing is trained on such a task
         frames["train"] = frames["eval"].iloc[:0]
@@ -83,7 +93,7 @@ def prepare(
 def normalise(
     name: str, description: Mapping[str, Any], frame: pd.DataFrame, split: str, place: str
 ) -> pd.DataFrame:
-    """One split's rows in the one form: example_id, text_a, text_b or choices, label."""
+    """One split's rows in that form: example_id, text_a, text_b or choices, label."""
     reader = SourceRows(name, frame, split, place)
     out: dict[str, np.ndarray | list[str] | list[list[str]]] = {
         "example_id": np.arange(len(frame), dtype=np.int64)
@@ -109,7 +119,7 @@ def normalise(
 def hold_out(frame: pd.DataFrame, fraction: float, seed: int) -> dict[str, pd.DataFrame]:
     """Split rows into train and eval by a hash of seed and text.
 
-    Stable: an example stays on its side when others are added, and copies of a text are together.
+    Stable: an example stays in its split when others are added, and copies of a text stay together.
     """
     texts = frame[[c for c in ("text_a", "text_b", "choices") if c in frame]]
     rows = texts.itertuples(index=False)
@@ -133,7 +143,7 @@ def _label_names(description: Mapping[str, Any]) -> list[str] | None:
 
 
 def _cut(values: np.ndarray, cuts: list[dict[str, Any]]) -> np.ndarray:
-    """Class of each value: the cut whose bounds (exclusive) hold it, or -1."""
+    """Class of each value: the cut with the value within its (exclusive) bounds, or -1."""
     classes = np.full(len(values), -1, dtype=np.int64)
     for index, cut in enumerate(cuts):
         inside = (values > cut.get("above", -np.inf)) & (values < cut.get("below", np.inf))
@@ -142,7 +152,7 @@ def _cut(values: np.ndarray, cuts: list[dict[str, Any]]) -> np.ndarray:
 
 
 def _choice_count(name: str, frames: Mapping[str, pd.DataFrame]) -> int:
-    """Choices an example has: the same number everywhere, and every label one of them."""
+    """The number of choices per example, after checking that it is the same and labels fit it."""
     counts = sorted({len(choices) for split in SPLITS for choices in frames[split]["choices"]})
     if len(counts) > 1 or counts[0] < 2:
         raise StrataError(
@@ -161,11 +171,12 @@ def _choice_count(name: str, frames: Mapping[str, pd.DataFrame]) -> int:
 
 
 def check_enough(name: str, labels: Mapping[str, pd.Series]) -> None:
-    """Refuse splits from which nothing can be learnt, or against which nothing can be scored.
+    """Refuse splits from which nothing can be learned, or on which nothing can be scored.
 
     Parameters
     ----------
-    labels : split -> the labels of its examples.
+    labels : mapping of str to Series
+        The labels of each split's examples.
     """
     for split, column in labels.items():
         count = len(column)

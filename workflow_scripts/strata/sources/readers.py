@@ -10,7 +10,7 @@ import pandas as pd
 
 from strata.runtime.errors import StrataError
 
-# What the readers of files raise when a file is something else.
+# What file readers raise for a file of another format.
 UNREADABLE = (
     ArithmeticError,
     LookupError,
@@ -28,13 +28,13 @@ def read_file(name: str, file: Path, description: Mapping[str, Any]) -> pd.DataF
     if not file.is_file():
         raise StrataError(f"Task '{name}': there is no file {file}; correct 'source' or 'splits'.")
     form = description.get("format") or file.suffix.removeprefix(".").lower()
-    # With or without the mark at its beginning that some editors leave.
+    # With or without a byte order mark.
     encoding = description.get("encoding", "utf-8-sig")
     try:
         if form in ("csv", "tsv"):
-            # Tab-separated files do not quote: a quotation mark in them is text.
+            # Tab-separated files have no quoting: a quotation mark in them is text.
             with warnings.catch_warnings():
-                # Rows with more fields than columns: a warning, after which fields are lost.
+                # Rows with more fields than columns: pandas warns, then drops fields.
                 warnings.simplefilter("error", pd.errors.ParserWarning)
                 return pd.read_csv(
                     file,
@@ -42,7 +42,7 @@ def read_file(name: str, file: Path, description: Mapping[str, Any]) -> pd.DataF
                     quoting=0 if form == "csv" else 3,
                     names=description.get("columns"),
                     index_col=False,
-                    dtype=str,  # a text may be made of digits; labels are read as numbers later
+                    dtype=str,  # a text may consist of digits; labels are read as numbers later
                     encoding=encoding,
                     keep_default_na=False,
                 )
@@ -65,7 +65,7 @@ def read_file(name: str, file: Path, description: Mapping[str, Any]) -> pd.DataF
             "'format', 'columns' or 'encoding'."
         ) from error
     raise StrataError(
-        f"Task '{name}': {file} is of no known format; say 'format': csv, tsv, jsonl, json or "
+        f"Task '{name}': {file} has no known format; set 'format' to csv, tsv, jsonl, json or "
         "parquet."
     )
 
@@ -76,7 +76,7 @@ def _undecoded_line(file: Path, encoding: str) -> int:
         data.decode(encoding)
     except UnicodeDecodeError as error:
         return data.count(b"\n", 0, error.start) + 1
-    return data.count(b"\n") + 1  # cut off in the middle of its last character
+    return data.count(b"\n") + 1  # the file ends in the middle of a character
 
 
 def _table(records: object) -> pd.DataFrame:
@@ -85,13 +85,13 @@ def _table(records: object) -> pd.DataFrame:
     for row, record in enumerate(records, start=1):
         if not isinstance(record, dict):
             raise TypeError(f"row {row} is a {type(record).__name__}, not an object with columns")
-    # As they are: of a column that mixes numbers with null or text, pandas would change some.
+    # As they are: in a column that mixes numbers with null or text, pandas would change values.
     return pd.DataFrame(records, dtype=object)
 
 
 def _json_lines(text: str) -> list[dict[str, Any]]:
     records = []
-    # Not splitlines(): JSON strings may hold U+2028 and its like, which it would cut at.
+    # Not splitlines(): it would split at U+2028 and the like, which JSON strings may contain.
     for number, line in enumerate(text.split("\n"), start=1):
         if line.strip():
             try:

@@ -1,4 +1,4 @@
-"""Columns of a source's rows as texts, choices, numbers and classes; complaints name the row."""
+"""Columns of a source's rows as texts, choices, numbers and classes; errors name the row."""
 
 import re
 from collections.abc import Mapping
@@ -9,13 +9,13 @@ import pandas as pd
 
 from strata.runtime.errors import StrataError, always_raises
 
-FIELD = re.compile(r"\{([^{}]+)\}")  # of a template: {column}
+FIELD = re.compile(r"\{([^{}]+)\}")  # in a template: {column}
 MAX_CHOICES = 2**16
-HALF_CHARACTER = re.compile(r"[\ud800-\udfff]")  # JSON can write it, no file in UTF-8 can hold it
+HALF_CHARACTER = re.compile(r"[\ud800-\udfff]")  # valid in JSON, impossible in UTF-8
 
 
 def _whole_number(text: str) -> int | None:
-    """The whole number that a text spells, as 3 or 3.0, or None."""
+    """The whole number that a text spells (3 or 3.0), or None."""
     try:
         number = float(text)
     except ValueError:
@@ -24,7 +24,7 @@ def _whole_number(text: str) -> int | None:
 
 
 class SourceRows:
-    """Reads columns of a source's rows; every complaint names file, row (from 1) and column."""
+    """Reads columns of a source's rows; every error names file, row (from 1) and column."""
 
     def __init__(self, task: str, frame: pd.DataFrame, split: str, place: str):
         self.task, self.frame, self.split, self.place = task, frame, split, place
@@ -47,7 +47,7 @@ class SourceRows:
         return self.frame[name].tolist()
 
     def texts(self, template: str) -> list[str]:
-        """One text a row from a column's name, or from a template with {columns}."""
+        """One text per row, from a column's name or from a template with {columns}."""
         fields = _fields(template)
         if not fields:
             return self._strings(template)
@@ -60,8 +60,8 @@ class SourceRows:
     def choices(self, templates: str | list[str]) -> list[list[str]]:
         """The choices of each row.
 
-        From a list of columns or templates, one a choice; or from a single one, in which a column
-        that holds a list gives a choice for each of its elements.
+        From a list of columns or templates, one per choice; or from a single one, where a column of
+        lists gives one choice per element.
         """
         if isinstance(templates, list):
             return [list(row) for row in zip(*map(self.texts, templates), strict=True)]
@@ -98,7 +98,7 @@ class SourceRows:
         return values
 
     def classes(self, column: str, names: list[str] | None) -> np.ndarray:
-        """Class indices from names or indices; with no names, from indices alone."""
+        """Class indices from names or indices; without names, from indices alone."""
         index = {name: i for i, name in enumerate(names or ())}
         classes = np.empty(len(self.frame), dtype=np.int64)
         for row, value in enumerate(self.column(column)):
@@ -118,10 +118,10 @@ class SourceRows:
             self._fail(
                 column,
                 row,
-                f"the label is missing ({value!r}); choose a split that has labels, a test split "
-                "often has none",
+                f"the label is missing ({value!r}); choose a split that has labels; test splits "
+                "often have none",
             )
-        # Names that are numbers themselves leave no room for indices: a 0 among "1", "2".
+        # If names are themselves numbers, indices are not accepted: a 0 among "1", "2".
         only_names = bool(index) and all(map(str.isdecimal, index))
         if number is not None and not only_names and 0 <= number < (len(index) or MAX_CHOICES):
             return number
@@ -143,12 +143,12 @@ class SourceRows:
                 column,
                 row,
                 f"the text holds half a character ({half[0]!r}, a lone surrogate), which no file "
-                "can keep; write the whole character, or take it out",
+                "can hold; write the whole character, or remove it",
             )
 
 
 def _shown(value: object) -> str:
-    """A value in a message: as Python writes it, and not all of a long one."""
+    """A value in a message: as Python writes it, long ones shortened."""
     text = repr(value)
     return text if len(text) <= 100 else f"{text[:80]}... ({len(text):,} characters)"
 

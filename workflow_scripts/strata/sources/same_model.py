@@ -1,4 +1,4 @@
-"""Whether model folders belong together: checkpoints of a model, and the encoder it was."""
+"""Whether model folders belong together: checkpoints of a model and its pretrained encoder."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -18,48 +18,57 @@ AT_ONCE = 1024  # examples that are tokenised together
 
 
 def tokenizer_of(folder: Path, encoder: Path, what: str) -> PreTrainedTokenizerBase:
-    """A checkpoint's tokenizer, or else that of the encoder that it is from.
+    """A checkpoint's tokenizer, or else that of its pretrained encoder.
 
     Parameters
     ----------
-    encoder : its folder, which need not be there.
-    what : the checkpoint, for messages.
+    encoder : path-like
+        The pretrained encoder's folder, which need not exist.
+    what : str
+        Words for the checkpoint, for messages.
 
     Raises
     ------
-    StrataError : neither has a tokenizer.
+    StrataError
+        Neither folder has a tokenizer.
     """
     if has_tokenizer(folder):
         return load_tokenizer(folder)
     if not has_tokenizer(encoder):
         raise StrataError(
-            f"{what} has no tokenizer files beside its weights; add them, or register the encoder "
+            f"{what} has no tokenizer files next to its weights; add them, or register the encoder "
             "that it was made from as 'pretrained'."
         )
-    print(f"{what} has no tokenizer: that of {encoder} is taken", flush=True)
+    print(f"{what} has no tokenizer: using that of {encoder}", flush=True)
     return load_tokenizer(encoder)
 
 
 def check_same_model(
     name: str, folders: Mapping[str, Path], examples: pd.DataFrame, asked: int | Literal["auto"]
 ) -> dict[str, int]:
-    """Refuse folders that are not all of one model.
+    """Refuse folders that do not all belong to one model.
 
     Parameters
     ----------
-    name : the model's.
-    folders : words for each -> the folder; the pretrained encoder's is called ENCODER.
-    examples : whose tokens have to be the same.
-    asked : tokens that a row is cut to.
+    name : str
+        The model's name.
+    folders : mapping of str to path-like
+        The folders by their names in messages; the pretrained encoder's name is ENCODER.
+    examples : DataFrame
+        Examples that all tokenizers must tokenise the same way.
+    asked : int or "auto"
+        The setting for the number of tokens that a row is cut to.
 
     Returns
     -------
-    folder -> the tokens that its rows are cut to.
+    dict of str to int
+        For each folder, the number of tokens that its rows are cut to.
 
     Raises
     ------
-    StrataError : another type, number of layers, width or tokenizer; or other limits, which the
-        texts reach; or no tokenizer at all.
+    StrataError
+        Folders differ in type, number of layers, width or tokenizer, or in limits that the texts
+        exceed; or there is no tokenizer at all.
     """
     first, *others = folders
     encoder = folders.get(ENCODER, NOWHERE)
@@ -86,13 +95,13 @@ def check_same_model(
         for number, (mine, theirs) in enumerate(pairs, 1):
             if mine != theirs:
                 raise StrataError(
-                    f"models.{name}: {first} and {word} read a text as other tokens (row {number} "
+                    f"models.{name}: {first} and {word} tokenise a text differently (row {number} "
                     "of the eval examples): register two models."
                 )
     if shortest < max(limits.values()) and cut_share(rows[first]):
         told = ", ".join(f"{word} {limit}" for word, limit in limits.items())
         raise StrataError(
-            f"models.{name}: some texts are longer than not all of its folders allow (tokens: "
+            f"models.{name}: some texts are longer than some of its folders allow (tokens: "
             f"{told}); put training: {{max_length: {shortest}}} into the model's entry."
         )
     return {str(folder): limits[word] for word, folder in folders.items()}

@@ -1,4 +1,4 @@
-"""A fetched model, checked before anything is trained on it."""
+"""Checks of a fetched model, before anything is trained from it."""
 
 import re
 from pathlib import Path
@@ -14,15 +14,16 @@ from strata.runtime.errors import StrataError, always_raises
 
 
 def check_folder(folder: str | Path, name: str, has_tokenizer: bool = True) -> None:
-    """Refuse a model folder whose config, weights and tokenizer (if any) are not of one model.
+    """Refuse a model folder if config, weights and tokenizer (if any) are not of one model.
 
-    Heads get new weights, so any or none may be there; and masked-language-model checkpoints lack a
-    pooler. All else that the weights lack would silently be random, and layers that they hold and
-    the config does not have would silently be left out.
+    Heads get new weights, so any or none may be present, and checkpoints of masked language models
+    have no pooler. Anything else that is missing from the weights would silently be random, and
+    layers in the weights that the config does not have would silently be left out.
 
     Raises
     ------
-    StrataError : with the name `name`.
+    StrataError
+        The folder is not one working model; the message begins with `name`.
     """
     try:
         with quiet_loading():
@@ -32,7 +33,7 @@ def check_folder(folder: str | Path, name: str, has_tokenizer: bool = True) -> N
                 ignore_mismatched_sizes=True,
                 trust_remote_code=False,
             )
-    except Exception as error:  # whatever the library makes of odd files
+    except Exception as error:  # whatever the library raises for odd files
         raise StrataError(
             f"Model '{name}': its config.json and weights cannot be loaded ({_brief(error)}); "
             "download the model's files again."
@@ -45,7 +46,7 @@ def check_folder(folder: str | Path, name: str, has_tokenizer: bool = True) -> N
     if missing:
         _refuse_weights(name, model, missing, "lack")
     if reshaped:
-        _refuse_weights(name, model, reshaped, "have another shape of")
+        _refuse_weights(name, model, reshaped, "have a different shape of")
     if spare:
         _refuse_weights(name, model, spare, "also hold")
     if not all(parameter.isfinite().all() for parameter in model.parameters()):
@@ -62,7 +63,7 @@ def _refuse_weights(name: str, model: PreTrainedModel, keys: list[str], fault: s
         f"Model '{name}': its weights {fault} {min(keys)}"
         + (f" and {len(keys) - 1} others" if len(keys) > 1 else "")
         + f", which does not fit its config.json ({model.config.num_hidden_layers} layers of size "
-        f"{model.config.hidden_size}); get both from one place."
+        f"{model.config.hidden_size}); get both from the same place."
     )
 
 
@@ -88,11 +89,11 @@ def _check_tokenizer(folder: str | Path, name: str, model: PreTrainedModel) -> N
             model(**tokenizer("one text", "and another", return_tensors="pt"))
             return
         except Exception as error:  # noqa: BLE001 (torch's and the model's are many)
-            problem = f"it cannot read what its tokenizer puts out ({_brief(error)})"
+            problem = f"it cannot read its tokenizer's output ({_brief(error)})"
     raise StrataError(f"Model '{name}': {problem}; get the tokenizer files of this model.")
 
 
 def _brief(error: Exception) -> str:
-    """An error of a library as part of a sentence."""
+    """A library's error, as part of a sentence."""
     first = next(filter(None, map(str.strip, str(error).splitlines())), "no more is said")
     return f"{type(error).__name__}: {first.rstrip('.')[:200]}"

@@ -23,12 +23,12 @@ def ensure_safetensors(name: str, folder: Path) -> None:
     for file in pickled:
         try:
             loaded = torch.load(file, map_location="cpu", weights_only=True)
-            # Tied weights share storage, which safetensors does not store: each gets its own copy.
+            # Tied weights share storage, which safetensors does not allow: each gets its own copy.
             tensors |= {str(key): value.clone().contiguous() for key, value in loaded.items()}
-        except Exception as error:  # whatever torch makes of a file that is something else
+        except Exception as error:  # whatever torch raises for other files
             raise StrataError(
-                f"Model '{name}': {file.name} is refused, it is damaged or holds more than tensors "
-                f"({type(error).__name__}); get its weights as safetensors."
+                f"Model '{name}': {file.name} is damaged or holds more than tensors "
+                f"({type(error).__name__}), so it is not loaded; get the weights as safetensors."
             ) from error
         file.unlink()
     (folder / "pytorch_model.bin.index.json").unlink(missing_ok=True)

@@ -11,22 +11,33 @@ from strata.runtime.errors import StrataError
 
 @dataclass(frozen=True)
 class Architecture:
-    """A row of the registry; the jobs of its models depend on it by its name.
+    """A row of the registry; jobs depend on the row of their model's type.
 
     Attributes
     ----------
-    layers : where in the base model the list of layers is.
-    returns : how many values a layer returns in a tuple; 0 where it returns the hidden states.
-    final_norm : where in the base model that is which is applied after the last layer, before the
-        head reads; None where layers end with their norms.
-    reads : what the head reads: the first token ("cls"), the mean over attended tokens ("mean"), or
-        the last token that is not the padding token ("last").
-    reads_key : the key of the config that says so, where it is there ("bos": the first token).
-    lists : keys of the config that have an entry a layer.
-    tied_by : the key of the config that ties what a layer does to its place.
-    tied_first : what the first layer alone is, so that no other can take its place.
-    neutral : the weight of its norms that changes nothing.
-    shares_layers : all depths use one layer's weights: cutting layers saves no parameters.
+    layers : str
+        Attribute path of the list of layers in the base model.
+    returns : int
+        How many values a layer returns in a tuple; 0 if it returns the hidden states alone.
+    final_norm : str or None
+        Attribute path of the norm that the base model applies after the last layer, before the head
+        reads; None if each layer ends with its own norm.
+    reads : str
+        What the head reads: the first token ("cls"), the mean over attended tokens ("mean"), or the
+        last token that is not the padding token ("last").
+    reads_key : str or None
+        The key of the model's config that says what the head reads, if there is such a key ("bos"
+        means the first token).
+    lists : tuple of str
+        Keys of the config that hold one entry per layer.
+    tied_by : str or None
+        The key of the config that makes what a layer does depend on its place.
+    tied_first : str or None
+        What only the first layer is or does, so that no other layer can take its place.
+    neutral : float
+        The weight with which its norms change nothing.
+    shares_layers : bool
+        All depths use one layer's weights: cutting layers saves no parameters.
     """
 
     layers: str
@@ -107,9 +118,9 @@ ARCHITECTURES = {
     ),
     "xlm-roberta": Architecture("encoder.layer"),
 }
-# Where bottleneck adapters go, by model_type: in a layer, the module whose output is what the
-# attention adds to the residual stream, then that of the feed-forward network. A table of its own,
-# so that only runs with adapters depend on it.
+# Where bottleneck adapters go, by model_type: the module of a layer whose output the attention adds
+# to the residual stream, then the same for the feed-forward network. It is a separate table, so
+# that only runs with adapters depend on it.
 _BERT = ("attention.output.dropout", "output.dropout")
 _PROJECTED = ("self_attn.o_proj", "mlp.down_proj")
 _DROPPED = ("post_attention_dropout", "post_mlp_dropout")
@@ -149,7 +160,7 @@ ADAPTED = {
     "ultrabert": _PROJECTED,
     "xlm-roberta": _BERT,
 }
-# Model types that cannot be run layer by layer, or cut, as others are, and why.
+# Model types that cannot be run layer by layer or cut like the others, and why.
 REFUSED = {
     "big_bird": "its attention changes with the length of the text",
     "embedding_gemma2": "its config makes whichever layer is the last attend to everything",
@@ -165,7 +176,7 @@ WITH_CHOICES = frozenset(
     }
 )  # fmt: skip
 ADAPTER = "adapter_config.json"
-# Keys of a config.json that are read here, and the most that any of them may be.
+# Keys of a config.json that are read here, and the largest value allowed for any of them.
 COUNTS = {
     "num_hidden_layers",
     "n_layers",
@@ -187,8 +198,8 @@ def read_config(folder: str | Path) -> dict[str, Any]:
         )
     if not os.path.isfile(path):  # unlike Path's, it answers for any text
         raise StrataError(
-            f"{folder} holds no config.json: a model folder in the Hugging Face layout has one "
-            "beside its weights and tokenizer."
+            f"{folder} has no config.json: a model folder in the Hugging Face layout has one next "
+            "to its weights and tokenizer."
         )
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
@@ -206,47 +217,49 @@ def check_supported(config: dict[str, Any], name: str) -> None:
     kind = config.get("model_type")
     supported = f"supported are {', '.join(ARCHITECTURES)}"
     if isinstance(kind, str) and kind in REFUSED:
-        raise StrataError(f"Model '{name}' is a {kind}, which is refused: {REFUSED[kind]}.")
+        raise StrataError(
+            f"Model '{name}' is a {kind}, which Strata does not support: {REFUSED[kind]}."
+        )
     if not isinstance(kind, str) or kind not in ARCHITECTURES:
         raise StrataError(f"Model '{name}' is of type '{kind}'; {supported}.")
     for key in ("_attn_implementation", "attn_implementation"):
         if "/" in str(config.get(key)):
-            # Transformers would take it for a kernel on the hub, which is code, and run it.
+            # Transformers would treat it as a kernel on the hub, which is code, and run it.
             raise StrataError(
                 f"Model '{name}': its config.json asks for code from elsewhere ({key} "
-                f"'{config[key]}'); take that key out."
+                f"'{config[key]}'); remove that key."
             )
     if config.get("quantization_config"):
         raise StrataError(
-            f"Model '{name}' is quantised (quantization_config in its config.json), and layers are "
+            f"Model '{name}' is quantised (quantization_config in its config.json), but layers are "
             "compared as they were trained: give the model that it was made from."
         )
     if config.get("per_layer_config"):
         raise StrataError(
-            f"Model '{name}' has a config of its own for some layers (per_layer_config), which cut "
-            "models would not keep; it is refused."
+            f"Model '{name}' has a separate config for some layers (per_layer_config), which cut "
+            "models would lose; it is not supported."
         )
     rope = config.get("rope_parameters") or config.get("rope_scaling") or {}
     if isinstance(rope, dict) and rope.get("rope_type", rope.get("type")) in STATEFUL:
         raise StrataError(
             f"Model '{name}' has rotary positions that change with the length of a batch "
             f"({rope.get('rope_type', rope.get('type'))} in its config.json), so that a row would "
-            "depend on the rows beside it; it is refused."
+            "depend on the other rows of its batch; it is not supported."
         )
     for key in COUNTS & config.keys():
         value = config[key]
         if type(value) is not int or not 0 <= value <= MAX_COUNT:
             raise StrataError(
-                f"Model '{name}': its config.json says {key} {value!r}; allowed is a whole number "
-                f"up to {MAX_COUNT}."
+                f"Model '{name}': its config.json sets {key} to {value!r}; allowed is a whole "
+                f"number up to {MAX_COUNT}."
             )
     row = ARCHITECTURES[kind]
     read = config.get(row.reads_key, row.reads) if row.reads_key else row.reads
     if read not in READS:
         raise StrataError(
             f"Model '{name}' has {row.reads_key} '{read}' in its config.json: its head scores "
-            "every token and means the scores, which no vector that is kept can hold; allowed are "
-            "cls and mean."
+            "every token and averages the scores, which cannot be done with the one vector per row "
+            "that is kept; allowed are cls and mean."
         )
     shared = max(config.get("num_hidden_groups", 1), config.get("inner_group_num", 1))
     if kind == "albert" and shared > 1:
@@ -262,21 +275,21 @@ def check_supported(config: dict[str, Any], name: str) -> None:
 
 
 def layer_count(config: dict[str, Any]) -> int:
-    """L of an encoder, from its config.json; StrataError if that does not say."""
+    """Number of layers L of an encoder, from its config.json; StrataError if it does not say."""
     names = ("num_hidden_layers", "n_layers", "n_layer")
     layers = next((config[name] for name in names if name in config), None)
     if not layers:
         raise StrataError(
             f"The config.json of a {config['model_type']} says {layers} layers "
-            f"({', '.join(names)}); put in the number that its weights have."
+            f"({', '.join(names)}); enter the number of layers that its weights have."
         )
     return layers
 
 
 def check_declared(config: dict[str, Any], entry: dict[str, Any], name: str) -> None:
-    """Refuse a downloaded model that is not as its registry entry declares it.
+    """Refuse a downloaded model that differs from what its registry entry declares.
 
-    A local model's config.json was there to be read when its runs were planned: it alone counts.
+    For a local model only its config.json counts: it was there when the runs were planned.
     """
     if entry["source"].startswith("path:"):
         return

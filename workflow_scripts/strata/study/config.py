@@ -1,4 +1,4 @@
-"""The config: checked against its schema and against itself, defaults filled in."""
+"""The config, checked against its schema and for contradictions, with defaults filled in."""
 
 import math
 import re
@@ -20,7 +20,7 @@ from strata.study.metrics import METRICS
 from strata.study.task_types import TASK_TYPES
 
 SCHEMA = Path(__file__).parents[3] / "schemas" / "config.schema.yaml"
-MAX_NESTING = 20  # far more than any study needs; YAML can hold a list that is in itself
+MAX_NESTING = 20  # far more than any study needs; in YAML a list can contain itself
 
 
 def check_config(config: dict[str, Any]) -> dict[str, Any]:
@@ -28,7 +28,8 @@ def check_config(config: dict[str, Any]) -> dict[str, Any]:
 
     Raises
     ------
-    StrataError : every problem found, one sentence each with key, value and what is allowed.
+    StrataError
+        The config has problems; each is named in one sentence with key, value and what is allowed.
     """
     schema = _schema()
     problems = list(_beyond_json(config)) or [
@@ -52,7 +53,7 @@ def check_config(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def _of_its_kind(config: dict[str, Any]) -> dict[str, Any]:
-    """The config, whose study is of models to be fine-tuned, or of such that are."""
+    """The config; a study is either of models to be fine-tuned, or of models that already are."""
     named = config["study"]["models"][0] in config["models"]
     if named and is_given_study(config):
         config["study"] = as_given_study(config["study"])
@@ -61,7 +62,7 @@ def _of_its_kind(config: dict[str, Any]) -> dict[str, Any]:
 
 @cache
 def _schema() -> dict[str, Any]:
-    """The schema, with the names that the registries hold."""
+    """The schema, with the names from the registries filled in."""
     schema = yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
     task, model = (schema["$defs"][name]["properties"] for name in ("task", "model"))
     task["type"]["enum"], task["metric"]["enum"] = list(TASK_TYPES), list(METRICS)
@@ -70,10 +71,13 @@ def _schema() -> dict[str, Any]:
 
 
 def _beyond_json(value: Any, path: tuple[str, ...] = ()) -> Iterator[str]:
-    """What YAML can hold and JSON cannot, so that a schema says nothing about it, or worse."""
+    """Problems with values that YAML allows and JSON does not, which a schema cannot check."""
     key = ".".join(path) or "the config"
     if len(path) > MAX_NESTING:
-        yield f"{'.'.join(path[:3])}: is nested more than {MAX_NESTING} deep; no key is."
+        yield (
+            f"{'.'.join(path[:3])}: is nested more than {MAX_NESTING} levels deep; no key needs "
+            "that."
+        )
     elif isinstance(value, dict):
         for name, inner in value.items():
             if isinstance(name, str):
@@ -93,12 +97,12 @@ def _beyond_json(value: Any, path: tuple[str, ...] = ()) -> Iterator[str]:
 
 
 def _printable(text: str) -> str:
-    """A problem stays on its line, whatever the keys in it hold."""
+    """Keep a problem on one line, whatever characters its keys contain."""
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def _innermost(error: ValidationError) -> Iterator[ValidationError]:
-    """Of a failed alternative, the one that fits best; else the error itself."""
+    """If all alternatives failed, the errors of the one that fits best; else the error itself."""
     if error.context and error.validator in ("oneOf", "anyOf"):
         yield min(error.context, key=lambda e: (-len(e.path), e.validator == "type"))
     else:
@@ -107,7 +111,7 @@ def _innermost(error: ValidationError) -> Iterator[ValidationError]:
 
 def _sentence(error: ValidationError) -> str:
     key = ".".join(map(str, error.absolute_path)) or "the config"
-    # What a schema holds is anything that JSON can.
+    # The values in a schema can be of any JSON type.
     value: Any = error.instance
     limit: Any = error.validator_value
     schema: Any = error.schema
@@ -139,7 +143,7 @@ def _sentence(error: ValidationError) -> str:
 
 
 def _types(value: Any, limit: str | list[str]) -> str:
-    # YAML reads yes, 2020 and 2020-01-01 as something else than text.
+    # YAML does not read yes, 2020 and 2020-01-01 as text.
     quotable = limit == "string" and not isinstance(value, dict | list | None)
     allowed = limit if isinstance(limit, str) else " or ".join(limit)
     return f"{allowed}, so put it in quotes" if quotable else allowed
@@ -150,7 +154,7 @@ def _matches(key: str, schema: Mapping[str, Any]) -> bool:
 
 
 def _fill(value: Any, part: Mapping[str, Any], schema: Mapping[str, Any]) -> None:
-    """Fill in the defaults of `part` (of the schema), nested ones too."""
+    """Fill in the defaults of `part` of the schema, including nested ones."""
     if "$ref" in part:
         name = part["$ref"].rsplit("/", 1)[-1]
         _fill(value, schema["$defs"][name], schema)

@@ -1,4 +1,4 @@
-"""What a schema cannot say: contradictions between the keys of a config."""
+"""Contradictions between the keys of a config, which a schema cannot express."""
 
 from collections.abc import Iterator, Mapping
 from functools import partial
@@ -15,7 +15,7 @@ from strata.study.task_types import TASK_TYPES
 def inconsistencies(config: Mapping[str, Any]) -> Iterator[str]:
     study = config["study"]
     if ".." in config["outdir"].split("/"):
-        yield f"outdir: '{config['outdir']}' is not a folder below this one; leave '..' out."
+        yield f"outdir: '{config['outdir']}' is not a folder below this one; do not use '..'."
     for kind in ("models", "tasks"):
         for name in study[kind]:
             if name not in config[kind]:
@@ -43,10 +43,10 @@ def inconsistencies(config: Mapping[str, Any]) -> Iterator[str]:
     for model in study["models"]:
         for seed in config["frontier"]["seeds"] or []:
             if model in config["models"] and seed not in seeds_of(config, model):
-                yield f"frontier.seeds: {model} has no run of seed {seed}."
+                yield f"frontier.seeds: {model} has no run with seed {seed}."
         for seed in config["frontier"]["training"]["seeds"] or []:
             if model in config["models"] and seed not in cut_seeds(config, model):
-                yield f"frontier.training.seeds: no run of {model} of seed {seed} is cut."
+                yield f"frontier.training.seeds: the run of {model} with seed {seed} is not cut."
     for name in config["frontier"]["training"]["tasks"] or []:
         if name not in study["tasks"]:
             yield f"frontier.training.tasks: '{name}' is not among study.tasks."
@@ -64,7 +64,7 @@ def inconsistencies(config: Mapping[str, Any]) -> Iterator[str]:
             yield f"variability.tasks: '{name}' is not among study.tasks."
     if config["cka"]["pooling"] not in config["evaluation"]["poolings"]:
         yield (
-            f"cka.pooling: '{config['cka']['pooling']}' is not kept; evaluation.poolings has "
+            f"cka.pooling: '{config['cka']['pooling']}' is not stored; evaluation.poolings has "
             f"{', '.join(config['evaluation']['poolings'])}."
         )
     for name, task in config["tasks"].items():
@@ -81,17 +81,17 @@ def inconsistencies(config: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _withheld_elsewhere(config: Mapping[str, Any]) -> Iterator[str]:
-    """Examples are withheld from all runs of a study, or they could not choose for all."""
+    """Problems with `withhold`: the same examples must be withheld from all runs of a study."""
     for kind in ("models", "tasks"):
         for name, entry in config[kind].items():
             if "withhold" in entry.get("training", {}):
                 yield (
-                    f"{kind}.{name}.training.withhold: is of the whole study; set "
+                    f"{kind}.{name}.training.withhold: applies to the whole study; set "
                     "training.withhold."
                 )
     for pattern, changes in config["variants"].items():
         if "withhold" in changes:
-            yield f"variants.{pattern}.withhold: is of the whole study; set training.withhold."
+            yield f"variants.{pattern}.withhold: applies to the whole study; set training.withhold."
 
 
 def _task_problems(task: Mapping[str, Any]) -> Iterator[str]:
@@ -102,23 +102,23 @@ def _task_problems(task: Mapping[str, Any]) -> Iterator[str]:
             f"{', '.join(allowed)}."
         )
     if kind.compares_rows != ("choices" in task):
-        yield "choices: multiple-choice tasks have it, others do not."
+        yield "choices: multiple-choice tasks need this key, other tasks must not have it."
     if kind.compares_rows and len(task["texts"]) != 1:
-        yield "texts: a multiple-choice task has one, the prompt."
+        yield "texts: a multiple-choice task has exactly one, the prompt."
     classes = ("labels" in task) + ("cuts" in task)
     if classes != (1 if kind.names_labels else 0):
-        yield "labels: a classification task has either 'labels' or 'cuts', others have neither."
+        yield "labels: classification tasks have either 'labels' or 'cuts', others neither."
     names = [cut["name"] for cut in task.get("cuts", ())]
     if len(set(names)) < len(names):
-        yield f"cuts: two classes have one name ({', '.join(names)}); names must differ."
+        yield f"cuts: two classes have the same name ({', '.join(names)}); names must differ."
     if ("eval" in task["splits"]) == ("holdout" in task):
         yield "splits: give either 'splits.eval' or 'holdout'."
     elif "train" not in task["splits"] and "holdout" in task:
-        yield "holdout: is held out of 'splits.train', which is missing."
+        yield "holdout: examples are held out of 'splits.train', which is missing."
 
 
 def _model_problems(config: Mapping[str, Any], name: str) -> Iterator[str]:
-    """What the config.json of local models already tells."""
+    """Problems that the config.json of a local model already shows."""
     if name not in config["models"]:
         return
     entry, encoder = config["models"][name], encoder_entry(config, name)
@@ -137,7 +137,7 @@ def _model_problems(config: Mapping[str, Any], name: str) -> Iterator[str]:
 
 
 def _choice_problems(config: Mapping[str, Any]) -> Iterator[str]:
-    """Multiple choice, by models of which Transformers has no such class."""
+    """Multiple-choice tasks of models for which Transformers has no multiple-choice class."""
     study = config["study"]
     tasks = [name for name in study["tasks"] if name in config["tasks"]]
     choices = [name for name in tasks if TASK_TYPES[config["tasks"][name]["type"]].compares_rows]
@@ -146,8 +146,8 @@ def _choice_problems(config: Mapping[str, Any]) -> Iterator[str]:
             kind = architecture_of(config, model)
             if kind not in WITH_CHOICES:
                 yield (
-                    f"study.tasks: '{choices[0]}' is multiple choice, and Transformers has no such "
-                    f"class for '{model}' ({kind}); those with one are "
+                    f"study.tasks: '{choices[0]}' is multiple choice, and Transformers has no "
+                    f"multiple-choice class for '{model}' ({kind}); it has one for "
                     f"{', '.join(sorted(WITH_CHOICES))}."
                 )
 
@@ -157,7 +157,7 @@ def _is_given(config: Mapping[str, Any]) -> bool:
 
 
 def _export_problems(config: Mapping[str, Any]) -> Iterator[str]:
-    """Heads that no plain Transformers class can hold, of the models whose type is known."""
+    """Heads that no plain Transformers class can hold, for the models whose type is known."""
     for model in config["study"]["models"]:
         if list(_model_problems(config, model)) or not _is_known(config, model):
             continue
@@ -170,7 +170,7 @@ def _export_problems(config: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _is_known(config: Mapping[str, Any], model: str) -> bool:
-    """Whether a model's architecture can be told before it is downloaded."""
+    """Whether a model's architecture is known before it is downloaded."""
     if model not in config["models"]:
         return False
     try:

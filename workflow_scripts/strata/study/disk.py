@@ -1,4 +1,4 @@
-"""Room that a job's files will take, for Snakemake's resource ``disk_mb``."""
+"""Disk space that a job's files will take, for Snakemake's resource ``disk_mb``."""
 
 import json
 from pathlib import Path
@@ -6,18 +6,21 @@ from pathlib import Path
 from strata.study.architectures import layer_count, read_config
 from strata.study.layer_sets import METHODS
 
-# Of a large model and all examples, where a model or task is not there yet.
+# For a large model and all examples, if a model or task is not there yet.
 LAYERS, HIDDEN, EXAMPLES = 24, 1024, 40_000
 
 
 def train_activations_mb(model: str | Path, task: str | Path, limit: int | None) -> int:
-    """MiB of train activations, float16, one vector a layer and row.
+    """MiB of train activations: float16, one vector per layer and row.
 
     Parameters
     ----------
-    model : its folder in data/.
-    task : its task.json.
-    limit : most examples that are taken, None for all.
+    model : path-like
+        The model's folder in data/.
+    task : path-like
+        The task's task.json.
+    limit : int or None
+        The largest number of examples taken; None for all.
     """
     layers, rows = LAYERS, limit or EXAMPLES
     hidden: int = HIDDEN
@@ -32,12 +35,14 @@ def train_activations_mb(model: str | Path, task: str | Path, limit: int | None)
 
 
 def mean_activations_mb(model: str | Path, task: str | Path, kept: int, limit: int | None) -> int:
-    """MiB of mean-pooled train activations: float32, and depth 0 beside the layers.
+    """MiB of mean-pooled train activations: float32, the layers and depth 0.
 
     Parameters
     ----------
-    kept : most examples whose vectors are stored; others pass by.
-    limit : most examples that are taken, None for all.
+    kept : int
+        The largest number of examples whose vectors are stored; the others are only read.
+    limit : int or None
+        The largest number of examples taken; None for all.
     """
     return 3 * train_activations_mb(model, task, kept if limit is None else min(kept, limit))
 
@@ -45,6 +50,8 @@ def mean_activations_mb(model: str | Path, task: str | Path, kept: int, limit: i
 def set_vectors_mb(
     model: str | Path, task: str | Path, train_limit: int | None, eval_limit: int | None
 ) -> int:
-    """MiB of vectors of layer sets, float32, of train and eval rows: a set a size and method."""
+    """MiB of the layer sets' vectors, float32, for train and eval rows: one set per size and
+    method.
+    """
     rows = [train_activations_mb(model, task, limit) for limit in (train_limit, eval_limit)]
     return 2 * len(METHODS) * sum(rows)

@@ -1,4 +1,4 @@
-"""Which of an encoder's layers are kept, and how a model that is cut to them is called."""
+"""Which of an encoder's layers are kept, and what a model that is cut to them is called."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -9,7 +9,7 @@ from typing import Any
 
 from strata.study.architectures import ARCHITECTURES
 
-# By which sets are found; analysis.layer_selection says how.
+# Methods that find sets; analysis.layer_selection says how.
 METHODS = ("top", "span", "greedy", "skipping", "block-influence", "angular", "cka", "every")
 # What was done to a cut model: nothing, its head was tuned, or all of it was trained.
 AS_IS, HEAD = "as is", "head"
@@ -21,7 +21,7 @@ _RUN = f"{_NUMBER}(?:-{_NUMBER})?"
 @total_ordering
 @dataclass(frozen=True)
 class LayerSet:
-    """Layers that are kept, from 1, in their order; smaller sets come first.
+    """Layers that are kept, counted from 1, in ascending order; smaller sets sort first.
 
     The string parses and prints back: ``1-8+12`` is layers 1 to 8 and 12.
     """
@@ -35,8 +35,8 @@ class LayerSet:
         """Read a set; ValueError names the string and what is wrong with it."""
         if not re.fullmatch(cls.PATTERN, text):
             raise ValueError(
-                f"'{text}' is not a layer set: expected the layers that are kept, as in '1-8+12'; "
-                "layers count from 1."
+                f"'{text}' is not a layer set: expected the layers that are kept, as in '1-8+12', "
+                "counted from 1."
             )
         runs = [[int(end) for end in part.split("-")] for part in text.split("+")]
         layers = [layer for run in runs for layer in range(run[0], run[-1] + 1)]
@@ -44,7 +44,7 @@ class LayerSet:
             raise ValueError(f"'{text}' names layers out of order, or one of them twice.")
         found = cls(tuple(layers))
         if str(found) != text:  # so that each set has one path
-            raise ValueError(f"'{text}' is written '{found}'.")
+            raise ValueError(f"'{text}' must be written '{found}'.")
         return found
 
     @classmethod
@@ -57,12 +57,12 @@ class LayerSet:
         return self.layers == tuple(range(1, len(self.layers) + 1))
 
     def without(self, dropped: Iterable[int]) -> "LayerSet":
-        """The others of its layers."""
+        """The set without the layers in `dropped`."""
         gone = set(dropped)
         return LayerSet(tuple(layer for layer in self.layers if layer not in gone))
 
     def __str__(self) -> str:
-        # Neighbours differ from their places by the same number.
+        # In a run of consecutive layers, number and position differ by the same amount.
         runs = groupby(enumerate(self.layers), key=lambda pair: pair[1] - pair[0])
         spans = [[layer for _, layer in run] for _, run in runs]
         return "+".join(f"{s[0]}-{s[-1]}" if len(s) > 1 else f"{s[0]}" for s in spans)
@@ -103,15 +103,20 @@ class CutModel:
 
 @dataclass(frozen=True)
 class Layers:
-    """An encoder's layers, as far as it matters to which of them can be left out.
+    """What decides which of an encoder's layers can be left out.
 
     Attributes
     ----------
-    count : L.
-    kind : its model_type.
-    shared : all depths use one layer's weights (ALBERT).
-    first : why the first layer cannot be left out, or none come before it; else "".
-    places : the key of its config by which layers depend on their places; else "".
+    count : int
+        L, the number of layers.
+    kind : str
+        The encoder's model_type.
+    shared : bool
+        All depths use one layer's weights (ALBERT).
+    first : str
+        Why the first layer can be neither left out nor moved; "" if it can be.
+    places : str
+        The key of the config that makes layers depend on their places; "" if there is none.
     """
 
     count: int
@@ -122,7 +127,7 @@ class Layers:
 
     @classmethod
     def of(cls, config: Mapping[str, Any], count: int) -> "Layers":
-        """Of a model's config.json, and its number of layers."""
+        """From a model's config.json and its number of layers."""
         row = ARCHITECTURES[config["model_type"]]
         tied = row.tied_by if row.tied_by and config.get(row.tied_by) else ""
         kind = config["model_type"]
@@ -130,11 +135,11 @@ class Layers:
 
     @property
     def whole(self) -> LayerSet:
-        """All of them."""
+        """The set of all layers."""
         return LayerSet.top_cut(self.count)
 
     def refusal(self, kept: LayerSet) -> str:
-        """Why a set cannot be kept, in a sentence; "" where it can."""
+        """Why a set cannot be kept, in a sentence; "" if it can."""
         if kept.layers[-1] > self.count:
             return f"'{kept}' names layer {kept.layers[-1]}, but the model has {self.count} layers."
         if self.shared and not kept.is_top_cut:
@@ -156,17 +161,18 @@ class Layers:
         return ""
 
     def check(self, kept: LayerSet) -> None:
-        """Refuse, by name, what the model does not have or a plain checkpoint could not hold.
+        """Refuse a set that the model does not have or a plain checkpoint could not hold.
 
         Raises
         ------
         ValueError
+            The set cannot be kept; the message names it and says why (``refusal``).
         """
         if reason := self.refusal(kept):
             raise ValueError(reason)
 
     def every_set(self) -> list[LayerSet]:
-        """Every set that can be kept, the whole and the empty one left out."""
+        """Every set that can be kept, except the whole and the empty one."""
         numbers = self.whole.layers
         sizes = range(1, self.count)
         found = (LayerSet(c) for size in sizes for c in combinations(numbers, size))

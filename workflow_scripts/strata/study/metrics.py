@@ -1,6 +1,6 @@
-"""The metrics there are: what they are called, which tasks they fit, how they are computed.
+"""The metrics: their names, the tasks that they fit, and how they are computed.
 
-All are fractions. The libraries that compute them are imported where a score is taken, not where a
+All are fractions. The libraries that compute them are imported when a score is computed, not when a
 study is planned.
 """
 
@@ -10,23 +10,28 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-Array = Any  # numpy's, which planning does without
+Array = Any  # NumPy's arrays; planning does not import NumPy
 CLASSES = ("classification",)
 NUMBERS = ("regression",)
 
 
 @dataclass(frozen=True)
 class Metric:
-    """A row of the registry; the jobs that compute it depend on it by its name.
+    """A row of the registry; the jobs that compute a metric depend on its row.
 
     Attributes
     ----------
-    task_types : the types of tasks that it fits.
-    function : (labels, predictions), both [examples] -> the score.
-    counted : (labels, predictions, counts), the last [samples, examples]: the same of samples in
-        which each example counts so many times -> [samples]; 0 where it is undefined.
-    correlates : a correlation, which is undefined (and set to 0) for constant predictions.
-    title : its name in figures, to be given by keyword: it is in no hash.
+    task_types : tuple of str
+        The types of tasks that it fits.
+    function : callable
+        Takes labels and predictions, both of shape (examples,), and returns the score.
+    counted : callable
+        Takes labels, predictions and counts of shape (samples, examples), which say how often each
+        example occurs in each sample, and returns the scores of the samples, 0 where undefined.
+    correlates : bool
+        Whether it is a correlation, which is undefined (and set to 0) for constant predictions.
+    title : str
+        Its name in figures. Give it by keyword, so that it is in no hash.
     """
 
     task_types: tuple[str, ...]
@@ -37,32 +42,32 @@ class Metric:
 
 
 def accuracy(labels: Array, predictions: Array) -> float:
-    """Share of predictions that are right."""
-    # scikit-learn's checks of its arguments would take fifty times as long, in every resample.
+    """Share of correct predictions."""
+    # scikit-learn's argument checks would take fifty times as long, in every resample.
     return float((labels == predictions).mean())
 
 
 def f1(labels: Array, predictions: Array) -> float:
-    """F1 of label 1; 0 where neither labels nor predictions hold it."""
+    """F1 of label 1; 0 if neither labels nor predictions contain it."""
     from sklearn.metrics import f1_score
 
     return float(f1_score(labels == 1, predictions == 1, zero_division=0))
 
 
 def accuracy_f1(labels: Array, predictions: Array) -> float:
-    """Mean of accuracy and F1 (GLUE's score of MRPC and QQP)."""
+    """Mean of accuracy and F1 (GLUE's score for MRPC and QQP)."""
     return (accuracy(labels, predictions) + f1(labels, predictions)) / 2
 
 
 def mcc(labels: Array, predictions: Array) -> float:
-    """Matthews' correlation."""
+    """Matthews correlation."""
     from sklearn.metrics import matthews_corrcoef
 
     return float(matthews_corrcoef(labels, predictions))
 
 
 def pearson(labels: Array, predictions: Array) -> float:
-    """Pearson's correlation."""
+    """Pearson correlation."""
     from scipy.stats import pearsonr
 
     return _finite(pearsonr, labels, predictions)
@@ -76,7 +81,7 @@ def spearman(labels: Array, predictions: Array) -> float:
 
 
 def pearson_spearman(labels: Array, predictions: Array) -> float:
-    """Mean of Pearson's and Spearman's correlation (GLUE's score of STS-B)."""
+    """Mean of Pearson and Spearman correlation (GLUE's score for STS-B)."""
     return (pearson(labels, predictions) + spearman(labels, predictions)) / 2
 
 
@@ -89,9 +94,9 @@ def _finite(statistic: Callable[..., Any], labels: Array, predictions: Array) ->
 
 
 def constant(values: Array, labels: Array) -> bool:
-    """Whether predictions are constant but for their last bits.
+    """Whether predictions are constant up to their last bits.
 
-    A head gives equal inputs values that differ in those where batches differ in size.
+    In batches of different sizes a head's outputs for equal inputs differ in those bits.
     """
     rounding = 1e-5 * max(abs(values).max(), labels.std())
     return bool(values.max() - values.min() <= rounding)
@@ -139,7 +144,7 @@ def counted_pearson_spearman(labels: Array, predictions: Array, counts: Array) -
 
 
 def _counted_columns(values: Array) -> Array:
-    """[1, examples], float64, centred: what is squared below is then no small difference."""
+    """[1, examples], float64, centred, so that squares lose no precision."""
     return (values - values.mean())[None, :].astype(float)
 
 
@@ -164,7 +169,7 @@ def _counted_correlation(x: Array, y: Array, counts: Array) -> Array:
     variances = [
         (counts * side**2).sum(1) / total - mean**2 for side, mean in ((x, mean_x), (y, mean_y))
     ]
-    # What is left of a constant's variance is rounding.
+    # Whatever variance a constant has left is rounding.
     scales = [(counts * side**2).sum(1) / total for side in (x, y)]
     constant = [
         variance <= 1e-12 * scale for variance, scale in zip(variances, scales, strict=True)
@@ -174,7 +179,7 @@ def _counted_correlation(x: Array, y: Array, counts: Array) -> Array:
 
 
 def _ratio(above: Array, below: Array) -> Array:
-    """0 where there is nothing to divide by."""
+    """above / below; 0 where `below` is 0."""
     import numpy as np
 
     return np.divide(above, below, out=np.zeros(len(below)), where=below > 0)
@@ -202,5 +207,5 @@ METRICS = {
 
 
 def metrics_for(task_type: str) -> list[str]:
-    """Names of the metrics that fit a type of tasks."""
+    """Names of the metrics that fit a type of task."""
     return [name for name, metric in METRICS.items() if task_type in metric.task_types]

@@ -1,7 +1,8 @@
 """Which plain Transformers class can hold jiant's head, so that it can be exported (no torch here).
 
-In eval mode a head that reads the CLS vector by dense, tanh and out_proj is what several classes
-have under other names: BERT's pooler and classifier, say. In training they differ by a dropout.
+A head that reads the CLS vector through dense, tanh and out_proj exists in several classes under
+other names, such as BERT's pooler and classifier. In eval mode they compute the same; in training
+they differ by a dropout.
 """
 
 from collections.abc import Mapping
@@ -10,8 +11,8 @@ from dataclasses import dataclass, field
 from strata.runtime.errors import StrataError
 from strata.study.task_types import TASK_TYPES
 
-OWN = "transformers"  # the style of head that each class of Transformers has by itself
-# By model_type. The others have none, or one that belongs to their heads (DeBERTa).
+OWN = "transformers"  # the style of the head that each Transformers class has by default
+# By model_type. Other types have no pooler, or one that is part of their head (DeBERTa).
 WITH_POOLER = frozenset({"albert", "bert", "mpnet", "roberta", "xlm-roberta"})
 
 
@@ -21,8 +22,10 @@ class Place:
 
     Attributes
     ----------
-    dense, out_proj : their names in its state dict; ``{encoder}`` is the base model's name.
-    settings : of its config, by which it computes the same.
+    dense, out_proj : str
+        Their names in the class's state dict; ``{encoder}`` stands for the base model's name.
+    settings : mapping of str to object
+        Settings of its config with which it computes the same.
     """
 
     dense: str
@@ -42,7 +45,8 @@ _SUMMARY = Place(
         "summary_activation": "tanh",
     },
 )
-# model_type -> of classification and regression, and of multiple choice: the place, or why not.
+# model_type -> for classification and regression, and for multiple choice: the place, or why there
+# is none.
 PLACES: dict[str, tuple[Place | str, Place | str]] = {
     "albert": (Place("{encoder}.pooler"), Place("{encoder}.pooler")),
     "bert": (_POOLER, _POOLER),
@@ -63,12 +67,15 @@ def place_of(architecture: str, task_type: str, style: str) -> Place:
 
     Parameters
     ----------
-    architecture : the model_type of a supported encoder.
-    style : another one than Transformers' own.
+    architecture : str
+        The model_type of a supported encoder.
+    style : str
+        A style other than Transformers' own.
 
     Raises
     ------
-    StrataError : no plain class computes such a head.
+    StrataError
+        There is no plain class that computes such a head.
     """
     unknown = ("no such head is known for it",) * 2
     place = PLACES.get(architecture, unknown)[TASK_TYPES[task_type].compares_rows]
@@ -76,7 +83,7 @@ def place_of(architecture: str, task_type: str, style: str) -> Place:
         place = "no class of Transformers has both that and a pooler before it"
     if isinstance(place, str):
         raise StrataError(
-            f"a head of style '{style}' on {architecture} cannot be exported, for {place}; set "
-            f"heads.style to {OWN}, or do without the export."
+            f"a head of style '{style}' on {architecture} cannot be exported: {place}; set "
+            f"heads.style to {OWN}, or leave the export out."
         )
     return place

@@ -18,7 +18,7 @@ from strata.study.variants import Kind, Variant
 
 PARTS = ("progressive", "kept-norms", "faster-layers", "localized", "permutation", "probing")
 
-# Kinds of adapters that layer selection is compared with: on all layers, and on the selected ones.
+# Kinds of adapters that layer selection is compared with, on all layers and on the selected ones.
 ADAPTING: tuple[Kind, ...] = ("lora", "adapter")
 
 
@@ -28,9 +28,11 @@ class Planned:
 
     Attributes
     ----------
-    series : which line of the figure it belongs to.
-    position : where on that line: layers preserved, first layer of the block, or permutation; None
-        for a line of reference.
+    series : str
+        The line of the figure that it belongs to.
+    position : int or None
+        Its place on that line: layers preserved, first layer of the block, or permutation; None for
+        a reference line.
     """
 
     series: str
@@ -44,7 +46,8 @@ def planned_runs(part: str, settings: Mapping[str, Any], layers: int) -> list[Pl
 
     Parameters
     ----------
-    settings : the ``reinit`` section for this task; a part that is null there has no runs.
+    settings : mapping of str to object
+        The config's ``reinit`` section for this task; a part that is null there has no runs.
     """
     asked = settings[part.replace("-", "_")]
     if asked is None:
@@ -59,11 +62,13 @@ def planned_runs(part: str, settings: Mapping[str, Any], layers: int) -> list[Pl
 
 
 def layer_blocks(layers: int, length: int, stride: int) -> list[tuple[int, int]]:
-    """Blocks of `length` layers, `stride` apart; the last may be shorter, so that none is left out.
+    """Blocks of `length` layers, `stride` apart; the last may be shorter, so that no layer is left
+    out.
 
     Returns
     -------
-    (first, last) of each, from 1.
+    list of tuple of int and int
+        First and last layer of each block, counted from 1.
     """
     spans = []
     for first in range(1, layers + 1, stride):
@@ -80,20 +85,26 @@ def selection_variants(
     shares_layers: bool,
     without_adapters: str = "",
 ) -> list[dict[str, Any]]:
-    """The runs that layer selection is judged by, with the variant of each.
+    """The runs by which layer selection is judged, with the variant of each.
 
     Parameters
     ----------
-    selected : l*, the depth that variability selects.
-    layers : L.
-    tops : how many layers are trained.
-    shares_layers : whether the layers share their weights, so that none can be trained alone.
-    without_adapters : why there are no bottleneck adapters; empty if there are.
+    selected : int
+        l*, the depth that variability selects.
+    layers : int
+        L.
+    tops : sequence of int
+        The numbers of layers that are trained.
+    shares_layers : bool
+        Whether the layers share their weights, so that none of them can be trained alone.
+    without_adapters : str, default ''
+        Why there are no bottleneck adapters; empty if there are some.
 
     Returns
     -------
-    dicts of comparison, top (None where it is all layers), variant (None where there is none) and
-    reason (why there is none).
+    list of dict of str to object
+        Keys comparison, top (None for all layers), variant (None if there is none) and reason (why
+        there is none).
     """
     choices = [_choice("whole", None, Variant())]
     lacking = {"adapter": without_adapters}
@@ -138,7 +149,7 @@ def _progressive(settings: Mapping[str, Any], layers: int) -> Iterator[Place]:
 def _from_the_top(
     series: str, settings: Mapping[str, Any], layers: int, **how: Any
 ) -> Iterator[Place]:
-    """Layers preserved+1..L are new; all preserved is plain fine-tuning."""
+    """Layers preserved+1..L are new; with all layers preserved it is plain fine-tuning."""
     for preserved in range(0, layers, settings["step"]):
         yield series, preserved, {"kind": "reinit", "first": preserved + 1, "last": layers} | how
     yield series, layers, {"kind": "full"}
@@ -190,7 +201,7 @@ def reinit_runs(config: Mapping[str, Any], model: str, task: str, part: str) -> 
 
 
 def reinit_pairs(config: Mapping[str, Any], part: str) -> list[tuple[str, str]]:
-    """The models and tasks of the study that a part has runs for."""
+    """The study's models and tasks for which a part has runs."""
     return [
         (model, task)
         for model in reinit_models(config)
@@ -200,14 +211,14 @@ def reinit_pairs(config: Mapping[str, Any], part: str) -> list[tuple[str, str]]:
 
 
 def drawn_parts(config: Mapping[str, Any]) -> list[str]:
-    """The parts that have a figure: probing is drawn with progressive."""
+    """The parts that have their own figure: probing is drawn with progressive."""
     parts = [part for part in PARTS if reinit_pairs(config, part)]
     drawn = [part for part in parts if part != "probing"]
     return drawn if "progressive" in drawn or "probing" not in parts else [*drawn, "progressive"]
 
 
 def count_reinit_runs(config: Mapping[str, Any]) -> int:
-    """How many different runs the parts of a study share."""
+    """The number of different runs that the parts of a study need together."""
     runs = {
         (model, task, run.variant, run.seed)
         for part in PARTS
@@ -218,11 +229,12 @@ def count_reinit_runs(config: Mapping[str, Any]) -> int:
 
 
 def selection_runs(config: Mapping[str, Any], model: str, nu: str | Path) -> list[dict[str, Any]]:
-    """The runs that a pair's layer selection is judged by, see ``selection_variants``.
+    """The runs by which a pair's layer selection is judged, see ``selection_variants``.
 
     Parameters
     ----------
-    nu : the pair's table of variability, which says what depth is selected.
+    nu : path-like
+        The pair's variability table, which says which depth is selected.
     """
     with open(nu, encoding="utf-8", newline="") as table:
         (selected,) = [r["depth"] for r in csv.DictReader(table) if r["selected"] == "True"]
@@ -235,11 +247,12 @@ def selection_runs(config: Mapping[str, Any], model: str, nu: str | Path) -> lis
 
 
 def compared_states(seeds: Sequence[int], original: bool = True) -> list[tuple[State, State]]:
-    """The pairs of states (y, x) whose CKA a study shows: the paper's Figures 1, 2, 5 and 6.
+    """The pairs of states (y, x) for which a study shows CKA: the paper's Figures 1, 2, 5 and 6.
 
     Parameters
     ----------
-    original : whether the pretrained encoder is there.
+    original : bool, default True
+        Whether the pretrained encoder is available.
     """
     states = [State.of_seed(seed) for seed in seeds]
     compared = [(PRETRAINED, PRETRAINED)] * original

@@ -22,7 +22,7 @@ from strata.study.plain_heads import OWN, place_of
 from strata.study.trained_cuts import WAYS, TrainedCut
 from strata.study.variants import Variant
 
-UNKNOWN_WARMUP = 0.1  # share of the steps, where the recipe counts epochs
+UNKNOWN_WARMUP = 0.1  # share of the steps, if the recipe counts epochs
 DECLARED = {
     "architecture": "give the model_type of its config.json",
     "layers": "give the number of its layers",
@@ -32,19 +32,19 @@ DECLARED = {
 def training_settings(
     config: Mapping[str, Any], model: str, task: str, variant: str = "full"
 ) -> dict[str, Any]:
-    """The recipe of a run: the study's, then the model's, the task's and the variants' own."""
+    """The recipe of a run: the study's, overridden by the model's, the task's and the variants'."""
     parts = [
         config["training"],
         {"max_length": "auto"} if is_given(config, model) else {},
         config["models"][model].get("training", {}),
         config["tasks"][task].get("training", {}),
     ]
-    # The more a pattern spells out, the later it comes; files may give them in any order.
+    # More specific patterns come later, whatever their order in the files.
     fitting = [p for p in config["variants"] if fnmatchcase(variant, p)]
     parts += [config["variants"][p] for p in sorted(fitting, key=lambda p: (_spelled(p), p))]
     settings: dict[str, Any] = {}
     for part in parts:
-        # Whichever of the two is said last counts.
+        # Whichever of the two is given last counts.
         settings |= {"epochs": None} | part if "max_steps" in part else part
     settings.pop("withhold", None)  # decides which examples there are
     return settings
@@ -53,10 +53,10 @@ def training_settings(
 def cut_training_settings(
     config: Mapping[str, Any], model: str, task: str, cut: TrainedCut
 ) -> dict[str, Any]:
-    """The recipe of a model that is trained after its cut: a run's, for the steps of its name.
+    """The recipe of a model that is trained after its cut: a run's, for the steps in its name.
 
     The warm-up is the same share of the steps, unless a pattern of ``variants`` gives another. The
-    weights are the last step's, since the best would be chosen on examples that judge.
+    last step's weights are kept, since choosing the best would use the examples that judge.
     """
     recipe = training_settings(config, model, task)
     own = training_settings(config, model, task, str(cut))
@@ -69,13 +69,13 @@ def cut_training_settings(
 
 
 def cut_ways(config: Mapping[str, Any], model: str) -> list[str]:
-    """The ways to train a model after its cut; some begin with the pretrained encoder."""
+    """The ways to train a model after its cut; some start from the pretrained encoder."""
     there = has_pretrained(config, model)
     return [name for name, way in WAYS.items() if way.from_finetuned or there]
 
 
 def withheld_share(config: Mapping[str, Any]) -> float:
-    """Share of the train examples that choose layers; 0 where runs may have seen all of them."""
+    """Share of the train examples that choose layers; 0 if the runs may have seen all of them."""
     return 0.0 if is_given_study(config) else config["training"]["withhold"]
 
 
@@ -84,14 +84,14 @@ def _spelled(pattern: str) -> int:
 
 
 def ablation_settings(config: Mapping[str, Any], variant: Variant) -> dict[str, Any]:
-    """What else than the recipe and the variant's string decides a run."""
+    """What decides a run besides the recipe and the variant's string."""
     if variant.kind in ("reinit", "keep"):
         return {"scheme": config["reinit"]["scheme"]}
     return config["variability"][variant.kind] if variant.kind in ("lora", "adapter") else {}
 
 
 def reinit_settings(config: Mapping[str, Any], task: str) -> dict[str, Any]:
-    """The ``reinit`` section for a task: sizes that it does not exceed are all of its examples."""
+    """The ``reinit`` section for a task; sizes beyond the task's size become "all"."""
     examples = config["tasks"][task].get("train_examples", float("inf"))
 
     def capped(size: int | str) -> int | str:
@@ -107,18 +107,21 @@ def reinit_settings(config: Mapping[str, Any], task: str) -> dict[str, Any]:
 
 
 def declared(config: Mapping[str, Any], model: str, key: str, read: Callable[..., Any]) -> Any:
-    """What a model's entry says of it, so that its runs can be planned before it is there.
+    """What is known of a model before it is fetched, so that its runs can be planned.
 
-    Of a local source its config.json counts, else the entry, else what was downloaded before.
+    A local source's config.json comes first, then the entry, then what was downloaded before.
 
     Parameters
     ----------
-    key : of the entry.
-    read : takes the same from a config.json.
+    key : str
+        The key of the entry.
+    read : callable
+        Reads the same fact from a config.json.
 
     Raises
     ------
-    StrataError : nothing says it.
+    StrataError
+        None of these says it.
     """
     entry = config["models"][model]
     places = _places(config, model)
@@ -129,13 +132,13 @@ def declared(config: Mapping[str, Any], model: str, key: str, read: Callable[...
         if (folder / "config.json").is_file():
             return read(read_config(folder))
     raise StrataError(
-        f"models.{model} has no '{key}': {DECLARED[key]}, so that the runs it needs can be planned "
-        "before it is downloaded."
+        f"models.{model} has no '{key}': {DECLARED[key]}, so that its runs can be planned before "
+        "it is downloaded."
     )
 
 
 def _places(config: Mapping[str, Any], model: str) -> list[tuple[str, Path]]:
-    """Kind of source, and the folder with its files, of all that is registered of a model."""
+    """Kind of source and folder of everything that is registered for a model."""
     places: list[tuple[str, Callable[[str, str | None], Path]]] = []
     if is_given(config, model):
         first = checkpoint_entry(config, model, 1)["source"]
@@ -161,7 +164,7 @@ def encoder_facts(config: Mapping[str, Any], model: str) -> tuple[int, bool]:
 
 
 def layers_of(config: Mapping[str, Any], model: str) -> Layers | None:
-    """What a set of a model's layers may leave out; None where nothing is known of it yet."""
+    """What decides which layers a set may leave out; None if nothing is known of the model yet."""
     for _, folder in _places(config, model):
         if (folder / "config.json").is_file():
             encoder = read_config(folder)
@@ -173,12 +176,12 @@ def layers_of(config: Mapping[str, Any], model: str) -> Layers | None:
 
 
 def config_folder(model: str, place: str | None) -> Path:
-    """A local encoder's folder; where that is gone (or not local), the copy in data/."""
+    """A local encoder's folder; if that is gone (or not local), the copy in data/."""
     return _here_or_copied(Path("data/models") / model, place)
 
 
 def given_folder(model: str, place: str | None, number: int) -> Path:
-    """The same of a given model's checkpoint."""
+    """The same for a given model's checkpoint."""
     return _here_or_copied(Path("data/given") / model / str(number), place)
 
 
@@ -189,11 +192,12 @@ def _here_or_copied(copied: Path, place: str | None) -> Path:
 
 
 def reinit_models(config: Mapping[str, Any]) -> list[str]:
-    """The models that are partly reinitialised: those listed, else all whose layers are their own.
+    """The models that are partly reinitialised: those listed, else all that do not share layers.
 
     Raises
     ------
-    StrataError : a model is listed whose layers share their weights.
+    StrataError
+        The layers of a listed model share their weights.
     """
     listed = config["reinit"]["models"]
     if listed is None:
@@ -216,11 +220,12 @@ def head_settings(config: Mapping[str, Any], task: str) -> dict[str, Any]:
 
 
 def head_style(config: Mapping[str, Any], task: str, model: str | None = None) -> str:
-    """The style of a task's heads, those of its runs included.
+    """The style of a task's heads, including those of its runs.
 
     Parameters
     ----------
-    model : one that came fine-tuned has the style that its checkpoint has.
+    model : str, optional
+        A model that came fine-tuned has the style of its checkpoint.
     """
     if model is not None and is_given(config, model):
         folders = [folder for _, folder in _places(config, model)[:1]]
@@ -234,11 +239,12 @@ def _heads(config: Mapping[str, Any], task: str) -> dict[str, Any]:
 
 
 def exported_style(config: Mapping[str, Any], model: str, task: str) -> str:
-    """The style of the heads of a pair whose smaller model is wanted.
+    """The style of a pair's heads, if a smaller model with such a head can be exported.
 
     Raises
     ------
-    StrataError : no plain class of Transformers can hold such a head.
+    StrataError
+        No plain Transformers class can hold such a head.
     """
     style = head_style(config, task, model)
     if style != OWN:
@@ -250,7 +256,7 @@ def exported_style(config: Mapping[str, Any], model: str, task: str) -> str:
 
 
 def source_description(entry: Mapping[str, Any]) -> dict[str, Any]:
-    """What of a registry entry decides the fetched data: not its title, not its recipes."""
+    """The part of a registry entry that decides what is fetched: neither title nor recipes."""
     others = ("title", "training", "heads", "architecture", "layers", "train_examples")
     return {k: v for k, v in entry.items() if k not in others}
 
@@ -264,7 +270,7 @@ def sampling(config: Mapping[str, Any]) -> dict[str, Any]:
 def titles(config: Mapping[str, Any]) -> dict[str, str]:
     """Display names of models, tasks and their metrics."""
     entries = {**config["models"], **config["tasks"]}
-    # Not of all metrics there are: another one would draw every figure again.
+    # Not for all metrics: a new one would otherwise redraw every figure.
     used = {task["metric"] for task in config["tasks"].values()}
     metrics = {name: METRICS[name].title for name in sorted(used)}
     return metrics | {name: entry.get("title", name) for name, entry in entries.items()}

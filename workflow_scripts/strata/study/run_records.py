@@ -1,4 +1,4 @@
-"""What is written about a run, one type for its writer and its readers: run.json, metrics.json."""
+"""What is written about a run (run.json, metrics.json): one type for writer and readers."""
 
 import json
 import math
@@ -14,15 +14,18 @@ from strata.study.settings import TrainingSettings
 
 @dataclass(frozen=True)
 class _Record:
-    """A JSON file with a key for each field, in their order; one with a default may be missing."""
+    """A JSON file with a key for each field, in order; keys of fields with a default may be
+    missing.
+    """
 
     @classmethod
     def read(cls, path: str | Path) -> Self:
-        """Read a file; keys that it has beyond the fields are passed over.
+        """Read a file; keys that are not fields are ignored.
 
         Raises
         ------
-        StrataError : it lacks a key.
+        StrataError
+            A key is missing.
         """
         values = json.loads(Path(path).read_text(encoding="utf-8"))
         names = [each.name for each in fields(cls)]
@@ -45,13 +48,21 @@ class RunMetrics(_Record):
 
     Attributes
     ----------
-    metric : its name; all scores are fractions.
-    score, score_low, score_high : with the bootstrap interval over examples.
-    baseline : the score of the best constant prediction under the metric and these labels.
-    degenerate : the score is a correlation of constant predictions, set to 0.
-    failed : the run does not beat the baseline, interval considered, or its predictions are
-        constant.
-    confidence, resamples : of the interval.
+    metric : str
+        The metric's name; all scores are fractions.
+    score, score_low, score_high : float
+        The run's score with its bootstrap interval over examples.
+    baseline : float
+        The score of the best constant prediction under the metric and these labels.
+    degenerate : bool
+        Whether the score is a correlation of constant predictions, set to 0.
+    failed : bool
+        Whether the run failed: it does not beat the baseline, interval considered, or its
+        predictions are constant.
+    confidence : float
+        Confidence of the interval.
+    resamples : int
+        Number of bootstrap samples of the interval.
     """
 
     metric: str
@@ -68,7 +79,7 @@ class RunMetrics(_Record):
 
 @dataclass(frozen=True)
 class RunName:
-    """Which run of a study; `variant` as ``variants.Variant`` prints it."""
+    """Identifies a run of a study; `variant` is written as ``variants.Variant`` prints it."""
 
     model: str
     task: str
@@ -78,17 +89,23 @@ class RunName:
 
 @dataclass(frozen=True)
 class Trained:
-    """How a fine-tuning went.
+    """How a fine-tuning run went.
 
     Attributes
     ----------
-    resumed_at : the step that the last attempt went on from, None if it began at the start.
-    wall_seconds : of all attempts.
-    seconds_per_step : the median of the logged intervals', so no start-up or evaluation counts.
-    trainable_parameters : how many numbers were trained.
-    layers : of the model that was trained, after a cut.
-    peak_memory_mb : the most memory held while it was trained (``compute.PeakMemory``), in MB, by
-        the last attempt; None where nothing tells.
+    resumed_at : int or None
+        The step from which the last attempt continued; None if it started from the beginning.
+    wall_seconds : float
+        Wall-clock time of all attempts together.
+    seconds_per_step : float
+        The median over the logged intervals, so that start-up and evaluation do not count.
+    trainable_parameters : int
+        The number of trained parameters.
+    layers : int
+        Layers of the trained model, after any cut.
+    peak_memory_mb : float or None
+        Peak memory of the last attempt while training (``compute.PeakMemory``), in MB; None if it
+        cannot be measured.
     """
 
     device: str
@@ -105,11 +122,12 @@ class Trained:
 
 @dataclass(frozen=True)
 class Origin:
-    """What a run was made from, and on how many CPU threads (the same weights need as many).
+    """What a run was made from, and with how many CPU threads (the same weights need as many).
 
     Attributes
     ----------
-    model_source, task_source : where they came from, with the commit of a hub revision.
+    model_source, task_source : dict of str to object
+        Where model and task came from, with the commit that a hub revision stood for.
     """
 
     threads: int
@@ -123,9 +141,12 @@ class RunRecord(_Record):
 
     Attributes
     ----------
-    training : the recipe, as in ``settings.TrainingSettings``; `config_hash` is its hash.
-    git_commit : the workflow's; None outside of git.
-    notes : what a reader must know of it.
+    training : dict of str to object
+        The recipe, as in ``settings.TrainingSettings``; `config_hash` is a hash of it.
+    git_commit : str or None
+        The workflow's commit; None outside git.
+    notes : list of str
+        What a reader must know about the run.
     """
 
     model: str
@@ -141,7 +162,7 @@ class RunRecord(_Record):
     train_examples: int
     trainable_parameters: int
     layers: int
-    # Runs of before it was recorded are read all the same.
+    # Records from before this field existed can still be read.
     peak_memory_mb: float | None = field(default=None, kw_only=True)
     inference_examples_per_second: float
     threads: int
@@ -155,7 +176,7 @@ class RunRecord(_Record):
 
     @property
     def epoch_seconds(self) -> float:
-        """What it takes to train on every train example once, by the time of a step."""
+        """Seconds to train once on every train example, from the time per step."""
         return math.ceil(self.train_examples / self.training["batch_size"]) * self.seconds_per_step
 
     @classmethod
@@ -172,7 +193,8 @@ class RunRecord(_Record):
 
         Parameters
         ----------
-        examples_per_second : of the trained model's predictions.
+        examples_per_second : float
+            Speed of the trained model's predictions.
         """
         training = asdict(settings)
         return cls(
@@ -194,10 +216,16 @@ class AdoptedRecord(_Record):
 
     Attributes
     ----------
-    given : true; records of runs that were trained here have no such key.
-    max_length, cut_share : tokens that texts are cut to, and the share of eval rows that were.
-    labels_by : what matched the checkpoint's labels with the task's (``LabelOrder``).
-    notes : what a reader must know of it.
+    given : bool
+        Always true; records of runs that were trained here do not have this key.
+    max_length : int
+        The number of tokens that texts are cut to.
+    cut_share : float
+        The share of eval rows that were cut.
+    labels_by : str or None
+        How the checkpoint's labels were matched with the task's (``LabelOrder``).
+    notes : list of str
+        What a reader must know about the run.
     """
 
     model: str
@@ -223,8 +251,10 @@ class AdoptedRecord(_Record):
 
         Parameters
         ----------
-        speed : examples a second of its predictions.
-        about : the other fields.
+        speed : float
+            Examples per second of its predictions.
+        **about : object
+            The other fields.
         """
         return cls(
             **asdict(name),

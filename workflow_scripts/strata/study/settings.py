@@ -1,7 +1,7 @@
 """The settings of one job, as objects.
 
-Rules hold them as plain dicts, lists and numbers, in which Snakemake sees a change; a script makes
-the object of them, and the library takes that. Defaults are the config's, so none are given here.
+Rules pass them as plain dicts, lists and numbers, so that Snakemake sees a change; a script makes
+an object of them for the library. Defaults are in the config, so there are none here.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,23 +10,31 @@ from typing import Any, Literal, Self
 
 from strata.study.variants import Variant
 
-RECIPE_SEEDS = 5  # from which on seeds are a sample of a recipe's runs
+RECIPE_SEEDS = 5  # with at least so many, seeds count as a sample of a recipe's runs
 Precision = Literal["float32", "bfloat16"]
 
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """How a run is fine-tuned: the ``training`` section of the config, with all that overrides it.
+    """How a run is fine-tuned: the config's ``training`` section, with everything that overrides
+    it.
 
     Attributes
     ----------
-    max_steps : optimiser steps, unless `epochs` says how many times the examples are seen.
-    batch_size : examples a step.
-    warmup_steps : steps of linear warm-up (below 1: their share).
-    weight_decay : of all parameters but biases and layer norms.
-    max_length : tokens a row is cut to.
-    checkpoint : whose weights are kept: the last step's, or the best evaluation's.
-    eval_steps : steps from one evaluation to the next, where the best is asked for.
+    max_steps : int
+        Optimiser steps, unless `epochs` says how often each example is seen.
+    batch_size : int
+        Examples per step.
+    warmup_steps : float
+        Steps of linear warm-up, or, below 1, their share of all steps.
+    weight_decay : float
+        Weight decay of all parameters except biases and layer norms.
+    max_length : int or "auto"
+        The number of tokens that a row is cut to.
+    checkpoint : {"last", "best"}
+        Which weights are kept: the last step's, or those of the best evaluation.
+    eval_steps : int or "epoch"
+        Steps between evaluations, if the best weights are kept.
     """
 
     max_steps: int
@@ -46,12 +54,14 @@ class TrainingSettings:
 
 @dataclass(frozen=True)
 class ConvergedSettings:
-    """How heads are tuned as far as they will go.
+    """How heads are tuned to convergence.
 
     Attributes
     ----------
-    learning_rates : those that are tried at each depth.
-    held_out : share of the train examples that chooses among them.
+    learning_rates : sequence of float
+        The rates that are tried at each depth.
+    held_out : float
+        Share of the train examples by which the rate is chosen.
     """
 
     learning_rates: Sequence[float]
@@ -60,11 +70,12 @@ class ConvergedSettings:
 
 @dataclass(frozen=True)
 class HeadSettings:
-    """How heads are tuned: the ``heads`` section of the config, with a task's own changes.
+    """How heads are tuned: the config's ``heads`` section, with a task's own changes.
 
     Attributes
     ----------
-    converged : None where only the given rate is tuned with.
+    converged : ConvergedSettings or None
+        None if heads are only tuned with the given rate.
     """
 
     steps: int
@@ -78,7 +89,7 @@ class HeadSettings:
 
     @classmethod
     def of(cls, section: Mapping[str, Any]) -> Self:
-        """From the section of a config; its part ``converged`` may be null or missing."""
+        """From the section of a config; its ``converged`` part may be null or missing."""
         if section.get("converged") is None:
             return cls(**section)
         return cls(**{**section, "converged": ConvergedSettings(**section["converged"])})
@@ -86,7 +97,7 @@ class HeadSettings:
 
 @dataclass(frozen=True)
 class ReinitSettings:
-    """How layers get new weights (``modeling.reinit.reinitialise`` says what each scheme is)."""
+    """How layers get new weights (``modeling.reinit.reinitialise`` describes the schemes)."""
 
     scheme: str
 
@@ -106,7 +117,9 @@ class AdapterSettings:
 
     Attributes
     ----------
-    bottleneck : numbers; models of a hidden size below twice as much take half of that.
+    bottleneck : int
+        Width of the bottleneck; models with a hidden size below twice this value use half their
+        hidden size.
     """
 
     bottleneck: int
@@ -114,13 +127,17 @@ class AdapterSettings:
 
 @dataclass(frozen=True)
 class DistillationSettings:
-    """How much of what a smaller model learns from (``modeling.distillation`` has the formula).
+    """What a smaller model learns from, with weights (``modeling.distillation`` has the formula).
 
     Attributes
     ----------
-    temperature : that both models' logits are divided by; of a regression it is not used.
-    labels : weight of the labels' loss, from 0 to 1; the rest is the full model's answers'.
-    states : weight of the mean squared difference of what the two heads read.
+    temperature : float
+        The temperature that both models' logits are divided by; not used for regression.
+    labels : float
+        Weight of the loss on labels, from 0 to 1; the rest is the weight of the loss on the full
+        model's answers.
+    states : float
+        Weight of the mean squared difference between what the two heads read.
     """
 
     temperature: float
@@ -132,7 +149,7 @@ AblationSettings = ReinitSettings | LoraSettings | AdapterSettings | None
 
 
 def ablation_settings_of(variant: Variant, section: Mapping[str, Any]) -> AblationSettings:
-    """What a variant needs beside its name, from what ``recipes.ablation_settings`` gives."""
+    """What a variant needs besides its name, from the output of ``recipes.ablation_settings``."""
     if variant.kind in ("reinit", "keep"):
         return ReinitSettings(**section)
     if variant.kind == "adapter":
@@ -150,7 +167,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class ForwardSettings:
-    """How a forward pass without gradients is made: rows a batch, and the precision."""
+    """How forward passes without gradients are run: rows per batch, and precision."""
 
     batch_size: int
     precision: Precision = "float32"
@@ -158,12 +175,13 @@ class ForwardSettings:
 
 @dataclass(frozen=True)
 class StorageSettings:
-    """What of the representations is written.
+    """Which representations are written.
 
     Attributes
     ----------
-    poolings : of "head" (what the head reads), "raw" (the same before the final norm) and "mean"
-        (over the tokens that are not special).
+    poolings : sequence of str
+        Any of "head" (what the head reads), "raw" (the same before the final norm) and "mean" (the
+        mean over tokens that are not special).
     """
 
     poolings: Sequence[str]
@@ -176,10 +194,13 @@ class CkaSettings:
 
     Attributes
     ----------
-    choice : of multiple-choice examples, "positions" compares the rows at each position of choice
-        and averages their HSICs, "gold" takes the right choice's row alone.
-    resamples : half-samples that the standard error comes from.
-    memory_mb : bound on the working memory.
+    choice : {"positions", "gold"}
+        For multiple-choice examples, "positions" compares the rows at each choice position and
+        averages their HSICs; "gold" takes only the row of the right choice.
+    resamples : int
+        Number of half-samples for the standard error.
+    memory_mb : float
+        Bound on the working memory, in MB.
     """
 
     choice: Literal["positions", "gold"]
@@ -189,11 +210,12 @@ class CkaSettings:
 
 @dataclass(frozen=True)
 class Sampling:
-    """How intervals are made: the number of bootstrap samples, and the confidence (0.95).
+    """How intervals are made: the number of bootstrap samples and the confidence (0.95).
 
     Attributes
     ----------
-    given : the runs are the very models that are asked about, not a sample of a recipe's runs.
+    given : bool
+        Whether the runs themselves are what is asked about, not a sample of a recipe's runs.
     """
 
     resamples: int
@@ -201,11 +223,11 @@ class Sampling:
     given: bool = field(default=False, kw_only=True)
 
     def of_recipe(self, runs: int) -> bool:
-        """Whether so many runs are a sample of their recipe's, so that intervals speak of that."""
+        """Whether so many runs count as a sample of their recipe, so that intervals speak of it."""
         return runs >= RECIPE_SEEDS and not self.given
 
     def about(self, runs: int) -> str:
-        """What an interval of so many runs speaks of."""
+        """What an interval over this many runs speaks of."""
         if self.given:
             return "these checkpoints"
         return "the recipe" if self.of_recipe(runs) else "these runs"
@@ -213,21 +235,25 @@ class Sampling:
 
 @dataclass(frozen=True)
 class SummarySettings(Sampling):
-    """What counts as a kept score (``tolerance``, a fraction), and how intervals are made."""
+    """When a score counts as kept (``tolerance``, a fraction), and how intervals are made."""
 
     tolerance: float
 
 
 @dataclass(frozen=True)
 class ClaimSettings(Sampling):
-    """What the words of the papers' claims are taken to mean, and how intervals are made.
+    """What the words in the papers' claims are taken to mean, and how intervals are made.
 
     Attributes
     ----------
-    close : the most that is lost where a score is close, or little is lost; a fraction.
-    far : the least that is lost where a score is far, or much is lost.
-    nearly_all, most : share of tasks; at least the first, more than the second.
-    ends : share of the depths at either end that are called early and late.
+    close : float
+        The largest loss at which a score is "close" or "little" is lost; a fraction.
+    far : float
+        The smallest loss at which a score is "far" or "much" is lost; a fraction.
+    nearly_all, most : float
+        Shares of tasks: "nearly all" is at least the first, "most" is more than the second.
+    ends : float
+        Share of the depths at either end that are called "early" and "late".
     """
 
     close: float
@@ -237,7 +263,7 @@ class ClaimSettings(Sampling):
     ends: float
 
     def value(self, threshold: float | str) -> float:
-        """A threshold, or that of a name: a field's, or "every" (of 1)."""
+        """A threshold given as a number, as the name of a field, or as "every" (which is 1)."""
         if isinstance(threshold, str):
             return 1.0 if threshold == "every" else float(getattr(self, threshold))
         return threshold
@@ -245,13 +271,16 @@ class ClaimSettings(Sampling):
 
 @dataclass(frozen=True)
 class RobustnessSettings:
-    """The subsamples from which variability selects again.
+    """The subsamples on which variability selects a depth again.
 
     Attributes
     ----------
-    sizes : of random subsamples, in examples.
-    ratios : how many times rarer than each other class the smallest one is made.
-    repeats : subsamples of each.
+    sizes : sequence of int
+        Sizes of the random subsamples, in examples.
+    ratios : sequence of int
+        How many times rarer the smallest class is made than every other class.
+    repeats : int
+        The number of subsamples for each size and ratio.
     """
 
     sizes: Sequence[int]
@@ -261,14 +290,18 @@ class RobustnessSettings:
 
 @dataclass(frozen=True)
 class VariabilitySettings:
-    """From how many examples variability is taken, and what a regression's classes are.
+    """From how many examples variability is computed, and what a regression's classes are.
 
     Attributes
     ----------
-    max_examples : that nu is taken from; None for all.
-    kept_examples : most of them whose vectors are kept, for all that is resampled.
-    bins : classes that a regression's target is cut into, at most.
-    resamples : half-samples of its intervals.
+    max_examples : int or None
+        The largest number of examples that nu is computed from; None for all.
+    kept_examples : int
+        The largest number of them whose vectors are kept, for everything that is resampled.
+    bins : int
+        The largest number of classes that a regression's target is cut into.
+    resamples : int
+        Number of half-samples for the intervals.
     """
 
     max_examples: int | None
@@ -285,11 +318,12 @@ class VariabilitySettings:
 
 @dataclass(frozen=True)
 class FigureStyle:
-    """What a figure shows, in which order, and under which names.
+    """What a figure shows, in which order and under which names.
 
     Attributes
     ----------
-    titles : name of a model, task or metric -> what a reader sees; others are shown as they are.
+    titles : mapping of str to str
+        The displayed title of a model, task or metric; other names are shown as they are.
     """
 
     models: Sequence[str]
@@ -304,9 +338,12 @@ class MapStyle(FigureStyle):
 
     Attributes
     ----------
-    estimator : "biased" or "debiased".
-    shown : the "first" seed, or the "mean" over the seeds that did not fail.
-    uneven : some of the models have fewer runs than others.
+    estimator : str
+        The CKA estimator, "biased" or "debiased".
+    shown : {"first", "mean"}
+        The "first" seed, or the "mean" over the seeds that did not fail.
+    uneven : bool
+        Whether some of the models have fewer runs than others.
     """
 
     estimator: str

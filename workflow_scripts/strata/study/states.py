@@ -1,4 +1,4 @@
-"""States: whose weights made a representation."""
+"""States: the weights that a representation was made with."""
 
 import re
 from dataclasses import dataclass
@@ -15,16 +15,19 @@ class State:
 
     Attributes
     ----------
-    variant, seed : of the run; None for the pretrained encoder.
+    variant : Variant or None
+        The run's variant; None for the pretrained encoder.
+    seed : int or None
+        The run's seed; None for the pretrained encoder.
     """
 
     variant: Variant | None = None
     seed: int | None = None
 
-    # How a run's state is written, and what paths have in its place.
+    # How a run's state is written, and the wildcard pattern for it in paths.
     FORM: ClassVar[str] = "{variant}-seed{seed}"
     PATTERN: ClassVar[str] = f"pretrained|{Variant.PATTERN}-seed[0-9]+"
-    # Those whose checkpoints are kept, so that they can be looked at.
+    # Runs whose checkpoints are kept, so that their states can be inspected.
     KEPT: ClassVar[str] = f"pretrained|{Variant.KEPT}-seed[0-9]+"
 
     @classmethod

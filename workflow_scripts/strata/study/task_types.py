@@ -1,19 +1,23 @@
-"""The types of tasks: what a label is, what a head puts out, what it is trained by."""
+"""The types of task: what a label is, what a head outputs, and the loss it is trained with."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class TaskType:
-    """A row of the registry; the jobs of its tasks depend on it by its name.
+    """A row of the registry; jobs depend on the row of their task's type.
 
     Attributes
     ----------
-    problem_type : what Transformers calls its loss; None where its model class has but one.
-    names_labels : the labels are classes with names.
-    continuous : the label is a number; the head's one output is the prediction.
-    compares_rows : an example is several rows, of which the head scores each, and the label says
-        which is right.
+    problem_type : str or None
+        Transformers' name for its loss; None if the model class has only one.
+    names_labels : bool
+        Whether labels are named classes.
+    continuous : bool
+        Whether the label is a number and the head's one output is the prediction.
+    compares_rows : bool
+        Whether an example is several rows, each scored by the head, with a label that says which
+        row is right.
     """
 
     problem_type: str | None = None

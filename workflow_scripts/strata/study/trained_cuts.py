@@ -1,4 +1,4 @@
-"""Models that are cut first and trained afterwards: their names, and which a study makes."""
+"""Models that are cut first and then trained: their names, and which of them a study makes."""
 
 import csv
 import re
@@ -10,7 +10,7 @@ from typing import Any
 from strata.runtime.errors import StrataError
 from strata.study.layer_sets import METHODS, LayerSet
 
-BEST = "best"  # the set of a size that scores best as it is, whatever method found it
+BEST = "best"  # the best-scoring set of its size as it is, whichever method found it
 
 
 @dataclass(frozen=True)
@@ -19,10 +19,14 @@ class Way:
 
     Attributes
     ----------
-    start, verb : how its name begins, and what comes before the steps.
-    from_finetuned : the fine-tuned model is cut; else the pretrained encoder.
-    distilled : it learns from the full model's outputs, too; else from labels alone.
-    words : what a reader is told.
+    start, verb : str
+        How its name starts, and the word before the number of steps.
+    from_finetuned : bool
+        Whether the fine-tuned model is cut, rather than the pretrained encoder.
+    distilled : bool
+        Whether it also learns from the full model's outputs, rather than from labels alone.
+    words : str
+        How it is described to a reader.
     """
 
     start: str
@@ -33,7 +37,7 @@ class Way:
 
     @property
     def needs_full(self) -> bool:
-        """Whether the full model is trained first: to be cut, or as the teacher."""
+        """Whether the full model is needed first, to be cut or as the teacher."""
         return self.from_finetuned or self.distilled
 
 
@@ -47,7 +51,7 @@ WAYS = {
 
 @dataclass(frozen=True)
 class TrainedCut:
-    """A model that was cut to some layers and then trained for so many steps.
+    """A model that was cut to some layers and then trained for a number of steps.
 
     ======================  =====================================================================
     ``layers1-8_heal500``   the fine-tuned model cut, then trained on labels
@@ -60,7 +64,8 @@ class TrainedCut:
 
     Attributes
     ----------
-    way : a name of WAYS.
+    way : str
+        A key of WAYS.
     """
 
     kept: LayerSet
@@ -88,7 +93,7 @@ class TrainedCut:
 
     @property
     def about(self) -> Way:
-        """What its way is."""
+        """The way that it was made."""
         return WAYS[self.way]
 
     def __str__(self) -> str:
@@ -102,13 +107,17 @@ def trained_cuts(
 
     Parameters
     ----------
-    settings : ``frontier.training`` of the config.
-    sets : the run's table of ``layer_selection.proposals``.
-    ways : those that are possible.
+    settings : mapping of str to object
+        The config's ``frontier.training`` section.
+    sets : path-like
+        The run's table from ``layer_selection.proposals``.
+    ways : sequence of str, optional
+        The ways that are possible.
 
     Raises
     ------
-    StrataError : a size is more than the model has layers, or no method proposes a set of it.
+    StrataError
+        A size exceeds the model's number of layers, or no method proposes a set of that size.
     """
     with open(sets, encoding="utf-8", newline="") as table:
         rows = list(csv.DictReader(table))

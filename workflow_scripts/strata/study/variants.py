@@ -1,4 +1,4 @@
-"""What a run does differently from plain fine-tuning, as one short string."""
+"""How a run differs from plain fine-tuning, as one short string."""
 
 import re
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Literal
 Kind = Literal["full", "reinit", "keep", "permute", "probe", "head", "lora", "adapter"]
 _NUMBER = "[1-9][0-9]*"
 _SPAN = f"{_NUMBER}-{_NUMBER}"
-_NEW = f"{_SPAN}(?:ln)?(?:x(?:[2-9]|[1-9][0-9]+))?"  # once the rate is no other rate
+_NEW = f"{_SPAN}(?:ln)?(?:x(?:[2-9]|[1-9][0-9]+))?"  # a factor of 1 would be the recipe's rate
 _FORMS: dict[Kind, str] = {
     "full": "full",
     "reinit": f"reinit{_NEW}",
@@ -23,34 +23,43 @@ _SIZE = f"(?:_n{_NUMBER})?"
 
 @dataclass(frozen=True)
 class Variant:
-    """A variant: how a run departs from plain fine-tuning, and on how many training examples.
+    """A variant: how a run differs from plain fine-tuning, and on how many training examples.
 
     =================  ==========================================================================
     ``full``           every layer is trained
-    ``reinit{a}-{b}``  layers a..b start from new weights (``ln``: but their layer norms) and are
-                       trained as the others are (``x5``: at five times the learning rate)
-    ``keep{a}-{b}``    all layers but a..b do, likewise
+    ``reinit{a}-{b}``  layers a..b start from new weights (``ln``: except their layer norms) and
+                       are trained like the others (``x5``: at five times the learning rate)
+    ``keep{a}-{b}``    the same for all layers except a..b
     ``permute{p}``     the layers start in another order, drawn with p
     ``probe{k}``       cut to depth k; only the head is trained
     ``head{k}top{m}``  cut to depth k; its last m layers and the head are trained
-    ``lora``           low-rank adapters in all layers (``lora{a}-{b}``: in a..b) and the head are
-    ``adapter``        bottleneck adapters and layer norms likewise (``adapter{a}-{b}``)
+    ``lora``           low-rank adapters in all layers and the head are trained
+                       (``lora{a}-{b}``: adapters in layers a..b)
+    ``adapter``        the same with bottleneck adapters and layer norms (``adapter{a}-{b}``)
     =================  ==========================================================================
 
-    ``ln`` comes before ``x5``, and ``_n500`` after any of them trains on 500 examples. Layers count
-    from 1, both ends included.
-    The string parses and prints back: ``str(Variant.parse(text)) == text``.
+    ``ln`` comes before ``x5``, and ``_n500`` at the end means training on 500 examples. Layers
+    count from 1, and both ends are included. The string parses and prints back:
+    ``str(Variant.parse(text)) == text``.
 
     Attributes
     ----------
-    kind : the departure's name.
-    first, last : the layers named, of those kinds that name a span.
-    depth : of ``probe`` and ``head``, the depth the model is cut to.
-    top : of ``head``, how many of the last layers are trained.
-    permutation : of ``permute``, its number.
-    keep_norms : of ``reinit`` and ``keep``, whether layer norms keep their pretrained values.
-    faster : of ``reinit`` and ``keep``, how many times the learning rate new layers are trained at.
-    size : number of training examples, or None for all.
+    kind : Kind
+        The name of the difference.
+    first, last : int or None
+        The layers named, for kinds that name a span.
+    depth : int or None
+        For ``probe`` and ``head``, the depth that the model is cut to.
+    top : int or None
+        For ``head``, how many of the last layers are trained.
+    permutation : int or None
+        For ``permute``, its number.
+    keep_norms : bool
+        For ``reinit`` and ``keep``, whether layer norms keep their pretrained values.
+    faster : int
+        For ``reinit`` and ``keep``, the factor by which new layers' learning rate is higher.
+    size : int or None
+        The number of training examples; None for all.
     """
 
     kind: Kind = "full"
@@ -64,7 +73,7 @@ class Variant:
     size: int | None = None
 
     PATTERN = f"(?:{'|'.join(_FORMS.values())}){_SIZE}"
-    # The study inspects these runs' representations, so their checkpoints are kept.
+    # The study looks at these runs' representations, so their checkpoints are kept.
     KEPT = "full"
     ABLATED = f"(?:full_n{_NUMBER}|(?:{'|'.join(list(_FORMS.values())[1:])}){_SIZE})"
 
@@ -109,14 +118,14 @@ class Variant:
 
     @property
     def span(self) -> range:
-        """The numbers of the layers named; none where the kind names no span."""
+        """The numbers of the layers named; empty if the kind names no span."""
         if self.first is None or self.last is None:
             return range(0)
         return range(self.first, self.last + 1)
 
     @property
     def fits_any_model(self) -> bool:
-        """Whether it is possible whatever the number of layers, and whether they share weights."""
+        """Whether it is possible with any number of layers, shared weights or not."""
         return self.kind == "full" or (self.kind in ("lora", "adapter") and self.first is None)
 
     def __str__(self) -> str:
@@ -132,16 +141,19 @@ class Variant:
         return f"{self.kind}{numbers}{norms}{faster}{size}"
 
     def check(self, layers: int, shares_layers: bool) -> None:
-        """Refuse what an encoder of so many layers cannot do.
+        """Refuse a variant that an encoder with this many layers cannot have.
 
         Parameters
         ----------
-        layers : L.
-        shares_layers : whether all depths use one layer's weights (ALBERT).
+        layers : int
+            L, the number of layers.
+        shares_layers : bool
+            Whether all depths use one layer's weights (ALBERT).
 
         Raises
         ------
-        ValueError : the variant names layers beyond L, or singles out some of shared layers.
+        ValueError
+            The variant names layers beyond L, or only some of layers that share their weights.
         """
         named = self.depth or self.last or 0
         if named > layers:
@@ -153,6 +165,5 @@ class Variant:
         if shares_layers and some:
             raise ValueError(
                 f"'{self}' has no meaning for this model: ALBERT shares one layer's weights among "
-                "all depths, so that there are no 'some' of its layers to reinitialise, reorder or "
-                "train."
+                "all depths, so none of its layers can be reinitialised, moved or trained alone."
             )
