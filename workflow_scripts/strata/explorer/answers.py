@@ -40,8 +40,8 @@ def answers(
     ----------
     tables : mapping of str to DataFrame
         Those of `summary`, `answers` (the frontier's) and `findings` (of agreement) that there are.
-    pairs : sequence of (model, task)
-        In the study's order.
+    pairs : sequence of tuple
+        Model and task, in the study's order.
     tolerance : float
         What may be lost, a fraction.
     """

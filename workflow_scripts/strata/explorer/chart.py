@@ -153,8 +153,9 @@ def color_and_dash(
     Parameters
     ----------
     column : str
-    kinds : mapping of str to (words, colour, line)
-        By what stands in the column; the line is one of DASHES.
+        Whose values are told apart.
+    kinds : mapping of str to tuple
+        Value -> its words, its colour and its line, one of DASHES.
     """
     legend = legend_of({name: words for name, (words, _, _) in kinds.items()})
     colors = alt.Scale(domain=list(kinds), range=[inked(color) for _, color, _ in kinds.values()])

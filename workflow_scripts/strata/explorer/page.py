@@ -63,7 +63,8 @@ class Shown:
     ----------
     outdir : str
         The study's folder.
-    pairs : sequence of (model, task)
+    pairs : sequence of tuple
+        Model and task, in the study's order.
     titles : mapping
         Names of models and tasks -> what a reader sees.
     pooling, estimator : str
@@ -94,7 +95,8 @@ def explorer_page(
     tables : mapping of str to DataFrame
         The study's tables by name: those that charts read (see ``tables.chart_tables``), and of
         the words `summary`, `answers`, `findings` and `claims`; any may be missing.
-    runs : mapping of (model, task, seed) to RunMetrics
+    runs : mapping of tuple to RunMetrics
+        By model, task and seed.
     records : sequence of str
         Paths of the runs' run.json, whose notes are warnings.
     """
