@@ -1,13 +1,22 @@
-"""Strata: which layers does a fine-tuned Transformer encoder still need?"""
+"""Strata: which layers does a fine-tuned Transformer still need?"""
 
+from os import PathLike
 from pathlib import Path
 
+from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version
 
 min_version("9.27")
 
+# A hosting site's file brings rules and scripts, but not the library that these import.
+if not isinstance(workflow.current_basedir, (str, PathLike)):
+    raise WorkflowError(
+        "Strata's Snakefile must be a local path: clone Strata, and name the path of its Snakefile "
+        "instead of github() and the like (docs/module.md)."
+    )
 
-configfile: Path(workflow.basedir) / "config.yaml"
+
+configfile: Path(workflow.current_basedir) / "config.yaml"
 
 
 include: "rules/paths.smk"
@@ -16,10 +25,20 @@ include: "rules/common.smk"
 include: "rules/plans.smk"
 
 
+container: IMAGE
+
+
 pathvars:
     results=config["outdir"],
     logs="<results>/logs",
     benchmarks="<results>/benchmarks",
+
+
+# The first rule, and so the default one, which a workflow that uses this as a module may have itself.
+rule all:
+    input:
+        [file for name in config["study"]["analyses"] for file in TARGETS[name]()],
+        EXPLORER,
 
 
 include: "rules/fetch.smk"
@@ -45,10 +64,3 @@ include: "rules/targets.smk"
 
 
 report: "report/workflow.rst"
-
-
-rule all:
-    default_target: True
-    input:
-        [file for name in config["study"]["analyses"] for file in TARGETS[name]()],
-        EXPLORER,

@@ -1,8 +1,9 @@
 """Write requirements.txt: the direct dependencies of pyproject.toml, and what they need, pinned.
 
-`make lock` runs it. Existing pins stay as they are, unless they are named (`make lock
-UPGRADE="transformers datasets"`, or `UPGRADE=all`). pip decides, for the platform and the Python
-that it runs on, and installs nothing.
+strata.yaml is the same for conda, which wants it in one file: Snakemake copies an environment's
+file to where it makes the environment. `make lock` runs this. What is pinned already stays as it
+is, unless it is named (`make lock UPGRADE="transformers datasets"`, or `UPGRADE=all`). pip decides,
+for the platform and the Python that it runs on, and installs nothing.
 """
 
 import json
@@ -15,12 +16,22 @@ from pathlib import Path
 
 ENVS = Path(__file__).parent
 LOCK = ENVS / "requirements.txt"
-# What only CUDA builds of torch need: left out, so that one file also serves CPUs.
+CONDA = ENVS / "strata.yaml"
+# What CUDA builds of torch need of their own accord: left out, so that one file serves CPUs, too.
 OF_CUDA = re.compile(r"(nvidia|cuda|triton)\b")
 HEADER = """\
 # Made by `make lock` (envs/lock.py) from the direct dependencies in pyproject.toml: do not edit.
 # torch is named without the suffix of a build, and without what only its CUDA builds need: pip
 # brings that along, so that this file serves CPUs and GPUs.
+"""
+CONDA_HEADER = """\
+# Made by `make lock` (envs/lock.py), from the pins of requirements.txt: do not edit.
+channels:
+  - conda-forge
+dependencies:
+  - python=3.11
+  - pip
+  - pip:
 """
 
 
@@ -30,6 +41,7 @@ def main(upgraded: list[str]) -> None:
         pins.pop(canonical(name), None)
     lines = resolve(direct_dependencies(), list(pins.values()))
     LOCK.write_text(HEADER + "".join(f"{line}\n" for line in lines))
+    CONDA.write_text(CONDA_HEADER + "".join(f"      - {line}\n" for line in lines))
 
 
 def direct_dependencies() -> list[str]:

@@ -2,7 +2,9 @@
 
 import json
 
+import yaml
 from snakemake.exceptions import WorkflowError
+from snakemake.utils import update_config
 
 from strata.runtime.code_hash import code_version
 from strata.runtime.errors import StrataError
@@ -28,8 +30,17 @@ from strata.study.recipes import (
     withheld_share,
 )
 
+
+def with_defaults(study):
+    """A module's config on top of config.yaml, as `configfile:` has it, which modules go without."""
+    defaults = Path(workflow.current_basedir).parent / "config.yaml"
+    whole = yaml.safe_load(defaults.read_text(encoding="utf-8"))
+    update_config(whole, study)
+    return whole
+
+
 try:
-    config.update(check_config(config))
+    config.update(check_config(with_defaults(config) if IS_MODULE else config))
 except StrataError as error:
     raise WorkflowError(str(error))
 

@@ -1,8 +1,9 @@
 """The study as one page that opens in a browser, from tables alone."""
 
-
 # The page's own files: an edit of one makes the page again.
-PAGE_FILES = Path(workflow.basedir) / "workflow_scripts" / "strata" / "explorer"
+PAGE_FILES = (
+    Path(workflow.current_basedir).parent / "workflow_scripts" / "strata" / "explorer"
+)
 
 # The report's first page says what was found, once the explorer has written it down.
 WRITTEN = Path(ANSWERS.replace("<results>", config["outdir"]))

@@ -1,12 +1,6 @@
 """Models and tasks, brought into data/: the only rules that use the network."""
 
 
-localrules:
-    fetch_model,
-    fetch_given,
-    fetch_task,
-
-
 rule fetch_model:
     output:
         folder=directory(MODEL),
@@ -14,6 +8,7 @@ rule fetch_model:
         "<logs>/fetch_model/{model}.log",
     benchmark:
         "<benchmarks>/fetch_model/{model}.tsv"
+    localrule: True
     conda:
         "../envs/strata.yaml"
     params:
@@ -33,6 +28,7 @@ use rule fetch_model as fetch_given with:
         "<logs>/fetch_given/{model}_{number}.log",
     benchmark:
         "<benchmarks>/fetch_given/{model}_{number}.tsv"
+    localrule: True
     params:
         description=given_source,
         files=given_files,
@@ -51,6 +47,7 @@ rule fetch_task:
         "<logs>/fetch_task/{task}.log",
     benchmark:
         "<benchmarks>/fetch_task/{task}.tsv"
+    localrule: True
     conda:
         "../envs/strata.yaml"
     params:

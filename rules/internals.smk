@@ -1,11 +1,15 @@
-"""What touches Snakemake's own locks and scheduler. Looked up in Snakemake 9.27.
+"""What touches Snakemake's own locks, modules and scheduler. Looked up in Snakemake 9.27.
 
 Nothing else in the workflow uses what Snakemake does not document.
 """
 
 from snakemake.cli import parse_args
+from snakemake.settings.types import DeploymentMethod
 
 from strata.runtime.locks import forget_dead_locks
+
+# Whether another workflow uses this one, which then gives its config.
+IS_MODULE = not workflow.modifier.is_main_snakefile()
 
 
 def is_dry_run():
@@ -19,6 +23,28 @@ def is_dry_run():
 
 # Kept open: it shows that this Snakemake is alive.
 ALIVE = forget_dead_locks(is_dry_run) if workflow.is_main_process else None
+
+if IS_MODULE and (
+    workflow.modifier.path_modifier.prefix
+    or workflow.modifier.path_modifier.modifies_prefixes
+):
+    raise WorkflowError(
+        "Strata as a module has no 'prefix' and no 'replace_prefix': models and tasks lie in data/, "
+        "all else where 'outdir' of its config says."
+    )
+
+# Of jobs with --sdm apptainer, and of no others.
+IMAGE = "envs/strata.sif"
+if (
+    DeploymentMethod.APPTAINER in workflow.deployment_settings.deployment_method
+    and workflow.is_main_process
+    and not Path(IMAGE).is_file()
+    and not is_dry_run()
+):
+    raise WorkflowError(
+        f"There is no {IMAGE}, the image in which jobs run with --sdm apptainer; docs/environments.md "
+        "says how to build it."
+    )
 
 
 onstart:

@@ -369,7 +369,10 @@ def explorer_tables(wildcards):
     if "variability" in asked:
         found["variability"] = measured_variability(NU)
     if "frontier" in asked:
-        found |= {"frontier": pairs(f"{FRONTIER_OF_PAIR}.csv"), "answers": [f"{FRONTIER}.csv"]}
+        found |= {
+            "frontier": pairs(f"{FRONTIER_OF_PAIR}.csv"),
+            "answers": [f"{FRONTIER}.csv"],
+        }
     if "agreement" in asked and not given.is_given_study(config):
         found["findings"] = [f"{AGREEMENT}.csv"]
     if "claims" in asked:

@@ -1,20 +1,6 @@
 """Targets that can be requested by name: each of `study.analyses`, and all of them together."""
 
 
-localrules:
-    cka,
-    controls,
-    truncation,
-    skipping,
-    exits,
-    frontier,
-    export,
-    reinit,
-    variability,
-    agreement,
-    claims,
-
-
 rule cka:
     input:
         cka_targets(),
