@@ -251,8 +251,8 @@ class Study:
             raise StrataError(f"There is no table '{name}'; there are {', '.join(TABLES)}.")
         self._check_names(model, task)
         kind = TABLES[name]
-        chosen = {"model": model, "task": task}
-        chosen = {key: value for key, value in chosen.items() if value is not None}
+        named = {"model": model, "task": task}
+        chosen = {key: value for key, value in named.items() if value is not None}
         parts = [
             _read(path, names, kind.texts)
             for path, names in self._files(kind.path)
@@ -266,7 +266,7 @@ class Study:
             if key not in table:
                 raise StrataError(
                     f"The table '{name}' has no column '{key}' to choose by; it has "
-                    f"{', '.join(table)}."
+                    f"{', '.join(map(str, table))}."
                 )
             table = table[table[key] == value]
         return table.reset_index(drop=True)
@@ -329,7 +329,7 @@ class Study:
         return pd.read_parquet(self._of_state(pattern, target, what, model, task, state))
 
     def __repr__(self) -> str:
-        made = [name for name, count in self.tables["made"].items() if count]
+        made = [str(name) for name, count in self.tables["made"].items() if count]
         return (
             f"Study in {self.folder}\n  models: {', '.join(self.models)}\n"
             f"  tasks: {', '.join(self.tasks)}\n  tables: {', '.join(made)}"
@@ -385,8 +385,8 @@ class Study:
 def _read(path: Path, names: Mapping[str, str], texts: tuple[str, ...]) -> pd.DataFrame:
     """A file, with the wildcards of its path that it has no column of."""
     # An empty cell alone says that there is nothing: "none" may be a label.
-    empty = {"keep_default_na": False, "na_values": [""]}
-    table = pd.read_csv(path, dtype=dict.fromkeys(texts, str), **empty)
+    types = dict.fromkeys(texts, str)
+    table = pd.read_csv(path, dtype=types, keep_default_na=False, na_values=[""])
     for place, (key, value) in enumerate(names.items()):
         if key not in table:
             table.insert(place, key, int(value) if key == "seed" else value)
