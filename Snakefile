@@ -7,11 +7,13 @@ from snakemake.utils import min_version
 min_version("9.27")
 
 
+include: "rules/paths.smk"
+include: "rules/internals.smk"
+
+
 configfile: Path(workflow.basedir) / "config.yaml"
 
 
-include: "rules/paths.smk"
-include: "rules/internals.smk"
 include: "rules/common.smk"
 include: "rules/plans.smk"
 
