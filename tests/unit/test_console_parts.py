@@ -62,7 +62,7 @@ def test_a_frame_says_what_is_done_and_how_far_each_job_is(tmp_path):
 @pytest.mark.parametrize("jobs", [0, 1, 9, 100])
 def test_a_frame_fits_into_any_terminal(tmp_path, width, height, jobs):
     lines = lines_of(run_of(tmp_path, jobs), width, height)
-    assert len(lines) <= height and all(len(line) < width for line in lines)
+    assert len(lines) <= height and all(len(line) <= width - 3 for line in lines)
 
 
 def test_of_many_jobs_those_that_fit_are_shown_on_a_line_each(tmp_path):
@@ -161,6 +161,14 @@ def test_a_job_that_is_tried_again_has_not_failed(capsys):
     assert not run.failures
     Lines(run).started(run.working[1])
     assert capsys.readouterr().err.endswith("  Start again: Fetch\n")
+
+
+def test_a_warning_is_given_once(capsys):
+    handler = TestPlugin()._create_handler()
+    for _ in range(3):
+        warning = logging.LogRecord("snakemake", logging.WARNING, "x", 1, "No account.", (), None)
+        handler.handle(warning)
+    assert capsys.readouterr().err.count("No account.") == 1
 
 
 def test_without_rich_there_are_lines_at_a_terminal_too(monkeypatch):

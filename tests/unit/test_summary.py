@@ -21,7 +21,7 @@ from strata.analysis.summary import (
     smallest_depth,
     summarise,
 )
-from strata.analysis.summary_words import failed_text, summary_text
+from strata.analysis.summary_words import failed_text, places, summary_text
 from strata.analysis.tables import (
     flag_failed_states,
     read_metrics,
@@ -469,3 +469,19 @@ def test_skipping_table_has_each_seeds_full_score_beside_every_span():
     assert table["baseline"].tolist() == [0.6, 0.6, 0.6]
     assert table["failed"].tolist() == [False, True, False]
     assert "model" not in scores.columns
+
+
+def test_the_last_words_name_what_is_there(tmp_path):
+    assert list(places(tmp_path)) == [
+        f"Tables: {tmp_path}",
+        f"All figures on one page: the same command with --report {tmp_path}/report.html",
+    ]
+    (tmp_path / "figures").mkdir()
+    for name in ("explorer.html", "report.html"):
+        (tmp_path / name).touch()
+    assert list(places(tmp_path)) == [
+        f"Explorer: {tmp_path}/explorer.html",
+        f"Report: {tmp_path}/report.html",
+        f"Figures: {tmp_path}/figures",
+        f"Tables: {tmp_path}",
+    ]

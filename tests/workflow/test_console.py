@@ -27,7 +27,7 @@ rule train:
     log: "logs/train.log"
     message: "Fine-tune minilm on polarity: full, seed 1"
     shell:
-        "echo '1,200/3,000 steps, 10.0/s, 0:03:00 left, loss 0.2130' > {{log}}; "
+        "echo '1,200/3,000 steps, 10.0/s, 0:03:00 left, loss 0.2130, 355.3 examples/s' > {{log}}; "
         "while [ ! -e go-on ]; do sleep 0.1; done; touch {{output}}"
 
 rule fetch:
@@ -222,11 +222,12 @@ def test_outputs_that_a_job_did_not_make_are_told(folder, piped):
 
 def test_ctrl_c_ends_the_display_and_says_how_to_go_on(folder, piped):
     terminal = Terminal(command(), folder)
-    terminal.wait_for("2 of 4 jobs done")
+    full = "1,200 of 3,000 steps, 0:03:00 left, loss 0.2130"  # and more than fits: ^C comes after it
+    terminal.wait_for(lambda screen: "2 of 4 jobs done" in screen and full in screen)
     terminal.press("\x03")
     screen = terminal.end()
     assert terminal.process.returncode == 1 and not INTERNALS.search(screen)
-    assert "Failed" not in screen and "failed" not in screen
+    assert "Failed" not in screen and "failed" not in screen and "Fine-tune" not in screen
     assert "Interrupted with 2 of 4 jobs done. What is done is kept: the same command" in screen
     shown, hidden = (terminal.written.rindex(f"\x1b[?25{letter}") for letter in "hl")
     assert shown > hidden, "the cursor is still hidden"

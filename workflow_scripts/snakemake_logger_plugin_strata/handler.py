@@ -50,6 +50,7 @@ class LogHandler(LogHandlerBase):
     def __post_init__(self) -> None:
         self.run = Run()
         self.failures = Failures()
+        self._warned: set[str] = set()
         self.screen = screen_for(self.run, self.common_settings.nocolor)
         self._events: dict[LogEvent, Callable[[LogRecord], None]] = {
             LogEvent.WORKFLOW_STARTED: lambda _: self.screen.begin(),
@@ -117,9 +118,15 @@ class LogHandler(LogHandlerBase):
             self.run.interrupted = True
             self.screen.say("Interrupted: ending the jobs that run ...", "yellow")
         elif record.levelno >= WARNING and not _is_said_otherwise(record):
-            self.screen.say(text, "yellow" if record.levelno == WARNING else "red")
+            self._warn(text.strip(), "yellow" if record.levelno == WARNING else "red")
         elif record.levelno == INFO and text.startswith(TOLD):
             self.screen.say(text)
+
+    def _warn(self, text: str, style: str) -> None:
+        """Once: SLURM's plugin gives the same warnings for every job."""
+        if text not in self._warned:
+            self._warned.add(text)
+            self.screen.say(text, style)
 
     def _end(self, snakemake_log: str) -> None:
         self.screen.end()

@@ -11,6 +11,7 @@ from snakemake_logger_plugin_strata.words import done_of_all
 from strata.runtime.progress import ProgressLine, clock
 
 BAR = 16  # columns
+MARGIN = 3  # columns left free: a terminal writes ^C after the last line, which must not wrap
 NARROW = 60  # columns in which a bar would leave no room for words
 INDENT = " " * 9  # below the words of a job, which stand beside its time
 
@@ -70,7 +71,7 @@ def frame(run: Run, width: int, height: int) -> list[Text]:
         lines = [*lines[: room - 1], Text(f"{INDENT}and {len(lines) - room + 1:,} more", "dim")]
     lines = [_head(run, width), *lines]
     for line in lines:
-        line.truncate(width - 1, overflow="ellipsis")
+        line.truncate(width - MARGIN, overflow="ellipsis")
     return lines
 
 
@@ -81,7 +82,7 @@ def _head(run: Run, width: int) -> Text:
     done = Text.assemble((clock(run.seconds()), "bold"), "  ", (done_of_all(run), "bold"))
     done.append(failed, "bold red")
     bar = Text("  ").append_text(_bar(run.done, run.total))
-    return done.append_text(bar) if len(done) + len(bar) < width else done
+    return done.append_text(bar) if len(done) + len(bar) <= width - MARGIN else done
 
 
 def _full(job: Job, now: float) -> list[Text]:
@@ -98,7 +99,7 @@ def _short(job: Job, now: float, width: int) -> Text:
     line, share = _first(job, now), ""
     if job.progress:
         share = f"  {job.progress.done / job.progress.total:.0%}, {job.progress.left} left"
-    line.truncate(width - 1 - len(share), overflow="ellipsis")
+    line.truncate(width - MARGIN - len(share), overflow="ellipsis")
     return line.append(share, "dim")
 
 

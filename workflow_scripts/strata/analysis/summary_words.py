@@ -48,7 +48,7 @@ def final_words(
 def places(outdir: str | Path) -> Iterator[str]:
     """Where the things lie that a reader opens first, of those that a study has."""
     outdir = Path(outdir)
-    names = {"Explorer": "explorer.html", "Figures": "figures", "Report": "report.html"}
+    names = {"Explorer": "explorer.html", "Report": "report.html", "Figures": "figures"}
     there = {name: outdir / path for name, path in names.items() if (outdir / path).exists()}
     yield from (f"{name}: {path}" for name, path in there.items())
     yield f"Tables: {outdir}"
