@@ -222,12 +222,14 @@ def test_outputs_that_a_job_did_not_make_are_told(folder, piped):
 
 def test_ctrl_c_ends_the_display_and_says_how_to_go_on(folder, piped):
     terminal = Terminal(command(), folder)
-    full = "1,200 of 3,000 steps, 0:03:00 left, loss 0.2130"  # and more than fits: ^C comes after it
+    # And more than fits, so that the terminal's own ^C comes at its right edge.
+    full = "1,200 of 3,000 steps, 0:03:00 left, loss 0.2130"
     terminal.wait_for(lambda screen: "2 of 4 jobs done" in screen and full in screen)
     terminal.press("\x03")
     screen = terminal.end()
     assert terminal.process.returncode == 1 and not INTERNALS.search(screen)
     assert "Failed" not in screen and "failed" not in screen and "Fine-tune" not in screen
+    assert screen.count("jobs done") == 1, "a line of the display is left"
     assert "Interrupted with 2 of 4 jobs done. What is done is kept: the same command" in screen
     shown, hidden = (terminal.written.rindex(f"\x1b[?25{letter}") for letter in "hl")
     assert shown > hidden, "the cursor is still hidden"
