@@ -61,7 +61,7 @@ lint: types
 	$(BIN)/snakefmt --check Snakefile rules
 
 types: install
-	$(BIN)/mypy workflow_scripts/strata
+	$(BIN)/mypy workflow_scripts/strata workflow_scripts/snakemake_logger_plugin_strata
 
 install: .venv/installed.txt
 

@@ -16,11 +16,13 @@ if not isinstance(workflow.current_basedir, (str, PathLike)):
     )
 
 
+include: "rules/paths.smk"
+include: "rules/internals.smk"
+
+
 configfile: Path(workflow.current_basedir) / "config.yaml"
 
 
-include: "rules/paths.smk"
-include: "rules/internals.smk"
 include: "rules/common.smk"
 include: "rules/plans.smk"
 

@@ -57,9 +57,8 @@ rule claims:
 
 
 onsuccess:
-    from strata.analysis.summary_words import (
-        final_words,
-    )  # and pandas, which planning does without
+    # With pandas, which planning does without.
+    from strata.analysis.summary_words import final_words, places
 
     asked = {*config["study"]["analyses"], *workflow.dag_settings.targets}
     tolerance = config["summary"]["tolerance"]
@@ -70,3 +69,4 @@ onsuccess:
     ]
     for words in final_words(config["outdir"], asked, tolerance, records):
         print(f"\n{words}")
+    print("", *places(config["outdir"]), sep="\n", flush=True)

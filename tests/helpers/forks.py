@@ -33,7 +33,7 @@ SNAKEMAKE = (
     "snakemake.executors.local",
     "snakemake.executors.dryrun",
     "snakemake_executor_plugin_slurm",
-    "snakemake_logger_plugin_rich",
+    "rich.live",
     "jsonschema",
     "numpy",
     "pandas",

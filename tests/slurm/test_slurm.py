@@ -300,7 +300,11 @@ def test_a_job_over_its_time_limit_is_resumed_with_more_time_and_memory(study):
     assert resumed_at(study.slurm / LOG.format(study.stopped)) > 0
 
 
-def test_logs_of_failed_jobs_are_shown(study):
+def test_logs_of_failed_jobs_are_named_and_kept(study):
+    logs = (study.slurm.parent / ".snakemake/log").glob("*.log")
+    kept = "".join(path.read_text() for path in logs)
     for seed in (1, 2):
-        assert re.search(rf"Logfile .*/{LOG.format(seed)}", study.said)
-    assert study.said.count("SIGTERM: saving a checkpoint, then ending") >= 2
+        named = rf"  SLURM-job .* failed, SLURM status is: .*\n  Log: \S*{LOG.format(seed)}"
+        assert re.search(named, study.said)
+        assert re.search(rf"Logfile .*/{LOG.format(seed)}", kept)
+    assert kept.count("SIGTERM: saving a checkpoint, then ending") >= 2

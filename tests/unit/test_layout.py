@@ -55,6 +55,18 @@ def test_packages_are_these_and_hold_nothing_of_their_own():
         assert path.read_text() == ""
 
 
+def test_the_console_stands_beside_the_library():
+    """It may be loaded by any Snakemake, so it imports little: rich where it draws, no more."""
+    console = SCRIPTS / "snakemake_logger_plugin_strata"
+    own = (console.name, "strata.runtime.progress.", "snakemake_interface_logger_plugins.")
+    for path in console.glob("*.py"):
+        for name in imported(path):
+            drawing = path.name == "live.py" and name.startswith("rich.")
+            top = name.partition(".")[0]
+            assert drawing or name.startswith(own) or top in sys.stdlib_module_names, (path, name)
+    assert not any(console.name in path.read_text() for path in [*MODULES, *SCRIPTS.glob("*.py")])
+
+
 def test_what_runs_around_the_work_imports_no_library_of_numbers():
     for path in (LIBRARY / "runtime").glob("*.py"):
         assert not {name.partition(".")[0] for name in imported(path)} & HEAVY, path

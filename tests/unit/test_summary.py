@@ -21,7 +21,7 @@ from strata.analysis.summary import (
     smallest_depth,
     summarise,
 )
-from strata.analysis.summary_words import summary_text
+from strata.analysis.summary_words import failed_text, places, summary_text
 from strata.analysis.tables import (
     flag_failed_states,
     read_metrics,
@@ -328,7 +328,7 @@ def by_csv(table: pd.DataFrame) -> pd.DataFrame:
 
 @pytest.mark.parametrize("kept", [lambda table: table, by_csv], ids=["direct", "by csv"])
 def test_report_in_words(checkpoints, kept):
-    """Certified, cannot be told, loses more; failed runs; ALBERT; the same from a CSV file."""
+    """Certified, cannot be told, loses more; ALBERT; failed runs; the same from a CSV file."""
     good, failed = run(1.0), run(0.6, failed=True)
     many = {"times": 40, "tolerance": 0.15}
     studies = {
@@ -339,7 +339,8 @@ def test_report_in_words(checkpoints, kept):
         "sst2": study(CURVES, BOTH, checkpoints["bert"], tolerance=0),
     }
     tables = [table.assign(task=task) for task, (table, _) in studies.items()]
-    lines = summary_text(kept(pd.concat(tables, ignore_index=True)), 0.1).splitlines()
+    table = kept(pd.concat(tables, ignore_index=True))
+    lines = summary_text(table, 0.1).splitlines()
     starts = [
         "bert on rte: accuracy 0.900 [",
         "  UNTUNED, within 10 points in these runs: depth 3 (-10.0 points [",
@@ -351,8 +352,6 @@ def test_report_in_words(checkpoints, kept):
         "  UNTUNED, certified: no smaller depth; depth 3 cannot be told",
         "  TUNED, within 10 points in these runs: depth 2 (-10.0 points [",
         "  TUNED, certified: no smaller depth; depth 3 cannot be told",
-        "bert on mrpc: FAILED, seed 2: the score does not beat the baseline of 0.600; left out",
-        "bert on cola: FAILED, seed 1 2: the score does not beat the baseline of 0.600",
         "bert on qnli: accuracy 0.900 [",
         "  UNTUNED, within 10 points in these runs: depth 3 (",
         "  UNTUNED, certified: depth 3 (-10.0 points, at worst -",
@@ -372,10 +371,15 @@ def test_report_in_words(checkpoints, kept):
         f"saves 2 of 4 layers, {(whole - cut) / 1e6:.1f}M of {whole / 1e6:.1f}M parameters "
         f"({(whole - cut) / whole:.0%})"
     )
-    assert "a claim about these runs); saves 1 of 4 layers, layers share weights" in lines[14]
-    assert "; depth 2 loses more (-30.0 points [" in lines[14]
+    assert "a claim about these runs); saves 1 of 4 layers, layers share weights" in lines[12]
+    assert "; depth 2 loses more (-30.0 points [" in lines[12]
     assert lines[4].endswith("showing it takes about 30 examples, and there are 10")
     assert not [line for line in lines if "needed" in line or "nan" in line]
+    reason = "the score does not beat the baseline of 0.600; left out of the answer"
+    assert failed_text(table).splitlines() == [
+        f"bert on mrpc: FAILED, seed 2: {reason}",
+        f"bert on cola: FAILED, seed 1 2: {reason}",
+    ]
 
 
 def test_report_of_one_seed_by_csv(checkpoints):
@@ -385,7 +389,8 @@ def test_report_of_one_seed_by_csv(checkpoints):
         study(one, {1: run(1.0)}, checkpoints["bert"])[0],
         study(one, {1: run(0.5, failed=True)}, checkpoints["bert"])[0].assign(task="cola"),
     ]
-    text = summary_text(by_csv(pd.concat(tables, ignore_index=True)), 0.1)
+    table = by_csv(pd.concat(tables, ignore_index=True))
+    text = f"{summary_text(table, 0.1)}\n{failed_text(table)}"
     assert "seeds 1)" in text and "bert on cola: FAILED, seed 1: the score" in text
     assert "nan" not in text and "1.0:" not in text
 
@@ -466,3 +471,19 @@ def test_skipping_table_has_each_seeds_full_score_beside_every_span():
     assert table["baseline"].tolist() == [0.6, 0.6, 0.6]
     assert table["failed"].tolist() == [False, True, False]
     assert "model" not in scores.columns
+
+
+def test_the_last_words_name_what_is_there(tmp_path):
+    assert list(places(tmp_path)) == [
+        f"Tables: {tmp_path}",
+        f"All figures on one page: the same command with --report {tmp_path}/report.html",
+    ]
+    (tmp_path / "figures").mkdir()
+    for name in ("explorer.html", "report.html"):
+        (tmp_path / name).touch()
+    assert list(places(tmp_path)) == [
+        f"Explorer: {tmp_path}/explorer.html",
+        f"Report: {tmp_path}/report.html",
+        f"Figures: {tmp_path}/figures",
+        f"Tables: {tmp_path}",
+    ]

@@ -17,7 +17,7 @@ from strata.analysis.words import points_of, rounded
 def final_words(
     outdir: str | Path, analyses: Collection[str], tolerance: float, records: Sequence[str] = ()
 ) -> Iterator[str]:
-    """A study's answers in words, of those analyses that it has; what to cut comes last.
+    """A study's answers in words, of those analyses that it has; then the runs that failed.
 
     Parameters
     ----------
@@ -41,6 +41,20 @@ def final_words(
         yield f"{summary_text(pd.read_csv(summary), tolerance)}\n\n(from {summary})"
     if "frontier" in analyses and frontier.is_file():
         yield f"{frontier_text(pd.read_csv(frontier, dtype=NAMES))}\n\n(from {frontier})"
+    has_summary = "truncation" in analyses and summary.is_file()
+    if has_summary and (failed := failed_text(pd.read_csv(summary))):
+        yield failed
+
+
+def places(outdir: str | Path) -> Iterator[str]:
+    """Where the things lie that a reader opens first, of those that a study has."""
+    outdir = Path(outdir)
+    names = {"Explorer": "explorer.html", "Report": "report.html", "Figures": "figures"}
+    there = {name: outdir / path for name, path in names.items() if (outdir / path).exists()}
+    yield from (f"{name}: {path}" for name, path in there.items())
+    yield f"Tables: {outdir}"
+    if "Report" not in there:
+        yield f"All figures on one page: the same command with --report {outdir / 'report.html'}"
 
 
 def run_notes(records: Iterable[str]) -> list[str]:
@@ -51,7 +65,7 @@ def run_notes(records: Iterable[str]) -> list[str]:
 
 
 def summary_text(table: pd.DataFrame, tolerance: float) -> str:
-    """The summary in words, without layer sets (the frontier's); failed runs are named."""
+    """The summary in words, without layer sets (the frontier's) and failed runs."""
     table, lines = table[table["configuration"].isin(CONFIGURATIONS)], []
     for (model, task), rows in table.groupby(["model", "task"], sort=False):
         first = rows.iloc[0]
@@ -63,12 +77,18 @@ def summary_text(table: pd.DataFrame, tolerance: float) -> str:
                 f"n={first['n_examples']}, seeds {_text(first['seeds'])})"
             )
             lines += [line for _, row in rows.iterrows() for line in _sentences(row, tolerance)]
-        if _text(first["failed_seeds"]):
-            lines.append(
-                f"{model} on {task}: FAILED, seed {_text(first['failed_seeds'])}: the score does "
-                f"not beat the baseline of {first['baseline']:.3f}; left out of the answer"
-            )
     return "\n".join(lines)
+
+
+def failed_text(table: pd.DataFrame) -> str:
+    """The runs of a summary that failed, a line a model and task; "" if none did."""
+    firsts = table.groupby(["model", "task"], sort=False).head(1)
+    return "\n".join(
+        f"{row['model']} on {row['task']}: FAILED, seed {_text(row['failed_seeds'])}: the score "
+        f"does not beat the baseline of {row['baseline']:.3f}; left out of the answer"
+        for _, row in firsts.iterrows()
+        if _text(row["failed_seeds"])
+    )
 
 
 def _sentences(row: pd.Series, tolerance: float) -> Iterator[str]:

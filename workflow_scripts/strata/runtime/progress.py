@@ -1,7 +1,14 @@
-"""Progress lines with a rate and the time left."""
+"""Progress lines with a rate and the time left, written by jobs and read by the console."""
 
+import re
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
+
+LINE = re.compile(
+    r"(?P<done>[\d,]+)/(?P<total>[\d,]+) (?P<unit>.+?), [\d,.]+/s, (?P<left>\d+:\d\d:\d\d) left"
+    r"(?:, (?P<note>.+))?"
+)
 
 
 class Progress:
@@ -28,6 +35,25 @@ class Progress:
             + (f", {note()}" if note else ""),
             flush=True,
         )
+
+
+@dataclass(frozen=True)
+class ProgressLine:
+    """What a line of ``Progress`` says."""
+
+    done: int
+    total: int
+    unit: str
+    left: str
+    note: str | None
+
+    @classmethod
+    def parse(cls, line: str) -> "ProgressLine | None":
+        """None of any other line."""
+        if found := LINE.fullmatch(line.strip()):
+            done, total = (int(found[name].replace(",", "")) for name in ("done", "total"))
+            return cls(done, total, found["unit"], found["left"], found["note"])
+        return None
 
 
 def clock(seconds: float) -> str:
