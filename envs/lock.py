@@ -1,8 +1,8 @@
 """Write requirements.txt: the direct dependencies of pyproject.toml, and what they need, pinned.
 
-`make lock` runs it. Existing pins stay as they are, unless they are named (`make lock
-UPGRADE="transformers datasets"`, or `UPGRADE=all`). pip decides, for the platform and the Python
-that it runs on, and installs nothing.
+`make lock` runs it. What is pinned already stays as it is, unless it is named
+(`make lock UPGRADE="transformers datasets"`, or `UPGRADE=all`). pip decides, for the platform and
+the Python that it runs on, and installs nothing.
 """
 
 import json
@@ -15,7 +15,7 @@ from pathlib import Path
 
 ENVS = Path(__file__).parent
 LOCK = ENVS / "requirements.txt"
-# What only CUDA builds of torch need: left out, so that one file also serves CPUs.
+# What CUDA builds of torch need of their own accord: left out, so that one file serves CPUs, too.
 OF_CUDA = re.compile(r"(nvidia|cuda|triton)\b")
 HEADER = """\
 # Made by `make lock` (envs/lock.py) from the direct dependencies in pyproject.toml: do not edit.
@@ -38,7 +38,7 @@ def direct_dependencies() -> list[str]:
 
 
 def read_pins(text: str) -> dict[str, str]:
-    """The line of each package in a lock, by canonical name."""
+    """Canonical name -> its line of a lock."""
     lines = [line for line in text.splitlines() if line and not line.startswith("#")]
     return {canonical(line.partition("==")[0]): line for line in lines}
 

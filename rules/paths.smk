@@ -1,4 +1,4 @@
-"""Every path pattern, once, and the allowed values of wildcards. Included first."""
+"""Every path pattern, once, and what wildcards may be. Included first."""
 
 import sys
 
@@ -12,7 +12,9 @@ from strata.study.variants import Variant
 
 # Models and tasks, which all studies share.
 MODEL = "data/models/{model}"
-GIVEN = "data/given/{model}/{number}"  # a checkpoint of an already fine-tuned model
+GIVEN = (
+    "data/given/{model}/{number}"  # a checkpoint of a model that is fine-tuned already
+)
 TASK_FOLDER = "data/tasks/{task}"
 TASK = f"{TASK_FOLDER}/task.json"
 TRAIN_EXAMPLES = f"{TASK_FOLDER}/train.parquet"
@@ -30,7 +32,7 @@ HISTORY = f"{RUN}/history.csv"
 RECORD = f"{RUN}/run.json"
 METRICS = f"{RUN}/metrics.json"
 
-# Representations, and what is made from them.
+# Representations, and what is made of them.
 EVAL_ACTIVATIONS = "<results>/activations/{model}_{task}/eval/{state}.h5"
 TRAIN_ACTIVATIONS = "<results>/activations/{model}_{task}/train/{state}.h5"
 CKA = "<results>/cka/{model}_{task}"
@@ -61,8 +63,8 @@ EXPORTED_TRAINED = "<results>/export/{model}_{task}/{trained}"
 EXPORTED = "<results>/export/{model}_{task}/{exported}"  # any of these
 EXPORTED_ONNX = f"{EXPORTED}.onnx"
 
-# Which layers to keep. Examples are split by what they decide: layers are chosen on withheld train
-# examples or on one half of eval, and judged on eval or its other half.
+# Which layers to keep. Examples are parted by what they decide: on the withheld ones of train, or
+# on one half of eval, layers are chosen; on eval, or its other half, they are judged.
 EXAMPLES = "<results>/examples/{task}"
 KEPT_TRAIN = f"{EXAMPLES}/train.parquet"
 WITHHELD = f"{EXAMPLES}/withheld.parquet"
@@ -72,7 +74,7 @@ FRONTIER = "<results>/frontier"
 FRONTIER_OF_PAIR = f"{FRONTIER}/{{model}}_{{task}}"
 SETS = f"{FRONTIER_OF_PAIR}/{{state}}"
 COSTS = f"{FRONTIER_OF_PAIR}/costs.csv"
-CUT_ANSWERS = f"{RUN}/answers.parquet"  # for a model that was cut and then trained
+CUT_ANSWERS = f"{RUN}/answers.parquet"  # of a model that was cut and then trained
 TRAINING = f"{FRONTIER_OF_PAIR}.training"
 FRONTIER_ONNX = f"{FRONTIER_OF_PAIR}.onnx"
 

@@ -23,13 +23,13 @@ COMMANDS = sorted(
 )
 
 
-# The README's own example of an already fine-tuned model.
+# The README's own example of a model that is fine-tuned already.
 MINE = re.search(r"```yaml\n(outdir: results/support\n.*?)```", README, re.DOTALL)[1]
 
 
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory) -> Path:
-    """A copy of the workflow, with what the README tells a user to write into it."""
+    """A copy of the workflow, with what the README lets a user write into it."""
     folder = copy_workflow(tmp_path_factory.mktemp("clone"))
     tiny.save_model(folder / "models/support-a", "roberta")
     (folder / "mine.yaml").write_text(MINE.replace("path:/models", "path:models"))
@@ -72,7 +72,7 @@ def test_a_dry_run_of_tamkins_study_says_how_many_runs_it_needs(snakemake):
     assert "Partial reinitialisation needs 1,800 runs." in said and "1,800 runs" in README
     counts = dict(re.findall(r"^(\w+)\s+(\d+)$", said, re.MULTILINE))
     assert int(counts["ablate"]) + int(counts["finetune"]) == 1800
-    # Runs that differ only in their variant share one token file.
+    # Runs that differ in their variant alone share one token file.
     assert counts["tokenize_task"] == "3"
 
 

@@ -1,4 +1,4 @@
-"""What a change reruns, from dry runs of the finished study: the README's table, row by row."""
+"""What a change reruns, read off dry runs of the finished study: the README's table, row by row."""
 
 import os
 import shutil
