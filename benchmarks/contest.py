@@ -22,7 +22,8 @@ def use_one_gpu() -> bool:
 
     Returns
     -------
-    Whether there is one.
+    bool
+        Whether there is one.
     """
     from strata.runtime.gpu_lease import visible_gpus
 
@@ -96,9 +97,10 @@ def compare(
 
     Returns
     -------
-    A row a contestant: work, size, contestant, median_s, low_s, high_s, runs, ratio (its time over
-    Strata's, median over rounds), ratio_low, ratio_high, goal, extra_mb (peak memory beyond what
-    it held before), error, gflops, share (of the machine's matrix product), note.
+    DataFrame
+        One row per contestant: work, size, contestant, median_s, low_s, high_s, runs, ratio (its
+        time over Strata's, median over rounds), ratio_low, ratio_high, goal, extra_mb (peak memory
+        beyond what it held before), error, gflops, share (of the machine's matrix product), note.
     """
     work.prepare(folder)
     contestants = [Contestant(key, name, folder, environment) for name in work.contestants]

@@ -103,7 +103,7 @@ def is_exception(name: str, path: Path) -> bool:
     return bool(re.search(rf"(import .*|class )\b{name}\b", path.read_text(encoding="utf-8")))
 
 
-@pytest.mark.parametrize(("node", "path"), definitions())
+@pytest.mark.parametrize(("node", "path"), [*definitions()])
 def test_sections_are_as_numpydoc_means_them(node, path):
     doc = parsed(docstring(node))
     for entry in doc["Raises"]:

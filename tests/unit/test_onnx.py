@@ -225,7 +225,7 @@ def test_a_folder_is_measured_in_turn_and_its_card_says_so(bert):
     assert table[["latency_ms", "examples_per_second", "parameters"]].gt(0).all().all()
     card = onnx_card("Tiny on entail", "layers1-4", TASK, read_config(bert.folder), table)
     assert "| accuracy |" in card and "FOLDER/onnx/model_quantized.onnx" in card
-    assert "of the folder `layers1-4`" in card and "(bert, 4\nlayers)" in card
+    assert "in the folder `layers1-4`" in card and "(bert, 4\nlayers)" in card
 
 
 @pytest.mark.slow
