@@ -227,7 +227,8 @@ def _sizes(
     found: dict[LayerSet, dict[str, float | int | None]] = {}
     free = BoundedSemaphore(AT_ONCE)
     peaks: dict[LayerSet, Future[float | None]] = {}
-    with ThreadPoolExecutor(AT_ONCE) as pool, tempfile.TemporaryDirectory() as place:
+    # The pool ends first, so that each process has its folder until it is done.
+    with tempfile.TemporaryDirectory() as place, ThreadPoolExecutor(AT_ONCE) as pool:
         for kept in shapes:
             free.acquire()
             folder = Path(place) / str(kept)
@@ -244,7 +245,7 @@ def _peak_once(folder: Path, rows: Rows, task: Task, free: BoundedSemaphore) -> 
     try:
         return peak_memory(folder, rows, task)
     finally:
-        shutil.rmtree(folder)
+        shutil.rmtree(folder, ignore_errors=True)
         free.release()
 
 
