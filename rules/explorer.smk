@@ -32,7 +32,7 @@ rule explorer:
     conda:
         "../envs/strata.yaml"
     params:
-        runs=RUNS,
+        runs=shown_runs(),
         shown=dict(
             outdir=config["outdir"],
             pairs=[[model, task] for model in MODELS for task in TASKS],

@@ -4,12 +4,6 @@ import functools
 import itertools
 
 ORIGINAL = [model for model in MODELS if given.has_pretrained(config, model)]
-RUNS = [
-    [model, task, seed]
-    for model in MODELS
-    for task in TASKS
-    for seed in given.seeds_of(config, model)
-]
 TWICE = [model for model in MODELS if len(given.seeds_of(config, model)) > 1]
 
 
@@ -380,11 +374,35 @@ def explorer_tables(wildcards):
     return {name: paths for name, paths in found.items() if paths}
 
 
+def shown_runs():
+    """[model, task, seed] of the full runs that the study's analyses need: the explorer asks for no
+    others."""
+    asked = set(given.analyses_of(config))
+    seeds = {"frontier": given.cut_seeds} if "frontier" in asked else {}
+    if asked & {
+        "cka",
+        "controls",
+        "truncation",
+        "skipping",
+        "exits",
+        "export",
+        "agreement",
+    }:
+        seeds = {"all": given.seeds_of}
+    return [
+        [model, task, seed]
+        for seeds_of_model in seeds.values()
+        for model in MODELS
+        for task in TASKS
+        for seed in seeds_of_model(config, model)
+    ]
+
+
 def full_runs(pattern):
-    """A file of every full run of the study, in the order of ``RUNS``."""
+    """A file of every full run that the explorer shows, in their order."""
     return [
         pattern.format(model=model, task=task, variant=Variant.KEPT, seed=seed)
-        for model, task, seed in RUNS
+        for model, task, seed in shown_runs()
     ]
 
 

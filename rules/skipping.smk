@@ -34,6 +34,7 @@ rule skip_spans:
 rule tabulate_skipping:
     input:
         tables=runs(SKIPPING_OF_STATE),
+        predictions=runs(SKIPPED),
         metrics=runs(METRICS),
     output:
         table=f"{SKIPPING}.csv",
@@ -45,7 +46,8 @@ rule tabulate_skipping:
         "../envs/strata.yaml"
     params:
         seeds=seeds_of,
-        code=code_of("tabulate_skipping"),
+        sampling=sampling(config),
+        code=code_of("tabulate_skipping", "metric"),
     message:
         "Skipping table of {wildcards.model} on {wildcards.task}"
     script:

@@ -11,7 +11,14 @@ SLOW = ("test_networks", "test_fuzz", "test_model_types")
 # The longest first; those in one row need the same finished studies, which the first one runs.
 FIRST = (
     ("test_soak",),
-    ("test_study", "test_companions", "test_adopted_models", "test_recording", "test_refusals"),
+    (
+        "test_study",
+        "test_companions",
+        "test_adopted_models",
+        "test_recording",
+        "test_refusals",
+        "test_explorer_browser",
+    ),
     ("test_every_model_type",),
     ("test_slurm",),
     ("test_kills",),

@@ -19,4 +19,4 @@ with job(snakemake):
     assets = read_assets(inputs.page, inputs.css, inputs.glue)
     page = explorer_page(tables, runs, inputs.records, shown, assets)
     Path(outputs.page).write_text(page, encoding="utf-8")
-    Path(outputs.answers).write_text(answers_text(tables, shown) + "\n", encoding="utf-8")
+    Path(outputs.answers).write_text(answers_text(tables, runs, shown) + "\n", encoding="utf-8")

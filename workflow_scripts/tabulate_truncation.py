@@ -7,7 +7,8 @@ from strata.runtime.job import job
 from strata.study.settings import Sampling
 
 inputs, params, wildcards = snakemake.input, snakemake.params, snakemake.wildcards
-ANSWERED = ["configuration", "depth", "label", "prediction"]
+PLACES = ["configuration", "depth"]
+ANSWERED = [*PLACES, "label", "prediction"]
 with job(snakemake):
     runs = read_metrics(inputs.metrics, params.seeds)
     sampling = Sampling(**params.sampling)
@@ -17,7 +18,9 @@ with job(snakemake):
         strict=True,
     )
     scores = [
-        with_intervals(pd.read_csv(table), pd.read_parquet(answers, columns=ANSWERED), sampling)
+        with_intervals(
+            pd.read_csv(table), pd.read_parquet(answers, columns=ANSWERED), sampling, PLACES
+        )
         for table, answers in tables
     ]
     scores = pd.concat(scores, ignore_index=True)

@@ -64,7 +64,7 @@ def _blocks(seeds, depths, rng):
     ]
     return pd.DataFrame(rows).assign(
         pooling="raw", separation=0.3, separation_low=0.2, early_end=begin - 1, late_begin=begin,
-        layers=depths, n_examples=EXAMPLES,
+        layers=depths, n_examples=EXAMPLES, failed=False,
     )  # fmt: skip
 
 
@@ -138,7 +138,8 @@ def _skipping(seeds, depths, rng):
     rows = [(seed, *span) for seed, span in product(seeds, spans)]
     table = pd.DataFrame(rows, columns=["seed", "first", "last"])
     return table.assign(
-        metric="accuracy", value=0.5 + 0.4 * rng.random(len(rows)), full=0.9, baseline=0.5,
+        metric="accuracy", value=0.5 + 0.4 * rng.random(len(rows)), low=0.4, high=0.9, full=0.9,
+        baseline=0.5,
         degenerate=False, n=EXAMPLES, n_examples=EXAMPLES, failed=False,
     )  # fmt: skip
 
@@ -158,7 +159,8 @@ def _frontier(seeds, depths, rng):
         latency_p95_ms=2.0 * table["size"], latency_ratio=depths / table["size"],
         speed_ratio=depths / table["size"], parameters=table["size"] * 1_000_000,
         file_mb=4.0 * table["size"], device="a processor", threads=2, examples_needed=1000.0,
-        choose_score=0.5, choose_loss=0.7,
+        choose_score=0.5, choose_loss=0.7, way=None, steps=np.nan, examples_per_second=100.0,
+        memory_mb=100.0,
     )  # fmt: skip
 
 
@@ -168,6 +170,7 @@ def _variability(seeds, depths, rng):
         {
             "depth": range(1, depths + 1), "nu": nu, "nu_low": nu - 0.1, "nu_high": nu + 0.1,
             "shuffled": nu + 0.2, "shuffled_sd": 0.05, "corrected": nu - 0.05,
-            "probe_score": rng.random(depths), "n": EXAMPLES,
+            "probe": rng.random(depths), "probe_low": 0.1, "probe_high": 0.9,
+            "probe_score": "balanced accuracy", "n": EXAMPLES,
         }
     )  # fmt: skip

@@ -113,8 +113,29 @@ def test_a_candidate_says_how_it_is_made_and_exported_and_the_full_model_is_not(
         (table["model"] == "albert") & (table["task"] == "rte") & (table["size"] == 3)
     ].iloc[0]
     assert one["command"] == "snakemake results/mine/export/albert_rte/layers1-3"
-    assert one["made"] == "cut as it is, nothing trained"
+    assert one["made"] == "cut; nothing trained" and one["chose"] == "top, greedy"
     assert set(table.loc[table["method"] == "full", "command"]) == {""}
+    # One run is exported; what another one scored has no command.
+    assert set(table.loc[table["seed"] == 2, "command"]) == {""}
+
+
+def test_what_was_trained_after_its_cut_says_how():
+    rows = TABLES["frontier"].head(1).assign(done="trained", way="heal", steps=300.0)
+    (made,) = chart_tables({"frontier": rows}, "raw", "results")["frontier"]["made"]
+    assert made.endswith("300 steps") and "cut" in made
+
+
+def test_depths_are_compared_with_the_last_one_of_their_own_model():
+    shallow = study_tables(["small"], ["rte"], SEEDS, 3)["controls"]
+    both = pd.concat([TABLES["controls"], shallow], ignore_index=True)
+    drawn = chart_tables({"controls": both}, "raw", "results")["controls"]
+    last = drawn[drawn["part"] == "last"].groupby("model")["other_depth"].agg(set)
+    assert last.to_dict() == {"albert": {5.0}, "mpnet": {5.0}, "small": {3.0}}
+
+
+def test_blocks_of_failed_runs_are_not_outlined():
+    table = TABLES["blocks"].assign(failed=TABLES["blocks"]["seed"] == 2)
+    assert set(chart_tables({"blocks": table}, "raw", "results")["blocks"]["seed"]) == {1}
 
 
 @pytest.mark.parametrize("chart", charts(), ids=lambda chart: chart.name)
@@ -167,10 +188,14 @@ def test_answers_are_those_that_a_run_ends_with():
     findings = pd.DataFrame(
         {"model": ["mpnet"], "task": ["rte"], "finding": ["Layers 3 to 5 agree."]}
     )
-    said = {answer.title: answer for answer in answers({"findings": findings}, PAIRS, {}, 0.01)}
+    about = runs(MODELS, TASKS, SEEDS, [("albert", "mrpc", 1), ("albert", "mrpc", 2)])
+    found = answers({"findings": findings}, about, PAIRS, {}, 0.01)
+    said = {answer.title: answer for answer in found}
+    assert [title for title, answer in said.items() if answer.all_failed] == ["albert on mrpc"]
     assert [part.lines for part in said["mpnet on rte"].parts] == [["Layers 3 to 5 agree."]]
     assert said["albert on rte"].parts == []
-    text = answers_text({"findings": findings}, shown())
+    text = answers_text({"findings": findings}, about, shown())
+    assert "albert on mrpc: every run failed" in text and "Failed runs\n\n- albert on mrpc" in text
     assert "What the methods say together\n\n- Layers 3 to 5 agree." in text
     assert "No answer in words" in page()
 

@@ -15,6 +15,7 @@ from helpers.browser import browser, have_chromium
 from helpers.study_tables import runs, study_tables
 from strata.explorer import page as explorer
 from strata.explorer.page import Shown, explorer_page, read_assets
+from strata.explorer.tables import read_table
 
 FOLDER = Path(explorer.__file__).parent
 ASSETS = read_assets(FOLDER / "page.html", FOLDER / "page.css", FOLDER / "glue.js")
@@ -64,8 +65,17 @@ def written(folder: Path, tables: dict, failed=()) -> Path:
     return path
 
 
+def drawn(driver) -> int:
+    """How often the page has drawn all that was chosen."""
+    return int(driver.execute_script("return document.body.dataset.drawn"))
+
+
 def choose(driver, name: str, value: str) -> None:
-    Select(driver.find_element(By.ID, name)).select_by_value(value)
+    select, before = Select(driver.find_element(By.ID, name)), drawn(driver)
+    if select.first_selected_option.get_attribute("value") == value:
+        return
+    select.select_by_value(value)
+    until(driver, lambda: drawn(driver) > before)
 
 
 def slide(driver, depth: int) -> None:
@@ -73,8 +83,10 @@ def slide(driver, depth: int) -> None:
     slider = driver.find_element(By.ID, "depth")
     slider.send_keys(Keys.HOME)
     for _ in range(depth - 1):
+        before = drawn(driver)
         slider.send_keys(Keys.ARROW_RIGHT)
-    until(driver, lambda: driver.execute_script("return document.body.dataset.depth") == str(depth))
+        until(driver, lambda before=before: drawn(driver) > before)
+    assert slider.get_attribute("value") == str(depth)
 
 
 def until(driver, holds) -> None:
@@ -132,7 +144,9 @@ def test_numbers_are_the_tables(study, finished):
         of = table[(table["seed"] == seed) & (table["depth"] == depth)].set_index("configuration")
         for words, name in (("Untuned", "untuned"), ("Tuned-Orig", "tuned-orig")):
             value, low, high = of.loc[name, ["value", "low", "high"]]
-            assert readout(finished)[words] == f"{value:.3f} [{low:.3f}, {high:.3f}]"
+            examples = f"{of.loc[name, 'n_examples']:,.0f} examples"
+            expected = f"{value:.3f} [{low:.3f}, {high:.3f}], {examples}"
+            assert readout(finished)[words] == expected
 
 
 def test_a_chart_has_its_table(study, finished):
@@ -251,6 +265,51 @@ def test_a_narrow_dark_page_of_any_study_is_readable(narrow, tmp_path, models):
         .set_index("configuration")
     )
     assert readout(page)["Untuned"].startswith(f"{own.loc['untuned', 'value']:.3f}")
+
+
+def test_a_failed_run_is_named_where_it_is_chosen(wide, tmp_path):
+    tables = study_tables(["a"], ["s", "t"], SEEDS, 3)
+    page = opened(wide, written(tmp_path, tables, [("a", "t", 2)]))
+    banner = page.find_element(By.ID, "failed")
+    choose(page, "seed", "2")
+    assert not banner.is_displayed()
+    choose(page, "task", "t")
+    names = [option.text for option in Select(page.find_element(By.ID, "seed")).options]
+    assert names == ["1", "2 (failed)"] and banner.is_displayed()
+    choose(page, "seed", "1")
+    assert not banner.is_displayed()
+
+
+def test_the_profiles_table_follows_the_slider(wide, tmp_path):
+    page = opened(wide, written(tmp_path, study_tables(["a"], ["t"], SEEDS, 3)))
+    slide(page, 1)
+    assert set(shown_table(page, "profile")["y_depth"]) == {"1"}
+    slide(page, 2)
+    assert set(shown_table(page, "profile")["y_depth"]) == {"2"}
+
+
+def test_tables_that_no_study_made_look_like_those_that_one_made(study, companions, today):
+    """Otherwise the pages above would show what no study has."""
+    tiny, later = study.folder / "results/tiny", companions.folder / "results/companions"
+    files = {
+        "cka": tiny / "cka/roberta_entail.csv",
+        "blocks": tiny / "cka/roberta_entail.blocks.csv",
+        "truncation": tiny / "truncation/roberta_entail.csv",
+        "calibration": tiny / "truncation/roberta_entail.calibration.csv",
+        "controls": tiny / "controls/roberta_entail.csv",
+        "verdicts": tiny / "summary/roberta_entail.verdicts.csv",
+        "skipping": tiny / "skipping/roberta_entail.csv",
+        "variability": later / "variability/roberta_entail/nu.csv",
+        "frontier": next(today.folder.glob("results/*/frontier/*_*.csv")),
+    }
+    made = study_tables(["roberta"], ["entail"], SEEDS, 4)
+    assert set(files) == set(made)
+    for name, path in files.items():
+        real = read_table(name, [str(path)])
+        assert set(made[name]) <= set(real), name
+        for column in made[name]:
+            numbers = [pd.api.types.is_numeric_dtype(t[column]) for t in (real, made[name])]
+            assert numbers[0] == numbers[1] or real[column].isna().all(), (name, column)
 
 
 def test_a_study_without_most_analyses_opens(wide, tmp_path):

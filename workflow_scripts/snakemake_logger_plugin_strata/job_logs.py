@@ -98,7 +98,7 @@ def _last_lines(path: str) -> list[str]:
 
 
 def stamps(paths: Iterable[str]) -> list[tuple[int, int] | None]:
-    """What changes once a file is written anew."""
+    """What changes once a file is written again."""
     found: list[tuple[int, int] | None] = []
     for path in paths:
         try:

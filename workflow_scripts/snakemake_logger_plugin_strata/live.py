@@ -1,4 +1,4 @@
-"""The console at a terminal: one display of what is done and what runs now, drawn anew in place."""
+"""The console at a terminal: one display of what is done and what runs now, redrawn in place."""
 
 import time
 

@@ -27,7 +27,7 @@ from strata.study import paths
 from strata.study.states import State
 
 RESULTS = "<results>/"
-# What wildcards of a path may be; a model's and a task's name have no '_', which parts them.
+# What wildcards of a path may be; names of models and tasks contain no '_', which separates them.
 WILDCARDS = {"model": "[a-z0-9-]+", "task": "[a-z0-9-]+", "seed": "[0-9]+", "state": State.KEPT}
 ANY = "[^/]+"
 # Whole numbers that some rows lack: pandas would read them as 1.0, 2.0, ...

@@ -12,6 +12,7 @@ from strata.analysis.frontier import NAMES
 from strata.analysis.frontier_words import frontier_text
 from strata.analysis.summary import CONFIGURATIONS, LOSES_MORE
 from strata.analysis.words import points_of, rounded
+from strata.study.run_records import RunMetrics
 
 
 def final_words(
@@ -41,8 +42,7 @@ def final_words(
         yield f"{summary_text(pd.read_csv(summary), tolerance)}\n\n(from {summary})"
     if "frontier" in analyses and frontier.is_file():
         yield f"{frontier_text(pd.read_csv(frontier, dtype=NAMES))}\n\n(from {frontier})"
-    has_summary = "truncation" in analyses and summary.is_file()
-    if has_summary and (failed := failed_text(pd.read_csv(summary))):
+    if failed := failed_text(records):
         yield failed
 
 
@@ -80,14 +80,26 @@ def summary_text(table: pd.DataFrame, tolerance: float) -> str:
     return "\n".join(lines)
 
 
-def failed_text(table: pd.DataFrame) -> str:
-    """The runs of a summary that failed, a line a model and task; "" if none did."""
-    firsts = table.groupby(["model", "task"], sort=False).head(1)
+def failed_text(records: Iterable[str]) -> str:
+    """The runs that failed, a line a model and task; "" if none did.
+
+    Parameters
+    ----------
+    records : iterable of str
+        Patterns of the runs' run.json; metrics.json lies in the same folder.
+    """
+    failed: dict[tuple[str, str], list[str]] = {}
+    for path in (Path(path) for pattern in records for path in sorted(glob(pattern))):
+        metrics = path.with_name("metrics.json")
+        if metrics.is_file() and (run := RunMetrics.read(metrics)).failed:
+            *_, pair, _variant, seed, _name = path.parts
+            model, _, task = pair.partition("_")
+            reason = f"the score does not beat the baseline of {run.baseline:.3f}"
+            seeds = failed.setdefault((f"{model} on {task}", reason), [])
+            seeds.append(seed.removeprefix("seed"))
     return "\n".join(
-        f"{row['model']} on {row['task']}: FAILED, seed {_text(row['failed_seeds'])}: the score "
-        f"does not beat the baseline of {row['baseline']:.3f}; left out of the answer"
-        for _, row in firsts.iterrows()
-        if _text(row["failed_seeds"])
+        f"{pair}: FAILED, seed {' '.join(seeds)}: {reason}; left out of the answer"
+        for (pair, reason), seeds in failed.items()
     )
 
 

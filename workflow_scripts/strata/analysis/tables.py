@@ -1,6 +1,6 @@
 """Tables of a study: tables of states joined, with the context that every number needs."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -42,19 +42,22 @@ def flag_failed_states(table: pd.DataFrame, runs: Mapping[int, RunMetrics]) -> p
 
 
 def with_intervals(
-    scores: pd.DataFrame, predictions: pd.DataFrame, sampling: Sampling
+    scores: pd.DataFrame, predictions: pd.DataFrame, sampling: Sampling, places: Sequence[str]
 ) -> pd.DataFrame:
     """A run's scores with `low` and `high`, the bootstrap interval over examples of each.
 
     Parameters
     ----------
     scores : DataFrame
-        With configuration, depth, metric and value.
+        With the places, metric and value.
     predictions : DataFrame
-        What they are scores of: configuration, depth, label and prediction, a row an example.
+        What they are scores of: the places, label and prediction, a row an example.
+    sampling : Sampling
+        How intervals are made.
+    places : sequence of str
+        Columns that say which rows of predictions a score is of.
     """
-    places = ["configuration", "depth"]
-    groups = {place: rows for place, rows in predictions.groupby(places, sort=False)}
+    groups = {place: rows for place, rows in predictions.groupby([*places], sort=False)}
     chosen = [groups[place] for place in zip(*(scores[name] for name in places), strict=True)]
     labels = chosen[0]["label"].to_numpy()
     answers = np.stack([rows["prediction"].to_numpy() for rows in chosen])
@@ -124,7 +127,8 @@ def skipping_table(
     table = scores.copy()
     table.insert(0, "model", model)
     table.insert(1, "task", task)
-    after = table.columns.tolist().index("value") + 1
+    columns = table.columns.tolist()
+    after = columns.index("high" if "high" in columns else "value") + 1
     table.insert(after, "full", [runs[seed].score for seed in table["seed"]])
     table.insert(after + 1, "baseline", [runs[seed].baseline for seed in table["seed"]])
     table["failed"] = [runs[seed].failed for seed in table["seed"]]

@@ -12,6 +12,7 @@ from strata.study.run_records import RunMetrics
 
 KINDS = {HOLDS: "holds", FAILS: "fails", UNTOLD: "untold", ABSENT: "absent"}
 Tables = Mapping[str, pd.DataFrame]
+Runs = Mapping[tuple[str, str, int], RunMetrics]  # by model, task and seed
 
 
 @dataclass(frozen=True)
@@ -29,10 +30,15 @@ class Answer:
     title: str
     score: str
     parts: list[Part]
+    all_failed: bool
 
 
 def answers(
-    tables: Tables, pairs: Sequence[tuple[str, str]], titles: Mapping[str, str], tolerance: float
+    tables: Tables,
+    runs: Runs,
+    pairs: Sequence[tuple[str, str]],
+    titles: Mapping[str, str],
+    tolerance: float,
 ) -> list[Answer]:
     """The sentences that a run ends with, by model and task.
 
@@ -45,12 +51,17 @@ def answers(
     tolerance : float
         What may be lost, a fraction.
     """
-    return [_answer(tables, model, task, titles, tolerance) for model, task in pairs]
+    said = []
+    for model, task in pairs:
+        own = [run.failed for (*of, _), run in runs.items() if (model, task) == tuple(of)]
+        title = f"{titles.get(model, model)} on {titles.get(task, task)}"
+        score, parts = _said(tables, model, task, tolerance)
+        said.append(Answer(title, score, parts, all_failed=bool(own) and all(own)))
+    return said
 
 
-def _answer(
-    tables: Tables, model: str, task: str, titles: Mapping[str, str], tolerance: float
-) -> Answer:
+def _said(tables: Tables, model: str, task: str, tolerance: float) -> tuple[str, list[Part]]:
+    """The score of the full model, and the sentences of each analysis that has some."""
     own = {name: _of(table, model, task) for name, table in tables.items()}
     score, parts = "", []
     if len(rows := own.get("summary", pd.DataFrame())):
@@ -64,8 +75,7 @@ def _answer(
         parts.append(Part(title, [line.strip() for line in rest]))
     if len(rows := own.get("findings", pd.DataFrame())):
         parts.append(Part("What the methods say together", rows["finding"].tolist()))
-    parts = [part for part in parts if part.lines]
-    return Answer(f"{titles.get(model, model)} on {titles.get(task, task)}", score, parts)
+    return score, [part for part in parts if part.lines]
 
 
 def _of(table: pd.DataFrame, model: str, task: str) -> pd.DataFrame:
@@ -130,8 +140,8 @@ def _details(row: pd.Series) -> Iterator[str]:
         yield str(row["remark"])
 
 
-def failed_runs(runs: Mapping[tuple[str, str, int], RunMetrics]) -> list[str]:
-    """A sentence on each run that failed; `runs` by model, task and seed."""
+def failed_runs(runs: Runs) -> list[str]:
+    """A sentence on each run that failed."""
     return [
         f"{model} on {task}, seed {seed}: {run.metric} {run.score:.3f} [{run.score_low:.3f}, "
         f"{run.score_high:.3f}] does not beat the baseline of {run.baseline:.3f}, or all "

@@ -28,7 +28,7 @@ LARGE, SMALL = 110, 35  # square pixels
 SAID = (
     ("layers", "layers", ""),
     ("made", "made", ""),
-    ("method", "chosen by", ""),
+    ("chose", "chosen by", ""),
     ("value", "score", ".3f"),
     ("low", "95 % interval from", ".3f"),
     ("high", "to", ".3f"),

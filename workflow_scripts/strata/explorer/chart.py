@@ -50,7 +50,9 @@ class Chart:
     signals : tuple of str
         Which of the page's choices it has as parameters.
     click : str
-        The column of what is clicked that says which depth that is; "" where it is none.
+        The column that says which depth a clicked cell or point is of; "" if none does.
+    follows : str
+        The column of depths whose rows are drawn for the chosen depth alone; "" if all are drawn.
     wide : bool
         Whether it takes the room of two where there is room.
     """
@@ -66,11 +68,12 @@ class Chart:
     extra: Mapping[str, str] = field(default_factory=dict)
     signals: tuple[str, ...] = (DEPTH, SEED)
     click: str = ""
+    follows: str = ""
     wide: bool = False
 
 
 def rows(filtered: str | None = None) -> alt.Chart:
-    """The chart's rows, those of them for which an expression is true."""
+    """The chart's rows, or those for which an expression is true."""
     chart = alt.Chart(alt.NamedData("rows"))
     return chart.transform_filter(filtered) if filtered else chart
 
@@ -131,6 +134,17 @@ def lines(
     line = base.mark_line(strokeWidth=2).encode(x=place, y=y, color=color, strokeDash=dash)
     points = base.mark_point(**POINT).encode(x=place, y=y, color=color, tooltip=tooltip(*tip))
     return [line, points]
+
+
+def errors(
+    filtered: str, value: str, error: str, color: alt.Color, x: str, y_title: str
+) -> alt.Chart:
+    """A bar of 1.96 standard errors to each side of every value that has one."""
+    base = rows(f"({filtered}) && isValid(datum.{error})").transform_calculate(
+        from_=f"datum.{value} - 1.96 * datum.{error}", to_=f"datum.{value} + 1.96 * datum.{error}"
+    )
+    low = alt.Y("from_:Q", title=y_title)
+    return base.mark_rule(opacity=0.5).encode(x=depth_axis(x), y=low, y2="to_", color=color)
 
 
 def one_line(

@@ -14,6 +14,7 @@ from strata.explorer.chart import (
     Chart,
     color_and_dash,
     depth_axis,
+    errors,
     here,
     layered,
     lines,
@@ -24,10 +25,9 @@ from strata.explorer.chart import (
 from strata.explorer.tables import ENCODER, FINE_TUNED
 from strata.figures.calibration import PANELS
 from strata.figures.controls import OF_ONE, OF_TWO
-from strata.figures.style import BLUE, ORANGE, RED
+from strata.figures.style import BLUE, ORANGE, RED, UNDEFINED
 from strata.figures.truncation import CONFIGURATIONS
 from strata.figures.variability import CURVES
-from strata.study.layer_sets import AS_IS
 
 LOW = HEIGHT - 40  # pixels
 DOTTED: Any = {"color": RED, "strokeDash": [2, 2]}
@@ -93,10 +93,16 @@ def _calibration(column: str, title: str) -> Chart:
     if column != "ece":
         error = (f"{column}_se", "standard error", ".3f")
     y = alt.Y(f"{column}:Q", title=title)
+    x = depth_axis("depth")
+    chance = rows(f"{wanted} && isValid(datum.ece_noise_high)") if column == "ece" else None
     baseline = rows(f"datum.configuration == 'baseline' && {there}").mark_rule(**DOTTED)
     said = (*WHICH, (column, title, ".3f"), error, EXAMPLES)
+    # What answers as sure as these would show by chance, were they perfectly calibrated.
+    noise = chance and chance.transform_aggregate(high="max(ece_noise_high)", groupby=["depth"])
     layers = [
+        *([noise.mark_area(color=UNDEFINED, opacity=0.5).encode(x=x, y="high:Q")] if noise else []),
         baseline.encode(y=y),
+        *([] if noise else [errors(wanted, column, f"{column}_se", color, "depth", title)]),
         *lines(rows(wanted), y, color, dash, said, "depth"),
         here("depth", wanted),
     ]
@@ -133,7 +139,14 @@ def _control(part: str, weights: str) -> Chart:
         EXAMPLES,
     )
     y = alt.Y("value:Q", title=y_title)
-    layers = [*lines(rows(wanted), y, color, dash, said, "at"), here("at", wanted)]
+    chance = rows(f"{wanted} && isValid(datum.chance)").mark_line(strokeDash=[1, 3], strokeWidth=1)
+    by_chance = alt.Y("chance:Q", title=y_title)
+    layers = [
+        chance.encode(x=depth_axis("at"), y=by_chance, color=color),
+        errors(wanted, "value", "se", color, "at", y_title),
+        *lines(rows(wanted), y, color, dash, said, "at"),
+        here("at", wanted),
+    ]
     return Chart(
         name=f"controls-{part}-{weights}",
         section="What the similarity of depths is made of",
@@ -146,27 +159,31 @@ def _control(part: str, weights: str) -> Chart:
 
 
 def variability() -> Chart:
-    """ν beside ν of shuffled labels, its null."""
+    """ν with its interval, and ν of shuffled labels, its null."""
     color, dash = color_and_dash("curve", CURVES)
     long = rows().transform_fold(list(CURVES), ["curve", "nu_of"])
     long = long.transform_filter("isValid(datum.nu_of)")
     said = (
         ("curve", "curve", ""),
         ("depth", "depth", "d"),
-        ("nu_of", "ν", ".4g"),
-        ("shuffled_sd", "ν of shuffled labels, standard deviation", ".4g"),
-        ("n", "examples", ",d"),
+        ("nu_of", "its value", ".4g"),
+        ("nu_low", "ν: 95 % interval from", ".4g"),
+        ("nu_high", "to", ".4g"),
+        ("shuffled_sd", "shuffled labels: standard deviation", ".4g"),
+        ("n", "rows", ",d"),
     )
-    title = "ν (logarithmic)"
-    band = rows().transform_calculate(
+    title, x = "ν (logarithmic)", depth_axis("depth")
+    bands = rows("isValid(datum.shuffled)").transform_calculate(
         # A band that reaches below 0 has no place on a logarithmic axis.
         low="max(datum.shuffled - 2 * datum.shuffled_sd, datum.shuffled / 3)",
         high="datum.shuffled + 2 * datum.shuffled_sd",
+        own_low="max(datum.nu_low, datum.nu / 3)",
     )
     y = alt.Y("nu_of:Q", title=title, scale=alt.Scale(type="log"))
-    area = band.mark_area(opacity=0.2, color="#7F7F7F")
+    null, own = (bands.mark_area(opacity=0.2, color=ink) for ink in ("#7F7F7F", BLUE))
     layers = [
-        area.encode(x=depth_axis("depth"), y=alt.Y("low:Q", title=title), y2="high"),
+        null.encode(x=x, y=alt.Y("low:Q", title=title), y2="high"),
+        own.encode(x=x, y=alt.Y("own_low:Q", title=title), y2="nu_high"),
         *lines(long, y, color, dash, said, "depth"),
         here("depth"),
     ]
@@ -174,8 +191,10 @@ def variability() -> Chart:
         name="variability",
         section=VARIABILITY,
         title="ν and ν of shuffled labels",
-        words="The grey band is two standard deviations of ν over draws of shuffled labels.",
+        words="Blue: the 95 % interval of ν. Grey: two standard deviations of ν over draws of "
+        "shuffled labels.",
         rows="variability",
+        needs="shuffled",
         spec=layered(layers, (DEPTH,), "Hidden-state variability by depth"),
         signals=(DEPTH,),
         click="depth",
@@ -185,17 +204,30 @@ def variability() -> Chart:
 
 def probe() -> Chart:
     """A linear probe of each depth, which knows the classes."""
-    wanted = "isValid(datum.probe_score)"
-    y = alt.Y("probe_score:Q", title="Score", scale=alt.Scale(zero=False))
-    said = (("depth", "depth", "d"), ("probe_score", "score", ".3f"), ("n", "examples", ",d"))
-    layers = [*one_line(wanted, y, ORANGE, said, "depth"), here("depth", wanted)]
+    wanted, title = "isValid(datum.probe)", "Score"
+    y = alt.Y("probe:Q", title=title, scale=alt.Scale(zero=False))
+    said = (
+        ("depth", "depth", "d"),
+        ("probe_score", "score", ""),
+        ("probe", "its value", ".3f"),
+        ("probe_low", "95 % interval from", ".3f"),
+        ("probe_high", "to", ".3f"),
+        ("n", "rows", ",d"),
+    )
+    band = rows(wanted).mark_area(opacity=0.2, color=ORANGE)
+    layers = [
+        band.encode(x=depth_axis("depth"), y=alt.Y("probe_low:Q", title=title), y2="probe_high"),
+        *one_line(wanted, y, ORANGE, said, "depth"),
+        here("depth", wanted),
+    ]
     return Chart(
         name="probe",
         section=VARIABILITY,
         title="A linear probe of each depth",
-        words="Cross-validated, on the same vectors.",
+        words="Cross-validated, on the same vectors, with its 95 % interval; the table names the "
+        "score.",
         rows="variability",
-        needs="probe_score",
+        needs="probe",
         spec=layered(layers, (DEPTH,), "Score of a linear probe by depth"),
         signals=(DEPTH,),
         click="depth",
@@ -223,25 +255,23 @@ def parameters() -> Chart:
 
 def speed() -> Chart:
     """How long the model cut to a depth takes, as the frontier measured it."""
-    wanted = f"(datum.method == 'top' || datum.method == 'full') && datum.done == '{AS_IS}'"
-    wanted += f" && ({OF_SEED})"
     y = alt.Y("latency_ms:Q", title="Milliseconds")
     said = (
         ("size", "layers kept", "d"),
-        ("latency_ms", "latency (ms)", ".2f"),
+        ("latency_ms", "latency, median (ms)", ".2f"),
+        ("latency_p95_ms", "95th percentile (ms)", ".2f"),
         ("latency_ratio", "times as fast, one text", ".2f"),
         ("speed_ratio", "times as fast, batches of 32", ".2f"),
         ("file_mb", "file (MB)", ".1f"),
         ("device", "device", ""),
     )
-    layers = [*one_line(wanted, y, BLUE, said, "size"), here("size", wanted)]
+    layers = [*one_line(OF_SEED, y, BLUE, said, "size"), here("size", OF_SEED)]
     return Chart(
         name="speed",
         section=SIZE,
         title="Latency of the model cut to depth k",
-        words="One text at a time, on the device that the table names.",
-        rows="frontier",
-        where={"method": "top", "done": AS_IS},
+        words="Median of one text at a time, on the device that the table names.",
+        rows="speed",
         spec=layered(layers, (DEPTH, SEED), "Latency by depth", height=LOW),
         click="size",
     )

@@ -44,18 +44,20 @@ const shown = (value) =>
   value === null || value === undefined ? "" : typeof value === "number" && !Number.isInteger(value)
     ? String(Number(value.toPrecision(4))) : String(value);
 
-function table(records) {
+function table(records, title) {
   const names = records.length ? Object.keys(records[0]).filter((k) => records.some((r) => r[k] !== null)) : [];
+  const caption = element("caption", { textContent: title });
   const head = element("tr", {}, ...names.map((n) => element("th", { scope: "col", textContent: n })));
   const body = records.map((r) => element("tr", {}, ...names.map((n) =>
     element("td", { className: typeof r[n] === "number" ? "number" : "", textContent: shown(r[n]) }))));
-  return element("table", {}, element("thead", {}, head), element("tbody", {}, ...body));
+  return element("table", {}, caption, element("thead", {}, head), element("tbody", {}, ...body));
 }
 
 // The rows that a chart shows, of the chosen seed and estimator.
 function rowsOf(chart) {
   const { seed, estimator } = choice();
-  const there = (row) => !chart.needs || row[chart.needs] !== null;
+  const wanted = chart.follows ? { [chart.follows]: choice().depth } : {};
+  const there = (row) => (!chart.needs || row[chart.needs] !== null) && matches(row, wanted);
   return rows(pairNow(), chart.rows).filter((row) => there(row) && matches(row, { ...chart.where, seed, estimator }));
 }
 
@@ -69,14 +71,15 @@ function datasets(chart) {
 
 function refreshTable(figure) {
   const details = figure.node.querySelector("details");
-  if (details.open) details.querySelector(".wide").replaceChildren(table(rowsOf(figure.chart)));
+  if (details.open) details.querySelector(".wide").replaceChildren(table(rowsOf(figure.chart), figure.chart.title));
 }
 
 // A tooltip is gone with the pointer: what was clicked stays below its chart.
 function keep(figure, datum) {
   const kept = figure.node.querySelector(".kept");
   const command = datum.command;
-  kept.replaceChildren(...(command ? ["Export it with ", element("code", { textContent: command })] : []));
+  kept.replaceChildren(...(command ? ["Export it with ", element("code", { textContent: command }),
+    " and the study's --configfile or profile."] : []));
 }
 
 function place(chart, grid) {
@@ -138,7 +141,8 @@ async function choose() {
   readout();
   const moved = drawn.filter(({ chart, node, view }) => view && chart.signals.includes("depth") && !node.hidden);
   await Promise.all(moved.map(({ view }) => view.signal("depth", choice().depth).runAsync()));
-  document.body.dataset.depth = control.depth.value; // all of it is drawn
+  moved.filter(({ chart }) => chart.follows).forEach(refreshTable);
+  document.body.dataset.drawn = Number(document.body.dataset.drawn ?? 0) + 1; // all of it
 }
 
 function readout() {
@@ -163,12 +167,13 @@ function pick() {
   const title = (name) => study.titles[name] ?? name;
   fill(control.model, models, title);
   fill(control.task, study.pairs.filter((p) => p.model === control.model.value).map((p) => p.task), title);
-  const { seeds, layers, estimators } = pairNow();
-  fill(control.seed, seeds);
+  const { seeds, failed, layers, estimators } = pairNow();
+  fill(control.seed, seeds, (seed) => (failed.includes(seed) ? `${seed} (failed)` : seed));
   fill(control.estimator, estimators);
-  const kept = control.depth.max > 2 || control.depth.value > 1 ? Number(control.depth.value) : layers;
+  document.getElementById("failed").hidden = !failed.includes(choice().seed);
+  const depth = document.body.dataset.ready ? Number(control.depth.value) : layers;
   control.depth.max = layers;
-  control.depth.value = Math.min(kept, layers);
+  control.depth.value = Math.min(depth, layers);
 }
 
 async function start() {
@@ -177,7 +182,7 @@ async function start() {
   for (const chart of study.charts) {
     if (!parts.has(chart.section)) {
       const grid = element("div", { className: "grid" });
-      const note = element("p", { className: "absent", textContent: "Nothing of this for the chosen model and task.", hidden: true });
+      const note = element("p", { className: "absent", textContent: "Nothing of this for the chosen model, task and seed.", hidden: true });
       page.append(element("section", {}, element("h2", { textContent: chart.section }), note, grid));
       parts.set(chart.section, grid);
     }

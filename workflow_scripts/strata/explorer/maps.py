@@ -170,6 +170,7 @@ def cka_profile() -> Chart:
         spec=layered(layers, signals, "CKA of the chosen depth with every depth"),
         signals=signals,
         click="x_depth",
+        follows="y_depth",
         wide=True,
     )
 
@@ -181,6 +182,8 @@ def skip_triangle() -> Chart:
         ("last", "last skipped layer", "d"),
         ("left", "left", ""),
         ("value", "score", ".3f"),
+        ("low", "95 % interval from", ".3f"),
+        ("high", "to", ".3f"),
         ("full", "full model", ".3f"),
         ("baseline", "baseline", ".3f"),
         ("share", "gain kept", ".0%"),

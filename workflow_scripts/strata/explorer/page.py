@@ -14,36 +14,63 @@ from jinja2 import Environment
 from markupsafe import Markup
 
 from strata.analysis.summary_words import run_notes
-from strata.explorer.answers import answers, claim_rows, failed_runs, warnings
+from strata.explorer.answers import Runs, answers, claim_rows, failed_runs, warnings
 from strata.explorer.chart import Chart
 from strata.explorer.charts import charts
 from strata.explorer.tables import chart_tables, pack
-from strata.study.run_records import RunMetrics
+from strata.figures.truncation import CONFIGURATIONS
 
 EMBED = "window.vegaEmbed = vegaEmbed;"  # what glue.js draws with
-SCORES = [("value", "{}", 3), ("low", " [{}", 3), ("high", ", {}]", 3)]
+EXAMPLES = ("n_examples", ", {} examples", 0)
+SCORES = [("value", "{}", 3), ("low", " [{}", 3), ("high", ", {}]", 3), EXAMPLES]
+VERDICT = [
+    ("verdict", "{}", None),
+    ("difference", ": {} from the full model", 3),
+    ("difference_low", " [{}", 3),
+    ("difference_high", ", {}]", 3),
+    EXAMPLES,
+    ("seeds", ", seeds {}", None),
+]
+CHANGED = [("flips", "{}", 3), ("flips_se", " (standard error {})", 3), EXAMPLES]
+NU = [
+    ("nu", "{}", 3),
+    ("nu_low", " [{}", 3),
+    ("nu_high", ", {}]", 3),
+    ("shuffled", "; of shuffled labels {}", 3),
+    ("shuffled_sd", " (standard deviation {})", 3),
+    ("n", ", {} rows", 0),
+]
+LATENCY = [
+    ("latency_ms", "{} ms, median", 2),
+    ("latency_ratio", ", {} times as fast", 2),
+    ("device", " ({})", None),
+]
 # What stands above the charts of the chosen depth: title, table, which row, its column of depths,
 # and columns with the words around their value and its digits.
 READOUTS = [
-    ("Untuned", "truncation", {"configuration": "untuned"}, "depth", SCORES),
-    ("Tuned", "truncation", {"configuration": "tuned"}, "depth", SCORES),
-    ("Tuned, converged", "truncation", {"configuration": "tuned-converged"}, "depth", SCORES),
-    ("Tuned-Orig", "truncation", {"configuration": "tuned-orig"}, "depth", SCORES),
     *(
-        (f"Verdict, {words}", "verdicts", {"configuration": name}, "depth", [
-            ("verdict", "{}", None), ("difference", ": {} from the full model", 3),
-            ("difference_low", " [{}", 3), ("difference_high", ", {}]", 3),
-            ("seeds", ", seeds {}", None),
-        ])
+        (words, "truncation", {"configuration": name}, "depth", SCORES)
+        for name, (words, *_) in CONFIGURATIONS.items()
+        if name not in ("full", "baseline")
+    ),
+    *(
+        (f"Verdict, {words}", "verdicts", {"configuration": name}, "depth", VERDICT)
         for name, words in (("untuned", "Untuned"), ("tuned", "Tuned"))
     ),
-    ("Answers changed, Untuned", "calibration", {"configuration": "untuned"}, "depth",
-     [("flips", "{} of all", 3)]),
+    *(
+        (
+            f"Share of answers changed, {words}",
+            "calibration",
+            {"configuration": name},
+            "depth",
+            CHANGED,
+        )
+        for name, words in (("untuned", "Untuned"), ("tuned", "Tuned"))
+    ),
+    ("ν of the pretrained encoder", "variability", {}, "depth", NU),
     ("Parameters", "verdicts", {"configuration": "untuned"}, "depth", [("parameters", "{}", 0)]),
-    ("Latency of one text", "frontier", {"method": "top", "done": "as is"}, "size",
-     [("latency_ms", "{} ms", 2), ("latency_ratio", ", {} times as fast", 2),
-      ("device", " ({})", None)]),
-]  # fmt: skip
+    ("Latency of one text", "speed", {}, "size", LATENCY),
+]
 
 
 @dataclass(frozen=True)
@@ -83,7 +110,7 @@ class Shown:
 
 def explorer_page(
     tables: Mapping[str, pd.DataFrame],
-    runs: Mapping[tuple[str, str, int], RunMetrics],
+    runs: Runs,
     records: Sequence[str],
     shown: Shown,
     assets: Assets,
@@ -108,7 +135,7 @@ def explorer_page(
         outdir=shown.outdir,
         models=_titled({model: None for model, _ in shown.pairs}, shown),
         tasks=_titled({task: None for _, task in shown.pairs}, shown),
-        answers=answers(tables, shown.pairs, shown.titles, shown.tolerance),
+        answers=answers(tables, runs, shown.pairs, shown.titles, shown.tolerance),
         failed=failed_runs(runs),
         warnings=warnings(tables, run_notes(records)),
         claims=claims,
@@ -121,14 +148,17 @@ def explorer_page(
     )
 
 
-def answers_text(tables: Mapping[str, pd.DataFrame], shown: Shown) -> str:
-    """The answers in words alone: a paragraph for each model and task, a list for each analysis."""
-    said = answers(tables, shown.pairs, shown.titles, shown.tolerance)
+def answers_text(tables: Mapping[str, pd.DataFrame], runs: Runs, shown: Shown) -> str:
+    """The answers in words alone: a paragraph for each model and task, a list for each analysis,
+    and the runs that failed."""
     blocks = []
-    for answer in said:
-        blocks.append(f"{answer.title}: {answer.score or 'no answer in words'}")
+    for answer in answers(tables, runs, shown.pairs, shown.titles, shown.tolerance):
+        nothing = "every run failed" if answer.all_failed else "no answer in words"
+        blocks.append(f"{answer.title}: {answer.score or nothing}")
         for part in answer.parts:
             blocks += [part.title, "\n".join(f"- {line}" for line in part.lines)]
+    if failed := failed_runs(runs):
+        blocks += ["Failed runs", "\n".join(f"- {line}" for line in failed)]
     return "\n\n".join(blocks)
 
 
@@ -142,7 +172,7 @@ def _titled(names: Mapping[str, object], shown: Shown) -> list[str]:
 
 
 def _about(tables: Mapping[str, pd.DataFrame]) -> str:
-    """Whom verdicts are about."""
+    """What the verdicts are about."""
     if "claims" not in tables:
         return ""
     if "these checkpoints" in set(tables["claims"]["about"]):
@@ -152,7 +182,7 @@ def _about(tables: Mapping[str, pd.DataFrame]) -> str:
 
 def _study(
     tables: Mapping[str, pd.DataFrame],
-    runs: Mapping[tuple[str, str, int], RunMetrics],
+    runs: Runs,
     shown: Shown,
 ) -> dict[str, Any]:
     """What the page's JavaScript reads."""
@@ -180,7 +210,7 @@ def _pair(
     model: str,
     task: str,
     drawn: Mapping[str, pd.DataFrame],
-    runs: Mapping[tuple[str, str, int], RunMetrics],
+    runs: Runs,
     shown: Shown,
 ) -> dict[str, Any]:
     own = {
@@ -199,7 +229,8 @@ def _pair(
     return {
         "model": model,
         "task": task,
-        "seeds": [seed for of_model, of_task, seed in runs if (of_model, of_task) == (model, task)],
+        "seeds": [seed for *of, seed in runs if of == [model, task]] or [0],
+        "failed": [seed for (*of, seed), run in runs.items() if of == [model, task] and run.failed],
         "estimators": [shown.estimator, other],
         "layers": max(depths, default=1),
         "tables": {name: pack(table) for name, table in own.items() if len(table)},

@@ -6,21 +6,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from strata.analysis.frontier import FAILED, FULL, NAMES
+from strata.analysis.frontier import COSTS, FAILED, FULL, NAMES
 from strata.figures.controls import OF_ONE, OF_TWO
 from strata.figures.truncation import CONFIGURATIONS
-from strata.study.layer_sets import AS_IS, HEAD, TRAINED, LayerSet
+from strata.study.layer_sets import AS_IS, HEAD, METHODS, TRAINED, LayerSet
 from strata.study.states import PRETRAINED, State
+from strata.study.trained_cuts import WAYS
 
 DIGITS = 5  # of a number in the page: more than a table shows
 # The four maps of Figure 1, by the states on Y and X.
 ORIG_ORIG, FT_ORIG, FT_FT, FT_OTHER = "orig-orig", "ft-orig", "ft-ft", "ft1-ft2"
 FINE_TUNED, ENCODER = "fine-tuned", "pretrained"
-MADE = {
-    AS_IS: "cut as it is, nothing trained",
-    HEAD: "cut, its head tuned on the frozen layers",
-    TRAINED: "trained after the cut",
-}
+MADE = {AS_IS: "nothing trained", HEAD: "head tuned on the frozen layers"}
 # What the page is made from: tables that charts read, and those that its words come from.
 TABLES = (
     "cka", "blocks", "truncation", "calibration", "controls", "variability", "verdicts", "skipping",
@@ -65,6 +62,8 @@ def chart_tables(tables: Tables, pooling: str, outdir: str) -> dict[str, pd.Data
         "frontier": lambda table: _candidates(table, outdir),
     }
     found = {name: make(tables[name]) for name, make in makers.items() if name in tables}
+    if "frontier" in found:
+        found["speed"] = _top_cuts(tables["frontier"])
     return {name: table.reset_index(drop=True) for name, table in found.items() if len(table)}
 
 
@@ -132,7 +131,8 @@ def _maps(table: pd.DataFrame) -> pd.DataFrame:
 def _blocks(table: pd.DataFrame) -> pd.DataFrame:
     """Squares around the blocks that were found, `low` to `high`, on a map of one state."""
     rows = []
-    for _, row in table[table["found"].eq(True)].iterrows():
+    # What is found in a run that failed means nothing.
+    for _, row in table[table["found"].eq(True) & ~table["failed"].eq(True)].iterrows():
         spans = [(row["late_begin"], row["layers"])]
         if row["kind"] == "two":
             spans.insert(0, (row["early_begin"], row["early_end"]))
@@ -158,7 +158,7 @@ def _controls(table: pd.DataFrame) -> pd.DataFrame:
     """What is drawn: of one depth, of each depth with the one below it, and with the last one."""
     of_one = table[table["measure"].isin(OF_ONE)]
     pairs = table[table["measure"].isin(OF_TWO)]
-    last = pairs["other_depth"].max()
+    last = pairs.groupby(["model", "task"])["other_depth"].transform("max")
     parts = [
         of_one.assign(part="depth", x=of_one["depth"]),
         pairs[pairs["other_depth"] == pairs["depth"] + 1].assign(
@@ -189,11 +189,41 @@ def _left(first: int, last: int, layers: int) -> str:
 
 
 def _candidates(table: pd.DataFrame, outdir: str) -> pd.DataFrame:
-    """The frontier's candidates, how each is `made`, and the `command` that exports it."""
+    """The frontier's candidates, each once: the methods that `chose` it, how it is `made`, and the
+    `command` that exports it, of the run that is exported.
+    """
     good = table[table["verdict"] != FAILED]
-    pairs = good["model"] + "_" + good["task"]
-    paths = f"snakemake {outdir}/export/" + pairs + "/" + good["name"].astype(str)
-    columns = ["examples_needed", "choose_score", "choose_loss", "threads", "latency_p95_ms"]
-    return good.drop(columns=columns).assign(
-        made=good["done"].map(MADE), command=paths.where(good["method"] != FULL, "")
+    good = good.assign(
+        made=[_made(row) for _, row in good.iterrows()], command=_commands(good, outdir)
     )
+    columns = ["examples_needed", "choose_score", "choose_loss", "threads", "latency_p95_ms"]
+    keys = ["model", "task", "seed", "done", "name"]
+    order = {method: place for place, method in enumerate([*METHODS, FULL])}
+    good = good.sort_values("method", key=lambda methods: methods.map(order), kind="stable")
+    chose = good.groupby(keys, sort=False)["method"].agg(", ".join).rename("chose")
+    return good.drop_duplicates(keys).drop(columns=columns).merge(chose.reset_index(), on=keys)
+
+
+def _made(row: pd.Series) -> str:
+    """How a candidate is made, in words."""
+    whole = "" if row["method"] == FULL else "cut; "
+    if row["done"] != TRAINED:
+        return f"{whole}{MADE[row['done']]}"
+    return f"{WAYS[row['way']].words}, {row['steps']:.0f} steps"
+
+
+def _commands(good: pd.DataFrame, outdir: str) -> pd.Series:
+    """What Snakemake is asked for; "" of the whole model, and of runs that are not exported."""
+    first = good.groupby(["model", "task"])["seed"].transform("first")
+    paths = (
+        f"{outdir}/export/" + good["model"] + "_" + good["task"] + "/" + good["name"].astype(str)
+    )
+    exported = (good["method"] != FULL) & (good["seed"] == first)
+    return ("snakemake " + paths).where(exported, "")
+
+
+def _top_cuts(table: pd.DataFrame) -> pd.DataFrame:
+    """What the whole model and its cuts from the top cost, as they are."""
+    costs = [name for name in COSTS if name in table]
+    own = table[table["method"].isin(["top", FULL]) & (table["done"] == AS_IS)]
+    return own[["model", "task", "seed", "layers", "size", *costs]]
