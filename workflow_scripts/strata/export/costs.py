@@ -41,7 +41,7 @@ from strata.study.layer_sets import LayerSet
 
 BATCH = 32  # examples, for throughput and memory
 TEXTS = 64  # examples, one at a time, for latency
-EXAMPLES = 256  # examples, for throughput
+EXAMPLES = 128  # examples, for throughput
 AT_ONCE = 2  # processes whose peak memory is measured side by side
 COLUMNS = [
     "layers", "measured_as", "layers_run", "latency_ms", "latency_p95_ms", "latency_ratio",
