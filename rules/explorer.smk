@@ -1,9 +1,6 @@
 """The study as one page that opens in a browser, from tables alone."""
 
-# The page's own files: an edit of one makes the page again.
-PAGE_FILES = (
-    Path(workflow.current_basedir).parent / "workflow_scripts" / "strata" / "explorer"
-)
+from strata.explorer.assets import assets_version
 
 # The report's first page says what was found, once the explorer has written it down.
 WRITTEN = Path(ANSWERS.replace("<results>", config["outdir"]))
@@ -15,9 +12,6 @@ rule explorer:
         unpack(explorer_tables),
         metrics=full_runs(METRICS),
         records=full_runs(RECORD),
-        page=str(PAGE_FILES / "page.html"),
-        css=str(PAGE_FILES / "page.css"),
-        glue=str(PAGE_FILES / "glue.js"),
     output:
         page=report(
             EXPLORER,
@@ -41,6 +35,7 @@ rule explorer:
             estimator=config["cka"]["estimator"],
             tolerance=config["summary"]["tolerance"],
         ),
+        files=assets_version(),
         code=code_of("explorer"),
     message:
         "The explorer: the study as one page"

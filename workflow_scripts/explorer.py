@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from strata.explorer.page import Shown, answers_text, explorer_page, read_assets
+from strata.explorer.page import Shown, answers_text, explorer_page
 from strata.explorer.tables import TABLES, read_table
 from strata.runtime.job import job
 from strata.study.run_records import RunMetrics
@@ -16,7 +16,6 @@ with job(snakemake):
         for run, path in zip(params.runs, inputs.metrics, strict=True)
     }
     shown = Shown(**params.shown)
-    assets = read_assets(inputs.page, inputs.css, inputs.glue)
-    page = explorer_page(tables, runs, inputs.records, shown, assets)
+    page = explorer_page(tables, runs, inputs.records, shown)
     Path(outputs.page).write_text(page, encoding="utf-8")
     Path(outputs.answers).write_text(answers_text(tables, runs, shown) + "\n", encoding="utf-8")

@@ -96,6 +96,7 @@ def _calibration(seeds, depths, rng):
     )
     for column in columns:
         table[column], table[f"{column}_se"] = rng.random(len(table)), 0.01
+    table = table.drop(columns="ece_se")  # it has ece_noise
     return table
 
 

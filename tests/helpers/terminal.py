@@ -89,7 +89,7 @@ class Terminal:
         while self._read(end - time.monotonic()):
             pass
         os.close(self._master)
-        self.process.wait(timeout=10)
+        self.process.wait(timeout=60)
         return self.screen()
 
     def _read(self, seconds: float) -> bool:

@@ -2,7 +2,6 @@
 
 import json
 import re
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -11,15 +10,12 @@ import vl_convert
 from hypothesis import given
 from hypothesis import strategies as st
 
-import strata.explorer
 from helpers.study_tables import runs, study_tables
 from strata.explorer.answers import answers, claim_rows, failed_runs, warnings
 from strata.explorer.charts import charts
-from strata.explorer.page import Shown, answers_text, explorer_page, read_assets
+from strata.explorer.page import Shown, answers_text, explorer_page
 from strata.explorer.tables import chart_tables, pack
 
-FOLDER = Path(strata.explorer.__file__).parent
-ASSETS = read_assets(FOLDER / "page.html", FOLDER / "page.css", FOLDER / "glue.js")
 MODELS, TASKS, SEEDS, DEPTHS = ["mpnet", "albert"], ["mrpc", "rte"], [1, 2], 5
 PAIRS = [(model, task) for model in MODELS for task in TASKS]
 TABLES = study_tables(MODELS, TASKS, SEEDS, DEPTHS)
@@ -32,7 +28,7 @@ def shown(pairs=PAIRS, titles=None) -> Shown:
 def page(tables=TABLES, pairs=PAIRS, failed=(), **changes) -> str:
     models, tasks = ({pair[place]: None for pair in pairs} for place in (0, 1))
     about = runs(models, tasks, SEEDS, failed)
-    return explorer_page(tables, about, [], shown(pairs, **changes), ASSETS)
+    return explorer_page(tables, about, [], shown(pairs, **changes))
 
 
 def study_in(html: str) -> dict:

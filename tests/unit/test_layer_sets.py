@@ -51,9 +51,9 @@ def test_a_set_parses_and_prints_back(text, layers):
         ("3-1", "out of order, or one of them twice"),
         ("2+1", "out of order, or one of them twice"),
         ("1-3+3", "out of order, or one of them twice"),
-        ("1+2", "is written '1-2'"),
-        ("1-2+3-4", "is written '1-4'"),
-        ("3-3", "is written '3'"),
+        ("1+2", "must be written '1-2'"),
+        ("1-2+3-4", "must be written '1-4'"),
+        ("3-3", "must be written '3'"),
     ],
 )
 def test_other_words_for_a_set_are_refused_by_name(text, what):

@@ -51,7 +51,7 @@ def test_a_name_parses_and_prints_back(text):
         ("cut1-8_heal500", "expected 'layers1-8_heal500'"),
         ("layers1-8_heal0", "expected 'layers1-8_heal500'"),
         ("layers1-8", "expected 'layers1-8_heal500'"),
-        ("layers1+2_heal5", "is written '1-2'"),
+        ("layers1+2_heal5", "must be written '1-2'"),
         ("cut3-2_tune5", "out of order"),
     ],
 )

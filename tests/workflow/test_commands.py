@@ -12,8 +12,10 @@ from helpers import tiny
 from helpers.pages import block, commands, pages
 from helpers.workflows import REPOSITORY, copy_workflow
 
-# A report needs results: it has its own test below.
-COMMANDS = [command for command in commands("snakemake") if "--report" not in command]
+# A report needs results: it has its own test below. Environments and modules have theirs, with what
+# stands in for conda, Apptainer and another workflow (test_environments, test_module).
+ELSEWHERE = ("--report", "--sdm", "strata_")
+COMMANDS = [each for each in commands("snakemake") if not any(word in each for word in ELSEWHERE)]
 # Studies that a page tells the reader to write: a block that begins with the file's name.
 STUDIES = {
     named[1]: text

@@ -13,12 +13,9 @@ from selenium.webdriver.support.ui import Select, WebDriverWait
 
 from helpers.browser import browser, have_chromium
 from helpers.study_tables import runs, study_tables
-from strata.explorer import page as explorer
-from strata.explorer.page import Shown, explorer_page, read_assets
+from strata.explorer.page import Shown, explorer_page
 from strata.explorer.tables import read_table
 
-FOLDER = Path(explorer.__file__).parent
-ASSETS = read_assets(FOLDER / "page.html", FOLDER / "page.css", FOLDER / "glue.js")
 SEEDS = [1, 2]
 WIDE, NARROW = 1400, 390
 
@@ -61,7 +58,7 @@ def written(folder: Path, tables: dict, failed=()) -> Path:
     shown = Shown("results/mine", pairs, {}, "raw", "debiased", 0.01)
     path = folder / "explorer.html"
     about = runs(models, tasks, SEEDS, failed)
-    path.write_text(explorer_page(tables, about, [], shown, ASSETS), encoding="utf-8")
+    path.write_text(explorer_page(tables, about, [], shown), encoding="utf-8")
     return path
 
 

@@ -292,7 +292,7 @@ def test_a_model_that_came_fine_tuned_is_healed_with_its_own_head(mine):
         ("decoder_entail/layers1-6_heal9", "names layer 6, but the model has 4 layers"),
         ("modern_entail/layers2-4", "'2-4' leaves out layer 1 of a modernbert"),
         ("modern_entail/layers1-5", "names layer 5, but the model has 4 layers"),
-        ("decoder_entail/layers1+2", "'1+2' is written '1-2'"),
+        ("decoder_entail/layers1+2", "'1+2' must be written '1-2'"),
     ],
 )
 def test_what_a_model_cannot_be_cut_to_is_refused_while_planning(today, target, what):

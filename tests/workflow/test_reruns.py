@@ -10,6 +10,7 @@ import yaml
 from helpers.workflows import Workflow, copy_workflow
 
 DRAWING = {
+    "explorer",
     "plot_cka",
     "plot_controls",
     "plot_truncation",

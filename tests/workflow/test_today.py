@@ -61,7 +61,7 @@ def test_the_smaller_model_is_a_plain_one_whose_lists_are_cut(today, model):
 
 def test_a_padding_token_is_found_and_told(today):
     log = (today.folder / "results/today/logs/fetch_model/decoder.log").read_text()
-    assert "The tokenizer has no padding token: <pad> is taken" in log
+    assert "The tokenizer has no padding token: using <pad>" in log
     folder = today.folder / "data/models/decoder"
     assert json.loads((folder / "config.json").read_text())["pad_token_id"] == tiny.PAD
     assert AutoTokenizer.from_pretrained(folder).pad_token == "<pad>"

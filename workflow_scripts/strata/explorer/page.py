@@ -5,7 +5,6 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -15,6 +14,7 @@ from markupsafe import Markup
 
 from strata.analysis.summary_words import run_notes
 from strata.explorer.answers import Runs, answers, claim_rows, failed_runs, warnings
+from strata.explorer.assets import read_assets
 from strata.explorer.chart import Chart
 from strata.explorer.charts import charts
 from strata.explorer.tables import chart_tables, pack
@@ -74,15 +74,6 @@ READOUTS = [
 
 
 @dataclass(frozen=True)
-class Assets:
-    """The page's own files: template, style and the JavaScript that joins its parts."""
-
-    page: str
-    css: str
-    glue: str
-
-
-@dataclass(frozen=True)
 class Shown:
     """What the page shows of a study.
 
@@ -113,7 +104,6 @@ def explorer_page(
     runs: Runs,
     records: Sequence[str],
     shown: Shown,
-    assets: Assets,
 ) -> str:
     """The page's HTML.
 
@@ -128,6 +118,7 @@ def explorer_page(
         Paths of the runs' run.json, whose notes are warnings.
     """
     claims, absent = claim_rows(tables["claims"], shown.titles) if "claims" in tables else ([], "")
+    assets = read_assets()
     template = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(
         assets.page
     )
@@ -160,11 +151,6 @@ def answers_text(tables: Mapping[str, pd.DataFrame], runs: Runs, shown: Shown) -
     if failed := failed_runs(runs):
         blocks += ["Failed runs", "\n".join(f"- {line}" for line in failed)]
     return "\n\n".join(blocks)
-
-
-def read_assets(page: str | Path, css: str | Path, glue: str | Path) -> Assets:
-    """The page's own files, read."""
-    return Assets(*(Path(path).read_text(encoding="utf-8") for path in (page, css, glue)))
 
 
 def _titled(names: Mapping[str, object], shown: Shown) -> list[str]:
