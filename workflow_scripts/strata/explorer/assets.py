@@ -1,4 +1,4 @@
-"""The page's own files that are no Python: template, style, and the JavaScript that joins the parts."""
+"""The page's own files that are no Python: template, style, and the JavaScript between them."""
 
 from dataclasses import dataclass
 from hashlib import sha256
