@@ -28,6 +28,7 @@ from strata.analysis.tables import (
     read_tables,
     skipping_table,
     truncation_table,
+    with_intervals,
 )
 from strata.runtime.errors import StrataError
 from strata.study.run_records import RunMetrics
@@ -465,6 +466,27 @@ def test_truncation_table_has_the_full_models_and_the_baselines_rows():
     baseline = chosen.iloc[2]
     assert (baseline["configuration"], baseline["value"]) == ("baseline", 0.6)
     assert pd.isna(baseline["seed"]) and pd.isna(baseline["depth"])
+
+
+def test_scores_get_the_interval_of_their_own_predictions():
+    """Predictions may come in another order than scores; accuracy's interval is that of a mean."""
+    rng = np.random.default_rng(0)
+    labels, right = rng.integers(2, size=200), {(1, 2): 0.9, (1, 1): 0.6}
+    predictions = pd.concat(
+        pd.DataFrame({"first": first, "last": last, "label": labels}).assign(
+            prediction=np.where(rng.random(200) < share, labels, 1 - labels)
+        )
+        for (first, last), share in right.items()
+    )
+    hits = predictions["label"] == predictions["prediction"]
+    shares = hits.groupby([predictions["first"], predictions["last"]]).mean()
+    scores = pd.DataFrame({"first": [1, 1], "last": [1, 2], "metric": "accuracy"})
+    scores["value"] = [shares[1, 1], shares[1, 2]]
+    found = with_intervals(scores, predictions, Sampling(4000, 0.95), ["first", "last"])
+    assert found.columns.tolist() == ["first", "last", "metric", "value", "low", "high"]
+    wide = 1.96 * np.sqrt(scores["value"] * (1 - scores["value"]) / 200)
+    np.testing.assert_allclose(found["low"], scores["value"] - wide, atol=0.012)
+    np.testing.assert_allclose(found["high"], scores["value"] + wide, atol=0.012)
 
 
 def test_skipping_table_has_each_seeds_full_score_beside_every_span():

@@ -1,5 +1,6 @@
 """The commands that README.md and the pages of docs/ document, and the linters."""
 
+import json
 import re
 import shlex
 import subprocess
@@ -76,6 +77,16 @@ def test_a_dry_run_of_tamkins_study_says_how_many_runs_it_needs(snakemake):
     assert int(counts["ablate"]) + int(counts["finetune"]) == 1800
     # Runs that differ only in their variant share one token file.
     assert counts["tokenize_task"] == "3"
+
+
+def test_the_explorer_trains_no_run_that_the_analyses_do_without(snakemake, tmp_path):
+    pair = {"models": ["roberta"], "tasks": ["rte"], "figure1": {"model": "roberta", "task": "rte"}}
+    study = {**pair, "seeds": [1, 2, 3], "skipping": [], "analyses": ["frontier"]}
+    file = tmp_path / "study.json"
+    file.write_text(json.dumps({"study": study, "frontier": {"seeds": [2]}}))
+    done = snakemake("--dry-run", "--quiet", "rules", "--configfile", str(file))
+    counts = dict(re.findall(r"^(\w+)\s+(\d+)$", done.stdout + done.stderr, re.MULTILINE))
+    assert counts["explorer"] == counts["finetune"] == "1", done.stderr
 
 
 def test_an_unregistered_name_is_refused(snakemake):
