@@ -91,6 +91,8 @@ rule dump_sets:
         "<logs>/dump_sets/{model}_{task}_{state}.log",
     benchmark:
         "<benchmarks>/dump_sets/{model}_{task}_{state}.tsv"
+    # Before trainings after the cut: more waits for it, and they fill the cores meanwhile.
+    priority: 5
     conda:
         "../envs/strata.yaml"
     threads: 4
