@@ -47,7 +47,7 @@ def words(figure) -> list[str]:
 
 def test_a_panel_a_pair_says_what_it_shows(plot):
     said = words(plot.figure)
-    assert {"One\nBERT", "Two\nBERT", "Three\nBERT", "layers run", "Accuracy"} <= set(said)
+    assert {"One\nBERT", "Two\nBERT", "Three\nBERT", "Layers run", "Accuracy"} <= set(said)
     assert {entry for entry, *_ in POLICIES.values()} <= set(said)
     assert said.count("failed") == 1 and said.count("no data") == 1
     assert {"1", "2", "3", "4"} <= set(said)  # whole layers

@@ -62,7 +62,7 @@ def test_each_size_that_was_trained_has_a_point_a_way_and_budget(draw):
     assert set(shown.loc[shown["steps"] == 10, "value"]) == {0.6}
     assert set(shown.loc[shown["done"] == "as is", "value"]) == {0.6, 0.7}
     assert shown.groupby("size")["x"].agg(lambda x: x.max() - x.min()).lt(1).all()
-    assert {entry for entry, *_ in WAYS.values()} | {"layers kept", "Accuracy"} <= set(words(plot))
+    assert {entry for entry, *_ in WAYS.values()} | {"Layers kept", "Accuracy"} <= set(words(plot))
     assert plot.figure.get_figwidth() <= COLUMN_WIDTH + 0.01
 
 

@@ -125,6 +125,16 @@ def marks(driver, chart: str, kind: str) -> list:
     return driver.find_elements(By.CSS_SELECTOR, f"#{chart} .mark-{kind} path")
 
 
+def colors_of_symbols(driver) -> set[str]:
+    """What symbols are drawn with, in charts and in their legends."""
+    return set(
+        driver.execute_script(
+            "return [...document.querySelectorAll('[class*=symbol] path')].flatMap((path) => {"
+            "  const { fill, stroke } = getComputedStyle(path); return [fill, stroke]; })"
+        )
+    )
+
+
 @pytest.fixture(scope="module")
 def finished(study, wide):
     """The page of the study that Snakemake made."""
@@ -251,6 +261,7 @@ def test_a_narrow_dark_page_of_any_study_is_readable(narrow, tmp_path, models):
     style = "const s = getComputedStyle(document.body); return [s.color, s.backgroundColor]"
     ink, paper = page.execute_script(style)
     assert sum(map(int, ink[4:-1].split(","))) > sum(map(int, paper[4:-1].split(",")))
+    assert not {"rgb(0, 0, 0)", paper} & colors_of_symbols(page)
     names = [option.text for option in Select(page.find_element(By.ID, "task")).options]
     assert names == tasks
     choose(page, "model", models[-1])

@@ -181,7 +181,7 @@ def color_and_dash(
 
 
 def legend_of(
-    entries: Mapping[str, str], orient: Literal["bottom", "top"] = "bottom"
+    entries: Mapping[str, str], orient: Literal["bottom", "top"] = "bottom", **looks: Any
 ) -> alt.Legend:
     """A legend that shows values by their words, two side by side where they fit."""
     pairs = ", ".join(f"'{name}': '{words}'" for name, words in entries.items())
@@ -192,6 +192,7 @@ def legend_of(
         labelExpr=f"{{{pairs}}}[datum.label]",
         columns=2 if max(map(len, entries.values())) <= LETTERS else 1,
         symbolOpacity=1,
+        **looks,
     )
 
 

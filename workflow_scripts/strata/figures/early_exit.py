@@ -80,7 +80,7 @@ def exit_plot(table: pd.DataFrame, style: FigureStyle) -> ggplot:
         + scale_shape_manual(shapes, **known)
         + scale_x_continuous(breaks=whole_breaks)
         + guides(color=guide_legend(nrow=2), shape=guide_legend(nrow=2))
-        + labs(x="layers run", y=metric_title(table, style.titles))
+        + labs(x="Layers run", y=metric_title(table, style.titles))
         + layout(len(panels), min(len(panels), 3), aspect=0.8)
         + theme(legend_title=element_blank())
     )

@@ -80,7 +80,7 @@ def training_plot(table: pd.DataFrame, style: FigureStyle, tolerance: float) -> 
         + scale_shape_manual(shapes, **known)
         + scale_x_continuous(breaks=whole_breaks)
         + guides(color=guide_legend(nrow=_rows(ways)), shape=guide_legend(nrow=_rows(ways)))
-        + labs(x="layers kept", y=metric_title(table, style.titles))
+        + labs(x="Layers kept", y=metric_title(table, style.titles))
         + layout(len(panels), min(len(panels), 3), aspect=0.8)
         + theme(legend_title=element_blank())
     )
