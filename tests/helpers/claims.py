@@ -63,7 +63,7 @@ class Facts:
     def labels(self) -> np.ndarray:
         return np.arange(self.n) % 2
 
-    def predictions(self, loss: float, seed: int = 0) -> np.ndarray:
+    def predictions(self, loss: float) -> np.ndarray:
         """Predictions of a model that scores FULL minus `loss`; they include the full model's
         mistakes.
         """
@@ -80,25 +80,28 @@ class Facts:
         return lost(depth) if callable(lost) else lost
 
     def answers(self) -> pd.DataFrame:
-        parts = [
-            pd.DataFrame(
-                {"seed": seed, "configuration": name, "depth": depth, "label": self.labels}
-            ).assign(prediction=self.predictions(self.loss(name, depth)))
+        keys = [
+            (seed, name, depth)
             for seed in self.seeds
             for name in CONFIGURATIONS
             for depth in range(1, self.layers + 1)
         ]
-        return pd.concat(parts, ignore_index=True)
+        lost = [self.loss(name, depth) for _, name, depth in keys]
+        return self._examples(pd.DataFrame(keys, columns=["seed", "configuration", "depth"]), lost)
 
     def skipped(self) -> pd.DataFrame:
-        parts = [
-            pd.DataFrame({"seed": seed, "first": first, "last": last, "label": self.labels}).assign(
-                prediction=self.predictions(self.skip(first, last))
-            )
-            for seed in self.seeds
-            for first, last in spans(self.layers)
-        ]
-        return pd.concat(parts, ignore_index=True)
+        keys = [(seed, *span) for seed in self.seeds for span in spans(self.layers)]
+        lost = [self.skip(first, last) for _, first, last in keys]
+        return self._examples(pd.DataFrame(keys, columns=["seed", "first", "last"]), lost)
+
+    def _examples(self, keys: pd.DataFrame, lost: Sequence[float]) -> pd.DataFrame:
+        """A row an example of each key, with the predictions of a model that lost so much."""
+        table = keys.loc[keys.index.repeat(self.n)].reset_index(drop=True)
+        known = {loss: self.predictions(loss) for loss in set(lost)}
+        return table.assign(
+            label=np.tile(self.labels, len(keys)),
+            prediction=np.concatenate([known[loss] for loss in lost]),
+        )
 
     def truncation(self) -> pd.DataFrame:
         rows = [

@@ -278,6 +278,7 @@ def test_settings_of_another_variant_are_refused(text):
         adapt(tiny.task_model("bert"), Variant.parse(text), settings, seed=1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", ["lora", "adapter", "head3top1"])
 def test_the_best_checkpoint_of_a_part_that_was_trained_is_restored(text, tmp_path):
     """With a rate that ruins the model later on, the best evaluation is not the last."""

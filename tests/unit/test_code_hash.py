@@ -376,6 +376,7 @@ EDITS = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("edit", EDITS)
 def test_an_edit_changes_the_hash_of_what_it_feeds_and_nothing_else(edit, code, unedited):
     file, old, new, expected = EDITS[edit]
@@ -416,6 +417,7 @@ def messages(tree: ast.Module) -> list[ast.expr]:
     return texts
 
 
+@pytest.mark.slow
 def test_no_message_anywhere_counts(code, unedited):
     """Every text of every message is altered at once, or one by one if that changes a hash."""
     kept, altered = {}, 0

@@ -380,6 +380,7 @@ def test_two_seeds_are_needed_to_compare_two_seeds():
         maps.map_grid(table, "ft1-ft2", style())
 
 
+@pytest.mark.slow
 def test_many_tasks_are_folded_to_fit_a_page():
     models, tasks = ["roberta", "albert", "electra"], [f"task{i}" for i in range(12)]
     plot = maps.map_grid(cka_table(models, tasks), "ft-ft", style(models, tasks))
@@ -576,6 +577,7 @@ def test_a_triangle_of_a_model_below_the_baseline_is_grey_and_a_failed_one_is_ma
     assert notes(figure) == [["failed"]]
 
 
+@pytest.mark.slow
 def test_save_writes_both_files_at_their_printed_size_and_again_the_same(tmp_path):
     table = cka_table(["albert"], ["rte"], (1, 2))
     plot = maps.pair_maps(table, style(seeds=[1, 2]))

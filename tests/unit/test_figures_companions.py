@@ -20,6 +20,7 @@ from strata.figures.variability import claim_words, robustness, variability_and_
 from strata.study.plans import planned_runs, selection_variants
 from strata.study.settings import FigureStyle
 
+pytestmark = pytest.mark.slow
 LABELS = {"m": "Model", "t": "Task", "accuracy": "Accuracy"}
 SEEDS = [1, 2, 3]
 SETTINGS = {

@@ -277,6 +277,7 @@ def test_variants_train_their_layers_and_this_head(architecture, style):
             assert rest == (last if text == "head3top1" else set())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["classification", "regression", "multiple-choice"])
 def test_fine_tuning_trains_it_and_keeps_the_best(kind, tmp_path):
     """By the Trainer, which evaluates, keeps and restores its weights as any model's."""

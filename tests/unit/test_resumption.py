@@ -17,6 +17,7 @@ from strata.modeling.resumption import file_facts, last_checkpoint, resumable
 from strata.modeling.training import finetune
 from strata.study.variants import Variant
 
+pytestmark = pytest.mark.slow
 SETTINGS = tiny.training(max_steps=24, warmup_steps=4, eval_steps=5)
 ALWAYS = 1e-9  # minutes between checkpoints
 

@@ -629,6 +629,7 @@ def test_unknown_hub_model_and_revision_are_refused(served, saved, tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_hub_that_cannot_be_reached_is_said_in_a_sentence(tmp_path, monkeypatch):
     hub.point_to(hub.closed_port(), tmp_path / "home", monkeypatch)
     target = tmp_path / "data" / "mine"

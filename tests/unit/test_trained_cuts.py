@@ -253,6 +253,7 @@ def train(model, folder, at=None, monkeypatch=None, steps=12):
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_distillation_that_is_killed_resumes_to_the_same_weights(folders, tmp_path, monkeypatch):
     expected = begun(folders, "layers1+4_distil12")
     train(expected, tmp_path / "whole")
@@ -281,6 +282,7 @@ def test_a_distillation_that_is_killed_resumes_to_the_same_weights(folders, tmp_
     assert not torch.equal(other.classifier.weight, resumed.classifier.weight)
 
 
+@pytest.mark.slow
 def test_distilling_comes_nearer_to_the_full_models_answers_than_it_began(folders, tmp_path):
     rows, forward = tiny.rows(count=40, seed=1), ForwardSettings(64)
     full = load_model(folders / "tuned", tiny.task())
