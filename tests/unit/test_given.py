@@ -225,6 +225,15 @@ def test_what_a_study_goes_without_is_said_by_name(entry, task, analyses, words)
         assert word in line
 
 
+def test_training_after_the_cut_without_train_examples_is_said_to_be_left_out():
+    bare = study(task={**TICKETS, "splits": {"eval": "x.csv"}})
+    trained = merged(bare, {"frontier": {"training": {"sizes": [2]}}})
+    new = set(left_out(check_config(trained))) - set(left_out(check_config(bare)))
+    assert new == {
+        "frontier.training: left out, since training after the cut needs 'splits.train'."
+    }
+
+
 def test_claims_read_no_analysis_that_needs_runs_of_our_own():
     config = study()
     config["study"]["analyses"] = ["cka", "reinit", "variability", "claims"]

@@ -196,6 +196,10 @@ def left_out(config: Config) -> list[str]:
             f"{' and '.join(companions)}: left out, since the checkpoints were not trained with "
             "this study's recipe."
         )
+    if config["frontier"]["training"]["sizes"] and not has_train(config, task):
+        lines.append(
+            "frontier.training: left out, since training after the cut needs 'splits.train'."
+        )
     if "exits" in asked and not has_exits(config, task):
         lines.append(
             "exits: left out, since early exit needs heads at every depth ('splits.train') and "
