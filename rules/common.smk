@@ -302,6 +302,11 @@ def model_of_run(wildcards):
     return [] if given.is_given(config, wildcards.model) else MODEL
 
 
+def encoder_if_any(wildcards):
+    """The pretrained encoder's folder; none for a given model that is registered without it."""
+    return MODEL if has_pretrained(wildcards) else []
+
+
 def named_layers(wildcards):
     """Param: the name of a cut model; an impossible cut is refused here."""
     registered("models", wildcards.model)
@@ -337,8 +342,9 @@ def of_state(pattern, state, **wildcards):
 
 
 def model_to_cut(wildcards):
-    """The folder with a trained cut's tokenizer and provenance, which is what is cut first."""
-    if given.is_given(config, wildcards.model):
+    """What a trained cut begins with: its weights, tokenizer and provenance."""
+    cut = explained(TrainedCut.parse, wildcards.variant)
+    if cut.about.from_finetuned and given.is_given(config, wildcards.model):
         return of_run(CHECKPOINT, wildcards)
     return MODEL
 
@@ -371,7 +377,7 @@ def metrics_of_state(model):
 
 def train_disk_mb(wildcards, input):
     limit = config["evaluation"]["max_train_examples"]
-    return disk.train_activations_mb(input.model, input.task, limit)
+    return disk.activations_mb(input.model, input.task, limit)
 
 
 def means_disk_mb(wildcards, input):
@@ -382,8 +388,10 @@ def means_disk_mb(wildcards, input):
 
 def sets_disk_mb(wildcards, input):
     asked = config["evaluation"]
-    limits = (asked["max_train_examples"], asked["max_eval_examples"])
-    return disk.set_vectors_mb(input.model, input.task, *limits)
+    limits = [("train", asked["max_train_examples"]), ("eval", asked["max_eval_examples"])]
+    if WITHHELD_SHARE:
+        limits.append(("train", CHOOSING_SAMPLE["limit"]))
+    return disk.set_vectors_mb(input.model, input.task, limits)
 
 
 def cka_memory_mb(wildcards, attempt):

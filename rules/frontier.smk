@@ -239,6 +239,7 @@ rule measure_costs:
         max_length=max_length_of,
         sample=EVAL_SAMPLE,
         rounds=config["frontier"]["rounds"],
+        style=exported_style_of,  # refuses heads that no plain folder can hold
         code=code_of("measure_costs", "architecture", "head_style", "task_type"),
     message:
         "What layer sets cost: {wildcards.model} on {wildcards.task}"
@@ -422,12 +423,13 @@ rule plot_training:
 
 rule export_trained:
     input:
-        model=model_of_run,
+        model=encoder_if_any,
         checkpoints=exported_runs,
         full=cut_runs(CHECKPOINT),
         task=TASK,
         examples=JUDGING_EXAMPLES,
-        # Whatever changes a verdict is among the other inputs and params. A table that is made
+        # Whatever changes a verdict is among the other inputs and params (what trained models are
+        # compared with is made by `reference`). A table that is made
         # again must not export again: that would train all of a pair's models again, since their
         # weights are gone.
         frontier=ancient(f"{FRONTIER_OF_PAIR}.csv"),
@@ -448,6 +450,10 @@ rule export_trained:
         cut=trained_layers,
         settings=config["summary"],
         verdicts=code_of("tabulate_frontier", "metric", "task_type"),
+        vectors=code_of("dump_sets", "architecture", "head_style", "task_type"),
+        reference=code_of(
+            "score_sets", "architecture", "head_style", "task_type", "metric"
+        ),
         seeds=cut_seeds_of,
         max_length=max_length_of,
         sample=EVAL_SAMPLE,

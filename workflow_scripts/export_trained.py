@@ -10,7 +10,7 @@ with gpu_job(snakemake):
 
     from strata.analysis.frontier import NAMES
     from strata.data.tokens import load_tokenizer
-    from strata.export.cut import choose_trained, cut_model, write_model
+    from strata.export.cut import TRAINED_KEY, choose_trained, cut_model, write_model
     from strata.export.describe import Described, describe
     from strata.modeling.loading import load_model
     from strata.study.layer_sets import LayerSet
@@ -24,7 +24,10 @@ with gpu_job(snakemake):
     path = named[str(choice.cut), f"seed{choice.seed}"] if choice.cut else full_path
 
     layers = LayerSet.top_cut(load_model(path, study.task).config.num_hidden_layers)
-    write_model(cut_model(path, study.task, layers), load_tokenizer(path), folder)
+    model = cut_model(path, study.task, layers)
+    if choice.cut:
+        setattr(model.config, TRAINED_KEY, str(choice.cut))
+    write_model(model, load_tokenizer(path), folder)
     kept = None if choice.cut else layers
     made = study.made_from(full_path, choice.seed, tuned=False, kept=kept, cut=choice.cut)
     full = load_model(full_path, study.task)

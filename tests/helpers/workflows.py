@@ -282,7 +282,7 @@ MINE = {
         "training": {
             "sizes": [2],
             "sets": ["top"],
-            "ways": {"heal": [], "distil": [12], "cut-tune": [], "cut-distil": []},
+            "ways": {"heal": [], "distil": [12], "cut-tune": [12], "cut-distil": []},
             "keep_checkpoints": True,
         }
     },

@@ -533,19 +533,20 @@ def test_recipe_of_heads_is_the_studys_then_the_tasks():
     assert [head_style(config, task) for task in ("cola", "rte")] == ["transformers", "jiant"]
 
 
-def export_with(style):
-    return merged(PAPER, {"study": {"analyses": ["export"]}, "heads": {"style": style}})
+def export_with(style, analysis):
+    return merged(PAPER, {"study": {"analyses": [analysis]}, "heads": {"style": style}})
 
 
+@pytest.mark.parametrize("analysis", ["export", "frontier"])  # which measures exported folders
 @pytest.mark.parametrize(
     ("style", "models"),
     [("jiant", {"electra"}), ("jiant-pooler", {"roberta", "albert", "electra"})],
 )
-def test_exports_that_no_plain_class_can_hold_are_refused_while_planning(style, models):
+def test_exports_that_no_plain_class_can_hold_are_refused_while_planning(style, models, analysis):
     """ELECTRA's class for multiple choice can; and without exports there is nothing to refuse."""
-    check_config(export_with("transformers"))
+    check_config(export_with("transformers", analysis))
     with pytest.raises(StrataError) as caught:
-        check_config(export_with(style))
+        check_config(export_with(style, analysis))
     _, *lines = str(caught.value).splitlines()
     assert {line.split()[4] for line in lines} == models
     for line in lines:

@@ -121,6 +121,19 @@ def test_what_was_trained_after_its_cut_says_how():
     assert made == "healed on labels, 300 steps"
 
 
+def test_what_was_trained_is_exported_of_its_first_run_whether_that_failed_or_not():
+    rows = pd.concat([TABLES["frontier"].query("model == 'albert' and task == 'rte'")] * 2)
+    trained = rows.iloc[len(rows) // 2 :].assign(done="trained", way="heal", steps=300.0)
+    trained = trained.assign(name=trained["name"] + "_heal300")
+    own = pd.concat([rows.iloc[: len(rows) // 2], trained], ignore_index=True)
+    own.loc[own["seed"] == 1, "verdict"] = "failed run"
+    table = chart_tables({"frontier": own}, "raw", "results")["frontier"]
+    assert set(table["seed"]) == {2}
+    assert set(table.loc[table["done"] == "trained", "command"]) == {""}
+    kept = table[(table["done"] != "trained") & (table["method"] != "full")]
+    assert kept["command"].str.startswith("snakemake results/export/albert_rte/layers").all()
+
+
 def test_depths_are_compared_with_the_last_one_of_their_own_model():
     shallow = study_tables(["small"], ["rte"], SEEDS, 3)["controls"]
     both = pd.concat([TABLES["controls"], shallow], ignore_index=True)

@@ -28,7 +28,7 @@ from strata.analysis.frontier import COSTS, RunSets
 from strata.analysis.set_heads import save_set_heads
 from strata.evaluation.predictions import answers
 from strata.export import onnx
-from strata.export.cut import cut_model, write_model
+from strata.export.cut import TRAINED_KEY, cut_model, write_model
 from strata.export.formats import measure_candidates, measure_folder, outputs_of
 from strata.export.onnx_card import onnx_card
 from strata.modeling.adopt import LABELS
@@ -265,6 +265,9 @@ def test_outputs_in_an_own_order_are_known_by_their_names(tmp_path):
     assert outputs_of(folder, [checkpoint]) is None
     (checkpoint / LABELS).write_text(json.dumps(order))
     assert outputs_of(folder, [checkpoint]) == [1, 0]
+    # Once it is trained after its cut a model answers in the task's order, under the same names.
+    (folder / "config.json").write_text(json.dumps(config | {TRAINED_KEY: "layers1_heal9"}))
+    assert outputs_of(folder, [checkpoint]) is None
     (folder / "config.json").write_text(json.dumps(config | {"id2label": {"0": "a", "1": "b"}}))
     assert outputs_of(folder, [checkpoint]) is None
 

@@ -100,6 +100,19 @@ def test_sizes_that_a_model_has_not_and_methods_without_a_set_are_refused(sets):
         planned(sets, sizes=[1], sets=["greedy", "every"])
 
 
+def test_a_size_of_another_model_is_left_out_and_said(sets, capsys):
+    assert planned(sets, ["heal"], sizes=[5, 2]) == ["layers1-2_heal10"]
+    assert "5 is left out, as the model has 4 layers" in capsys.readouterr().out
+
+
+def test_where_only_the_top_can_be_cut_that_is_trained_whatever_method_is_wanted(sets, tmp_path):
+    """ALBERT's layers share weights: a set of them is a number of layers."""
+    table = pd.read_csv(sets, dtype={"layers": str})
+    table[table["method"] == "top"].to_csv(tmp_path / "sets.csv", index=False)
+    found = planned(tmp_path / "sets.csv", ["heal"], sizes=[3], sets=["greedy"])
+    assert found == ["layers1-3_heal10"]
+
+
 def test_the_recipe_is_the_runs_for_the_steps_of_the_name():
     config = deepcopy(PAPER)
     cut = TrainedCut.parse("layers1-6_heal500")

@@ -274,6 +274,7 @@ def test_a_model_trained_after_its_cut_is_exported_by_name_and_trained_again_for
 def test_a_model_that_came_fine_tuned_is_healed_with_its_own_head(mine):
     table = read(mine, "results/mine/frontier/mine_entail.csv")
     own = table[table["done"] == "trained"]
+    own = own[own["way"] == "distil"]
     assert set(own["name"]) == {"layers1-2_distil12"} and list(own["seed"]) == [1, 2]
     assert (
         own["seconds_in_all"].isna().all()
@@ -282,7 +283,25 @@ def test_a_model_that_came_fine_tuned_is_healed_with_its_own_head(mine):
     (note,) = json.loads((run / "run.json").read_text())["notes"]
     source = "results/mine/runs/mine_entail/full/seed2/checkpoint"
     assert note == f"healed by distillation; cut to layers 1-2 of {source}"
+    log = mine.folder / "results/mine/logs/train_cut/mine_entail_layers1-2_distil12_2.log"
+    assert "trained head of its own" not in log.read_text()
     assert (run / "checkpoint/model.safetensors").is_file()  # this study keeps them
+
+
+def test_cut_first_is_the_pretrained_encoder_of_a_model_that_came_fine_tuned(mine):
+    runs = mine.folder / "results/mine/runs/mine_entail"
+    source = {
+        name: json.loads((runs / name / "seed1/run.json").read_text())["model"]["source"]
+        for name in ("layers1-2_distil12", "cut1-2_tune12")
+    }
+    assert source == {
+        "layers1-2_distil12": "path:source/mine/1",
+        "cut1-2_tune12": "path:source/roberta",
+    }
+    target = "results/mine/export/mine_entail/cut1-2_tune12"
+    mine.configured(target, "--cores", "1", **MINE)
+    card = (mine.folder / target / "README.md").read_text()
+    assert "source/roberta" in card and "source/mine" not in card
 
 
 @pytest.mark.parametrize(

@@ -194,7 +194,8 @@ def _candidates(table: pd.DataFrame, outdir: str) -> pd.DataFrame:
     """
     good = table[table["verdict"] != FAILED]
     good = good.assign(
-        made=[_made(row) for _, row in good.iterrows()], command=_commands(good, outdir)
+        made=[_made(row) for _, row in good.iterrows()],
+        command=_commands(table, outdir)[good.index],
     )
     columns = ["examples_needed", "choose_score", "choose_loss", "threads", "latency_p95_ms"]
     keys = ["model", "task", "seed", "done", "name"]
@@ -212,13 +213,18 @@ def _made(row: pd.Series) -> str:
     return f"{WAYS[row['way']].words}, {row['steps']:.0f} steps"
 
 
-def _commands(good: pd.DataFrame, outdir: str) -> pd.Series:
-    """What Snakemake is asked for; "" of the whole model, and of runs that are not exported."""
-    first = good.groupby(["model", "task"])["seed"].transform("first")
+def _commands(table: pd.DataFrame, outdir: str) -> pd.Series:
+    """What Snakemake is asked for; "" of the whole model, and of runs that are not exported.
+
+    Exported is the first run that did not fail; of what was trained after its cut, the first.
+    """
+    trained = table["done"] == TRAINED
+    could = table["seed"].where(trained | (table["verdict"] != FAILED))
+    first = could.groupby([table["model"], table["task"], trained]).transform("first")
     paths = (
-        f"{outdir}/export/" + good["model"] + "_" + good["task"] + "/" + good["name"].astype(str)
+        f"{outdir}/export/" + table["model"] + "_" + table["task"] + "/" + table["name"].astype(str)
     )
-    exported = (good["method"] != FULL) & (good["seed"] == first)
+    exported = (table["method"] != FULL) & (table["seed"] == first)
     return ("snakemake " + paths).where(exported, "")
 
 

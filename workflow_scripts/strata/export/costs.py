@@ -88,6 +88,8 @@ def measure_costs(
     shapes = list(by_shape.values())
     model.eval().to(device())
     timed = time_in_turn(model, shapes, rows, task, rounds)
+    model.cpu()  # the GPU's memory is for the processes that measure their own
+    torch.cuda.empty_cache()
     sizes = _sizes(model, tokenizer, shapes, rows, task)
     records = {
         kept: {"layers_run": len(kept), **speed(timed[kept], timed[whole], rows), **sizes[kept]}
@@ -222,13 +224,15 @@ def _sizes(
     """Parameters, size of the weights' files and peak memory, of the folders as they are written.
 
     Each peak is that of a process of its own, most of whose time goes into its imports, and nothing
-    is timed here: so they run side by side. No more folders are on the disk than that.
+    is timed here: so they run side by side, but on a GPU, whose memory may be too small for two. No
+    more folders are on the disk than that.
     """
+    at_once = 1 if device().type == "cuda" else AT_ONCE
     found: dict[LayerSet, dict[str, float | int | None]] = {}
-    free = BoundedSemaphore(AT_ONCE)
+    free = BoundedSemaphore(at_once)
     peaks: dict[LayerSet, Future[float | None]] = {}
     # The pool ends first, so that each process has its folder until it is done.
-    with tempfile.TemporaryDirectory() as place, ThreadPoolExecutor(AT_ONCE) as pool:
+    with tempfile.TemporaryDirectory() as place, ThreadPoolExecutor(at_once) as pool:
         for kept in shapes:
             free.acquire()
             folder = Path(place) / str(kept)

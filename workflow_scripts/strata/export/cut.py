@@ -22,6 +22,8 @@ from strata.study.plain_heads import OWN, place_of
 from strata.study.run_records import RunMetrics
 from strata.study.trained_cuts import TrainedCut
 
+TRAINED_KEY = "strata_cut"  # in the config of an export that was trained after its cut: its name
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -226,7 +228,7 @@ def _on_front(row: pd.Series) -> str:
     """A set's costs, as the frontier measured them, in words."""
     return (
         f"Measured against the full model: {row['latency_ratio']:.2f} times as fast on one text "
-        f"({row['latency_ms']:.1f} ms, {row['device']}, {row['threads']} threads), "
+        f"({row['latency_ms']:.1f} ms, {row['device']}, {row['threads']:.0f} threads), "
         f"{row['speed_ratio']:.2f} times in batches of 32, {row['file_mb']:.1f} MB."
     )
 

@@ -14,6 +14,7 @@ from strata.export.measure import measure
 from strata.modeling.adopt import is_adopted, own_order
 from strata.study.run_records import read_model_source
 from strata.study.settings import ForwardSettings, Sample, Sampling
+from strata.study.trained_cuts import TrainedCut
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class Described:
     style : str
         The style of its head.
     encoder : path-like
-        The folder of the pretrained encoder.
+        The folder of the pretrained encoder; empty if there is none.
     examples : path-like
         Those that it is measured on.
     """
@@ -68,12 +69,20 @@ class Described:
             examples = read_examples(self.examples, self.sample)
         return Rows(tokenizer, examples, limit)
 
-    def made_from(self, checkpoint: str | Path, seed: int, **made: Any) -> MadeFrom:
-        """Where an export of the run with this full checkpoint came from."""
-        adopted = is_adopted(checkpoint)
+    def made_from(
+        self, checkpoint: str | Path, seed: int, cut: TrainedCut | None = None, **made: Any
+    ) -> MadeFrom:
+        """Where an export of the run with this full checkpoint came from.
+
+        Parameters
+        ----------
+        cut : TrainedCut, optional
+            How it was trained after its cut; it may be the pretrained encoder that was cut.
+        """
+        adopted = is_adopted(checkpoint) and (cut is None or cut.about.from_finetuned)
         source = read_model_source(checkpoint if adopted else self.encoder)["source"]
         given = source if adopted else None
-        return MadeFrom(seed=seed, given=given, style=self.style, source=source, **made)
+        return MadeFrom(seed=seed, given=given, style=self.style, source=source, cut=cut, **made)
 
 
 def describe(

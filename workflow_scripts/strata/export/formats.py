@@ -28,7 +28,7 @@ from strata.export.costs import (
     speed,
     torch_runner,
 )
-from strata.export.cut import cut_model, write_model
+from strata.export.cut import TRAINED_KEY, cut_model, write_model
 from strata.export.onnx import onnx_runner, plain_model, write_onnx
 from strata.export.onnx_files import FILES
 from strata.modeling.adopt import own_order
@@ -42,14 +42,18 @@ from strata.study.settings import Sampling
 def outputs_of(folder: str | Path, checkpoints: Sequence[str | Path]) -> list[int] | None:
     """The number of each task label's output in an exported folder.
 
-    None if they are in order, as in everything that was trained here.
+    None if they are in order, as in everything that was trained here: a given model, too, once it
+    is trained after its cut.
 
     Parameters
     ----------
     checkpoints : sequence of path-like
         The checkpoints of a model that came fine-tuned; exports keep their labels and order.
     """
-    labels = read_config(folder).get("id2label", {})
+    config = read_config(folder)
+    if TRAINED_KEY in config:
+        return None
+    labels = config.get("id2label", {})
     names = [labels[number] for number in sorted(labels, key=int)]
     orders = [order for order in map(own_order, checkpoints) if order is not None]
     return next((order.outputs for order in orders if order.names == names), None)

@@ -31,7 +31,8 @@ def gpu_job(snakemake: Any) -> Iterator[None]:
         except torch.OutOfMemoryError as error:
             raise StrataError(
                 "The GPU's memory is too small: lower heads.batch_size if this job tunes heads, or "
-                "gpus.jobs_per_device if jobs share the GPU."
+                "gpus.jobs_per_device if jobs share the GPU; otherwise the model needs a larger "
+                "one."
             ) from error
 
 

@@ -10,6 +10,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from strata.data.task import Task, read_examples
 from strata.data.tokens import TokenisedRows, load_tokenizer
 from strata.evaluation.prediction_files import write_predictions
+from strata.modeling.adopt import is_adopted
 from strata.modeling.encoder import trainable_parameters
 from strata.modeling.inference import timed_predictions
 from strata.modeling.loading import load_model
@@ -78,7 +79,7 @@ def make_run(
 def _notes(folder: str, name: str) -> list[str]:
     """A note on an encoder with a trained head, which is replaced."""
     head = trained_head(folder)
-    if not head:
+    if not head or is_adopted(folder):
         return []
     note = (
         f"models.{name} has a trained head of its own ({head[0]}), which was replaced by a new "

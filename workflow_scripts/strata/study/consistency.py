@@ -76,7 +76,7 @@ def inconsistencies(config: Mapping[str, Any]) -> Iterator[str]:
     for name in study["models"]:
         yield from _model_problems(config, name)
     yield from _choice_problems(config)
-    if "export" in study["analyses"] or config["export"]["onnx"]:
+    if {"export", "frontier"} & set(study["analyses"]) or config["export"]["onnx"]:
         yield from _export_problems(config)
 
 

@@ -1,6 +1,7 @@
 """Disk space that a job's files will take, for Snakemake's resource ``disk_mb``."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from strata.study.architectures import layer_count, read_config
@@ -10,8 +11,10 @@ from strata.study.layer_sets import METHODS
 LAYERS, HIDDEN, EXAMPLES = 24, 1024, 40_000
 
 
-def train_activations_mb(model: str | Path, task: str | Path, limit: int | None) -> int:
-    """MiB of train activations: float16, one vector per layer and row.
+def activations_mb(
+    model: str | Path, task: str | Path, limit: int | None, split: str = "train"
+) -> int:
+    """MiB of a split's activations: float16, one vector per layer and row.
 
     Parameters
     ----------
@@ -29,7 +32,7 @@ def train_activations_mb(model: str | Path, task: str | Path, limit: int | None)
         layers = layer_count(encoder)
         hidden = encoder.get("hidden_size") or encoder.get("dim") or HIDDEN
         about = json.loads(Path(task).read_text(encoding="utf-8"))
-        examples = about["sizes"]["train"]
+        examples = about["sizes"].get(split, 0)
         rows = min(examples, limit or examples) * about["choices"]
     return rows * layers * hidden * 2 // 2**20 + 1
 
@@ -44,14 +47,18 @@ def mean_activations_mb(model: str | Path, task: str | Path, kept: int, limit: i
     limit : int or None
         The largest number of examples taken; None for all.
     """
-    return 3 * train_activations_mb(model, task, kept if limit is None else min(kept, limit))
+    return 3 * activations_mb(model, task, kept if limit is None else min(kept, limit))
 
 
 def set_vectors_mb(
-    model: str | Path, task: str | Path, train_limit: int | None, eval_limit: int | None
+    model: str | Path, task: str | Path, parts: Sequence[tuple[str, int | None]]
 ) -> int:
-    """MiB of the layer sets' vectors, float32, for train and eval rows: one set per size and
-    method.
+    """MiB of the layer sets' vectors, float32, one set per size and method.
+
+    Parameters
+    ----------
+    parts : sequence of (str, int or None)
+        For each part of the file, the split that its examples are of and the most that are taken.
     """
-    rows = [train_activations_mb(model, task, limit) for limit in (train_limit, eval_limit)]
+    rows = [activations_mb(model, task, limit, split) for split, limit in parts]
     return 2 * len(METHODS) * sum(rows)

@@ -84,6 +84,7 @@ def place_of(architecture: str, task_type: str, style: str) -> Place:
     if isinstance(place, str):
         raise StrataError(
             f"a head of style '{style}' on {architecture} cannot be exported: {place}; set "
-            f"heads.style to {OWN}, or leave the export out."
+            f"heads.style to {OWN}, or leave out what needs exported models: export, frontier, "
+            "export.onnx."
         )
     return place

@@ -10,6 +10,7 @@ from typing import Any
 from strata.runtime.errors import StrataError
 from strata.study.layer_sets import METHODS, LayerSet
 
+TOP = METHODS[0]
 BEST = "best"  # the best-scoring set of its size as it is, whichever method found it
 
 
@@ -117,14 +118,21 @@ def trained_cuts(
     Raises
     ------
     StrataError
-        A size exceeds the model's number of layers, or no method proposes a set of that size.
+        Every size exceeds the model's number of layers, or none of the methods that are wanted
+        proposes a set of a size.
     """
     with open(sets, encoding="utf-8", newline="") as table:
         rows = list(csv.DictReader(table))
     layers = max((int(row["size"]) for row in rows), default=0) + 1
+    sizes = [size for size in settings["sizes"] if size <= layers]
+    if not sizes:
+        largest = max(settings["sizes"])
+        raise StrataError(f"frontier.training.sizes: {largest}, but the model has {layers} layers.")
+    for size in set(settings["sizes"]) - set(sizes):  # of another model of the study
+        print(f"frontier.training.sizes: {size} is left out, as the model has {layers} layers.")
     return [
         TrainedCut(kept, way, steps)
-        for size in sorted(settings["sizes"], reverse=True)
+        for size in sorted(sizes, reverse=True)
         for kept in _sets_of_size(rows, size, layers, settings["sets"])
         for way in ways
         for steps in settings["ways"].get(way) or []
@@ -134,8 +142,6 @@ def trained_cuts(
 def _sets_of_size(
     rows: Sequence[Mapping[str, Any]], size: int, layers: int, wanted: Sequence[str]
 ) -> list[LayerSet]:
-    if size > layers:
-        raise StrataError(f"frontier.training.sizes: {size}, but the model has {layers} layers.")
     if size == layers:
         return [LayerSet.top_cut(layers)]
     own = [row for row in rows if int(row["size"]) == size]
@@ -144,6 +150,8 @@ def _sets_of_size(
     best = min(
         own, key=lambda r: (-float(r["score"]), float(r["loss"]), order[r["method"]]), default=None
     )
+    if {row["method"] for row in rows} == {TOP}:  # layers that share weights have no other sets
+        return [LayerSet.parse(found[TOP])]
     if best is not None:
         found[BEST] = best["layers"]
     texts = [found[name] for name in wanted if name in found]
