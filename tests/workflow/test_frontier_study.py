@@ -291,7 +291,7 @@ def test_a_model_that_came_fine_tuned_is_healed_with_its_own_head(mine):
 def test_cut_first_is_the_pretrained_encoder_of_a_model_that_came_fine_tuned(mine):
     runs = mine.folder / "results/mine/runs/mine_entail"
     source = {
-        name: json.loads((runs / name / "seed1/run.json").read_text())["model"]["source"]
+        name: json.loads((runs / name / "seed1/run.json").read_text())["model_source"]["source"]
         for name in ("layers1-2_distil12", "cut1-2_tune12")
     }
     assert source == {
