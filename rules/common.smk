@@ -388,7 +388,10 @@ def means_disk_mb(wildcards, input):
 
 def sets_disk_mb(wildcards, input):
     asked = config["evaluation"]
-    limits = [("train", asked["max_train_examples"]), ("eval", asked["max_eval_examples"])]
+    limits = [
+        ("train", asked["max_train_examples"]),
+        ("eval", asked["max_eval_examples"]),
+    ]
     if WITHHELD_SHARE:
         limits.append(("train", CHOOSING_SAMPLE["limit"]))
     return disk.set_vectors_mb(input.model, input.task, limits)
