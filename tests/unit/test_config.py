@@ -533,7 +533,7 @@ def test_recipe_of_heads_is_the_studys_then_the_tasks():
     assert [head_style(config, task) for task in ("cola", "rte")] == ["transformers", "jiant"]
 
 
-def export_with(style, analysis):
+def export_with(style, analysis="export"):
     return merged(PAPER, {"study": {"analyses": [analysis]}, "heads": {"style": style}})
 
 

@@ -57,8 +57,9 @@ def set_vectors_mb(
 
     Parameters
     ----------
-    parts : sequence of (str, int or None)
-        For each part of the file, the split that its examples are of and the most that are taken.
+    parts : sequence of tuple
+        For each part of the file, the split that its examples are of and the most that are taken
+        (None for all).
     """
     rows = [activations_mb(model, task, limit, split) for split, limit in parts]
     return 2 * len(METHODS) * sum(rows)
