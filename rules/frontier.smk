@@ -428,10 +428,9 @@ rule export_trained:
         full=cut_runs(CHECKPOINT),
         task=TASK,
         examples=JUDGING_EXAMPLES,
-        # Whatever changes a verdict is among the other inputs and params (what trained models are
-        # compared with is made by `reference`). A table that is made
-        # again must not export again: that would train all of a pair's models again, since their
-        # weights are gone.
+        # Whatever changes a verdict is among the other inputs and params (`vectors` and `reference`
+        # make what trained models are compared with). A table that is made again must not export
+        # again: that would train all of a pair's models again, since their weights are gone.
         frontier=ancient(f"{FRONTIER_OF_PAIR}.csv"),
         answers=ancient(f"{FRONTIER_OF_PAIR}/answers.csv"),
     output:

@@ -19,7 +19,7 @@ from strata.analysis.dump import Source, dump
 from strata.evaluation.prediction_files import logits_of
 from strata.evaluation.predictions import answers
 from strata.export.card import MadeFrom, model_card
-from strata.export.cut import choose, choose_seed, cut_model, write_model
+from strata.export.cut import TRAINED_KEY, choose, choose_seed, cut_model, write_model
 from strata.export.measure import Measured, measure
 from strata.modeling import head_tuning as heads
 from strata.modeling.converged import tune_converged
@@ -134,6 +134,14 @@ def test_the_exported_head_is_the_tuned_one_and_the_layers_are_the_runs(tmp_path
     for name, tensor in small.items():
         assert torch.equal(tensor, tuned.get(name, model.state_dict()[name]))
     assert not torch.equal(small["classifier.weight"], model.state_dict()["classifier.weight"])
+
+
+def test_a_cut_of_an_export_that_was_trained_does_not_say_that_it_was_trained(tmp_path):
+    tuned_run(tmp_path, "bert", "classification")
+    config = tmp_path / "checkpoint/config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {TRAINED_KEY: "layers1_heal9"}))
+    cut_model(tmp_path / "checkpoint", tiny.task(), LayerSet.top_cut(1)).save_pretrained(tmp_path)
+    assert TRAINED_KEY not in json.loads((tmp_path / "config.json").read_text())
 
 
 def test_labels_go_with_the_model(tmp_path):

@@ -266,6 +266,8 @@ def cut_model(
     except ValueError as error:
         raise StrataError(str(error)) from error
     keep_layers(model, kept.layers)
+    # A model that came fine-tuned may be such an export itself.
+    vars(model.config).pop(TRAINED_KEY, None)
     if head is not None:
         _, unexpected = model.load_state_dict(dict(head), strict=False)
         if unexpected:
